@@ -1,0 +1,1 @@
+//! One worker's channel: bounded, closable, carries descriptors.

@@ -1,0 +1,32 @@
+//! The Rust core of `cluster2-rs`: it forks Node workers, holds and lends their listening sockets, watches over them,
+//! and speaks for them on the monitor's port.
+//!
+//! Read the modules in the order in which they stand here; `ARCHITECTURE.md` draws the same picture with words.
+//! Arrows point one way: `node` -> `supervisor` / `monitor` -> `process` / `socket` / `ipc` -> `os`.
+
+/// 1. What JavaScript passed, parsed once at the door.
+pub mod options;
+
+/// 2. Decides what should happen to the workers, then does it.
+pub mod supervisor;
+
+/// 3. Child processes as the kernel sees them, and the files that tell others about them.
+pub mod process;
+
+/// 4. Listening sockets, bound once by the master and lent to the workers.
+pub mod socket;
+
+/// 5. Node's own cluster-worker protocol, spoken from Rust.
+pub mod ipc;
+
+/// 6. The web page and the health answers on the monitor's port.
+pub mod monitor;
+
+pub mod error;
+pub mod event;
+pub mod tasks;
+
+pub mod os;
+
+#[cfg(feature = "node")]
+pub mod node;

@@ -1,0 +1,1 @@
+//! The few socket calls that no safe crate offers.

@@ -1,0 +1,1 @@
+//! The control socket beside the pid files, and its client.

@@ -1,0 +1,1 @@
+//! Waits for the death of a child by its pidfd.

@@ -1,0 +1,1 @@
+//! Pid files, and how another process tells a live master from a stale file.

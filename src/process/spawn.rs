@@ -1,0 +1,1 @@
+//! Starts a worker as Node's own `cluster.fork` would.

@@ -1,0 +1,1 @@
+//! Lets nothing new in before a socket is closed for good.

@@ -1,0 +1,1 @@
+//! Sockets bound once by the master and lent to every worker.

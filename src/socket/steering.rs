@@ -1,0 +1,1 @@
+//! Which slot the kernel gives the next connection to.

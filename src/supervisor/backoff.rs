@@ -1,0 +1,1 @@
+//! How long a slot waits before it forks again after a death; pure.

@@ -1,0 +1,1 @@
+//! The life of one worker; pure: no clock, no process.
