@@ -1,1 +1,100 @@
 //! What the application is told.
+//!
+//! The supervisor publishes these; the border turns each into a call of JavaScript, in the same order. They hold facts
+//! only: no descriptor that is still in use, no reference into the supervisor.
+
+use std::os::fd::OwnedFd;
+
+use serde_json::Value;
+
+use crate::ids::WorkerId;
+use crate::ipc::message::ListeningAddress;
+use crate::process::exit::Exit;
+
+/// One thing that happened.
+#[derive(Debug)]
+pub enum Event {
+    /// A worker was forked and its pid file is written.
+    Forked {
+        /// Who.
+        worker: WorkerId,
+        /// Its process.
+        pid: u32,
+    },
+    /// The first workers are forked.
+    Started,
+    /// The worker's Node is up and runs the script.
+    Online {
+        /// Who.
+        worker: WorkerId,
+    },
+    /// A server of the worker listens, as Node reports it.
+    ServerListening {
+        /// Who.
+        worker: WorkerId,
+        /// Where.
+        address: Box<ListeningAddress>,
+    },
+    /// One application of the worker listens on all its ports: the `listening` event of cluster2.
+    Listening {
+        /// Who.
+        worker: WorkerId,
+        /// Its process.
+        pid: u32,
+    },
+    /// The worker's channel has ended.
+    Disconnected {
+        /// Who.
+        worker: WorkerId,
+    },
+    /// The worker called `disconnect()` or `kill()` on itself.
+    LeavesOnPurpose {
+        /// Who.
+        worker: WorkerId,
+    },
+    /// The worker's process is gone and reaped.
+    Died {
+        /// Who.
+        worker: WorkerId,
+        /// Its process, which may be somebody else's by now.
+        pid: u32,
+        /// How it ended.
+        exit: Exit,
+        /// Why, in one sentence.
+        reason: String,
+    },
+    /// Messages of the application, one JSON text per line.
+    Messages {
+        /// Who said them.
+        worker: WorkerId,
+        /// The lines, joined by newlines.
+        lines: Vec<u8>,
+    },
+    /// A message of the application that brought a handle.
+    HandleMessage {
+        /// Who said it.
+        worker: WorkerId,
+        /// Node's name for the kind of handle.
+        kind: String,
+        /// The message, as JSON text.
+        text: String,
+        /// The handle.
+        fd: OwnedFd,
+    },
+    /// Something an operator should know.
+    Warning {
+        /// The sentence.
+        message: String,
+        /// Facts behind it, by name.
+        facts: Value,
+    },
+    /// Every worker is gone after a shutdown or a stop, and our files are removed.
+    Ended,
+}
+
+/// The name of a signal, for example `SIGKILL`; real-time signals have none and give their number.
+#[must_use]
+pub fn signal_name(signal: i32) -> String {
+    nix::sys::signal::Signal::try_from(signal)
+        .map_or_else(|_| format!("signal {signal}"), |known| known.to_string())
+}

@@ -24,6 +24,7 @@ pub mod monitor;
 
 pub mod error;
 pub mod event;
+pub mod ids;
 pub mod tasks;
 
 pub mod os;

@@ -1,1 +1,90 @@
 //! Newline-delimited JSON with limits.
+//!
+//! [`Frames`] is owned by the reading half of one channel. A line is never copied more than once, a byte is never searched
+//! twice, and a line beyond the limit is dropped whole: it is counted, and what follows it is read as usual.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+/// The longest line that is read; what is longer is dropped before it is stored.
+pub const MAX_LINE: usize = 128 * 1024 * 1024;
+
+/// Cuts what arrives on a channel into lines.
+#[derive(Debug, Default)]
+pub struct Frames {
+    buffer: BytesMut,
+    /// How much of `buffer` is known to hold no newline.
+    searched: usize,
+    /// In the middle of a line that was too long.
+    skipping: bool,
+    dropped: u64,
+    limit: Option<usize>,
+}
+
+impl Frames {
+    /// Takes in what has just been read.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next whole line, without its newline.
+    pub fn next_line(&mut self) -> Option<Bytes> {
+        loop {
+            let unsearched = self.buffer.get(self.searched..)?;
+            let Some(at) = memchr::memchr(b'\n', unsearched).map(|at| at + self.searched) else {
+                self.searched = self.buffer.len();
+                self.drop_excess();
+                return None;
+            };
+            let mut line = self.buffer.split_to(at + 1);
+            self.searched = 0;
+            line.truncate(at);
+            if !std::mem::take(&mut self.skipping) {
+                return Some(line.freeze());
+            }
+        }
+    }
+
+    /// How many lines were dropped for their length.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    fn drop_excess(&mut self) {
+        if self.buffer.len() > self.limit.unwrap_or(MAX_LINE) || self.skipping {
+            self.dropped += u64::from(!self.skipping);
+            self.skipping = true;
+            self.buffer.advance(self.buffer.len());
+            self.searched = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(frames: &mut Frames, chunk: &[u8]) -> Vec<String> {
+        frames.push(chunk);
+        std::iter::from_fn(|| frames.next_line())
+            .map(|line| String::from_utf8_lossy(&line).into_owned())
+            .collect()
+    }
+
+    #[test]
+    fn lines_come_whole_however_they_were_cut() {
+        let mut frames = Frames::default();
+        assert!(lines(&mut frames, b"{\"a\":").is_empty());
+        assert_eq!(lines(&mut frames, b"1}\n{}\n\nhal"), ["{\"a\":1}", "{}", ""]);
+        assert_eq!(lines(&mut frames, b"f\n"), ["half"]);
+    }
+
+    #[test]
+    fn a_line_beyond_the_limit_is_dropped_and_the_next_is_read() {
+        let mut frames = Frames { limit: Some(8), ..Frames::default() };
+        assert!(lines(&mut frames, b"0123456789").is_empty());
+        assert!(lines(&mut frames, b"and more of it, longer than the limit").is_empty());
+        assert_eq!(lines(&mut frames, b"end\nshort\n"), ["short"]);
+        assert_eq!(frames.dropped(), 1);
+    }
+}

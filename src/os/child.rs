@@ -1,1 +1,140 @@
-//! What happens between fork and exec, and how a child is signalled and reaped.
+//! What happens between fork and exec, and how a child is signalled and waited for.
+//!
+//! `process::spawn` and `process::exit` are the only callers. The forking thread must live as long as the children do:
+//! the kernel sends the parent-death signal when that *thread* ends.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+/// Makes `command` start its child with inherited stdio and `channel` open, clean signal dispositions, and a death
+/// sentence for the moment when this thread's process is gone, however it went.
+///
+/// Node marks its own descriptors 0 to 2 close-on-exec, so inheriting them takes a word; the mask is emptied by the
+/// standard library.
+pub fn prepare(command: &mut Command, channel: BorrowedFd<'_>) {
+    let channel = channel.as_raw_fd();
+    let parent = nix::unistd::getpid();
+    let hook = move || {
+        for fd in [0, 1, 2, channel] {
+            keep_over_exec(fd);
+        }
+        reset_signals();
+        die_with(parent)
+    };
+    // SAFETY: the hook runs in the forked child and makes async-signal-safe system calls only: fcntl, signal, prctl and
+    // getppid. It owns nothing: `channel` stays open in the parent until `spawn` has returned.
+    unsafe { command.pre_exec(hook) };
+}
+
+/// Clears close-on-exec; a descriptor that is not open stays not open, which is what the parent has too.
+fn keep_over_exec(fd: RawFd) {
+    // SAFETY: F_SETFD touches no memory; a closed descriptor gives EBADF.
+    unsafe { libc::fcntl(fd, libc::F_SETFD, 0) };
+}
+
+/// Ignored signals survive exec: Node ignores SIGPIPE, and a shell's `nohup` ignores SIGHUP for the master alone.
+fn reset_signals() {
+    const LAST_STANDARD_SIGNAL: libc::c_int = 31;
+    for signal in 1..=LAST_STANDARD_SIGNAL {
+        // SAFETY: SIG_DFL is a valid disposition; SIGKILL and SIGSTOP refuse it, which changes nothing.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn die_with(parent: nix::unistd::Pid) -> io::Result<()> {
+    nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+    // The parent may have died before the line above: then nobody sends the signal any more.
+    if nix::unistd::getppid() == parent { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
+}
+
+#[cfg(not(target_os = "linux"))]
+#[expect(clippy::unnecessary_wraps, reason = "the Linux twin can fail")]
+fn die_with(_parent: nix::unistd::Pid) -> io::Result<()> {
+    Ok(())
+}
+
+/// A descriptor that stands for one process and for no later one with the same pid; readable once it has ended.
+#[derive(Debug)]
+pub struct Pidfd(OwnedFd);
+
+impl Pidfd {
+    /// Opens the descriptor of `pid`.
+    ///
+    /// # Errors
+    /// `ESRCH` when no such process exists, `ENOSYS` or `EPERM` where the kernel or a sandbox has no pidfds.
+    #[cfg(target_os = "linux")]
+    pub fn open(pid: u32) -> io::Result<Self> {
+        let pid = libc::pid_t::try_from(pid).map_err(|_| io::Error::from_raw_os_error(libc::ESRCH))?;
+        // SAFETY: the call takes two integers and returns a new descriptor, close-on-exec by definition, or -1.
+        let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+        let fd = RawFd::try_from(fd).ok().filter(|fd| *fd >= 0).ok_or_else(io::Error::last_os_error)?;
+        // SAFETY: the kernel has just made this descriptor and nobody else knows it.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// Says that this system has no pidfds.
+    ///
+    /// # Errors
+    /// Always `Unsupported`.
+    #[cfg(not(target_os = "linux"))]
+    pub fn open(_pid: u32) -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Sends `signal`, a number as in `kill -l`; 0 only asks whether that could be done.
+    ///
+    /// # Errors
+    /// `ESRCH` once the process has been reaped, `EPERM` for somebody else's, `EINVAL` for a signal that does not exist.
+    #[cfg(target_os = "linux")]
+    pub fn signal(&self, signal: i32) -> io::Result<()> {
+        let no_info = std::ptr::null::<libc::siginfo_t>();
+        // SAFETY: the descriptor is a pidfd that we hold open; a null siginfo means "as kill(2) would".
+        let done =
+            unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.0.as_raw_fd(), signal, no_info, 0) };
+        if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+
+    /// Says that this system has no pidfds.
+    ///
+    /// # Errors
+    /// Always `Unsupported`.
+    #[cfg(not(target_os = "linux"))]
+    pub fn signal(&self, _signal: i32) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+impl AsFd for Pidfd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsRawFd for Pidfd {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+/// Sends `signal` by number to a child that has not been reaped yet, so that its pid can't be anybody else's.
+///
+/// # Errors
+/// What kill(2) says.
+pub fn signal_pid(pid: u32, signal: i32) -> io::Result<()> {
+    let pid = libc::pid_t::try_from(pid).map_err(|_| io::Error::from_raw_os_error(libc::ESRCH))?;
+    // SAFETY: kill takes two integers; a positive pid names one process.
+    let done = unsafe { libc::kill(pid, signal) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Takes ownership of a descriptor that arrived over a unix socket.
+///
+/// Callers pass each number once, straight from the control message that brought it.
+#[must_use]
+pub fn own_received(fd: RawFd) -> OwnedFd {
+    // SAFETY: recvmsg has just made this descriptor for us, and the caller forgets the number.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}

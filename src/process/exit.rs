@@ -1,1 +1,151 @@
-//! Waits for the death of a child by its pidfd.
+//! Waits for the death of a child, by its pidfd where there is one.
+//!
+//! The supervisor starts one [`Child::ended`] per worker. Nobody handles SIGCHLD, so libuv's children (the application's
+//! own `child_process`) and ours never meet: each side waits for its own pids by name.
+//! Invariant: a child is reaped exactly once, here, and is never signalled after that.
+
+use std::cell::Cell;
+use std::io;
+use std::time::Duration;
+
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::unistd::Pid;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::os::child::{Pidfd, signal_pid};
+use crate::os::watch::watch;
+
+/// How often a child is looked at where the system has no pidfds.
+const LOOK_WITHOUT_PIDFD: Duration = Duration::from_millis(20);
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It ended by itself with this status.
+    Code(i32),
+    /// A signal ended it.
+    Signal(i32),
+}
+
+impl Exit {
+    /// Whether the status was 0.
+    #[must_use]
+    pub fn is_clean(self) -> bool {
+        self == Self::Code(0)
+    }
+}
+
+/// One child of the master, from its fork until it has been reaped.
+#[derive(Debug)]
+pub struct Child {
+    pid: u32,
+    pidfd: Option<AsyncFd<Pidfd>>,
+    reaped: Cell<bool>,
+}
+
+impl Child {
+    /// Watches the child `pid`, which must not have been reaped yet.
+    ///
+    /// # Errors
+    /// What the kernel says when the descriptor can't be watched; a missing pidfd is not an error.
+    pub fn watch(pid: u32) -> io::Result<Self> {
+        let pidfd = Pidfd::open(pid).ok();
+        let pidfd = pidfd.map(|fd| watch(fd, Interest::READABLE)).transpose()?;
+        Ok(Self { pid, pidfd, reaped: Cell::new(false) })
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Sends a signal by number; a child that has been reaped gives `ESRCH` and nobody else is hit.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn signal(&self, signal: i32) -> io::Result<()> {
+        if self.reaped.get() {
+            return Err(io::Error::from_raw_os_error(libc::ESRCH));
+        }
+        match &self.pidfd {
+            Some(pidfd) => pidfd.get_ref().signal(signal).or_else(|_| signal_pid(self.pid, signal)),
+            None => signal_pid(self.pid, signal),
+        }
+    }
+
+    /// Waits for the end of the process and reaps it.
+    ///
+    /// Cancel-safe: a dropped wait reaps nothing.
+    pub async fn ended(&self) -> Exit {
+        loop {
+            match self.reap() {
+                Ok(Some(exit)) => return exit,
+                Ok(None) => self.wait_for_news().await,
+                // Somebody else reaped it (the application waited for any pid): it is gone, how is unknown.
+                Err(_) => {
+                    self.reaped.set(true);
+                    return Exit::Code(-1);
+                }
+            }
+        }
+    }
+
+    async fn wait_for_news(&self) {
+        match &self.pidfd {
+            Some(pidfd) => {
+                // An error means that the runtime is shutting down; the next look tells the rest.
+                if let Ok(mut guard) = pidfd.readable().await {
+                    guard.clear_ready();
+                }
+            }
+            None => tokio::time::sleep(LOOK_WITHOUT_PIDFD).await,
+        }
+    }
+
+    fn reap(&self) -> nix::Result<Option<Exit>> {
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG;
+        let pid = i32::try_from(self.pid).map_err(|_| nix::errno::Errno::ECHILD)?;
+        let exit = match waitid(Id::Pid(Pid::from_raw(pid)), flags) {
+            Ok(WaitStatus::Exited(_, code)) => Exit::Code(code),
+            Ok(WaitStatus::Signaled(_, signal, _)) => Exit::Signal(signal as i32),
+            Ok(_) | Err(nix::errno::Errno::EINTR) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        self.reaped.set(true);
+        Ok(Some(exit))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[expect(clippy::zombie_processes, reason = "waiting for it is what is tested")]
+    fn start(script: &str) -> Child {
+        let child = Command::new("/bin/sh").args(["-c", script]).spawn().unwrap();
+        Child::watch(child.id()).unwrap()
+    }
+
+    async fn end_of(script: &str) -> Exit {
+        start(script).ended().await
+    }
+
+    #[tokio::test]
+    async fn an_exit_status_and_a_signal_are_told_apart() {
+        assert_eq!(end_of("exit 3").await, Exit::Code(3));
+        assert_eq!(end_of("kill -9 $$").await, Exit::Signal(9));
+        assert!(end_of("true").await.is_clean());
+    }
+
+    #[tokio::test]
+    async fn a_reaped_child_is_never_signalled() {
+        let child = start("exec sleep 60");
+        child.signal(libc::SIGKILL).unwrap();
+        assert_eq!(child.ended().await, Exit::Signal(9));
+        assert_eq!(child.signal(libc::SIGTERM).unwrap_err().raw_os_error(), Some(libc::ESRCH));
+    }
+}

@@ -1,1 +1,125 @@
-//! Starts a worker as Node's own `cluster.fork` would.
+//! Starts a worker as Node's own `cluster.fork` would: the same script, run again by the same Node.
+//!
+//! Called by the supervisor, on the one thread that lives as long as the workers. The child inherits stdio and one end of
+//! a socket pair, its channel; the other end is returned. Everything else is close-on-exec.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use serde::Deserialize;
+
+use crate::error::Error;
+use crate::os::child;
+
+/// What passes to a worker in its environment. The first three are Node's, the others ours.
+pub mod env {
+    /// Makes Node a cluster worker with this id.
+    pub const UNIQUE_ID: &str = "NODE_UNIQUE_ID";
+    /// The number of the channel's descriptor.
+    pub const CHANNEL_FD: &str = "NODE_CHANNEL_FD";
+    /// How messages are written on the channel; only `json` is spoken.
+    pub const SERIALIZATION: &str = "NODE_CHANNEL_SERIALIZATION_MODE";
+    /// The pid of the master that forked this worker; tells our workers from those of somebody else's cluster.
+    pub const MASTER: &str = "CLUSTER2_MASTER";
+}
+
+/// How workers are started; taken from the master's own process by JavaScript.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Launch {
+    /// The Node binary (`process.execPath`).
+    pub exec_path: PathBuf,
+    /// Node's own flags (`process.execArgv`).
+    pub exec_argv: Vec<String>,
+    /// The script (`process.argv[1]`).
+    pub script: String,
+    /// What follows the script (`process.argv.slice(2)`).
+    pub args: Vec<String>,
+    /// The environment (`process.env`).
+    pub env: BTreeMap<String, String>,
+    /// The master's own inspector port, where workers are to have one each, counted up from it.
+    pub inspect_port: Option<u16>,
+}
+
+/// A worker that has just been forked.
+#[derive(Debug)]
+pub struct Spawned {
+    /// Its process id.
+    pub pid: u32,
+    /// The master's end of its channel; non-blocking.
+    pub channel: OwnedFd,
+}
+
+impl Launch {
+    /// Forks the worker `id`.
+    ///
+    /// # Errors
+    /// [`Error::Spawn`] when the kernel refuses (no more processes, no more descriptors) or the binary has gone.
+    pub fn spawn(&self, id: u32) -> Result<Spawned, Error> {
+        let failed = |source| Error::Spawn { exec: self.exec_path.clone(), source };
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, flags)
+            .map_err(|errno| failed(errno.into()))?;
+        let mut command = self.command(id, theirs.as_raw_fd());
+        child::prepare(&mut command, theirs.as_fd());
+        let pid = command.spawn().map_err(failed)?.id();
+        Ok(Spawned { pid, channel: ours })
+    }
+
+    fn command(&self, id: u32, channel: i32) -> Command {
+        let mut command = Command::new(&self.exec_path);
+        command.args(&self.exec_argv);
+        if let Some(port) = self.inspect_port_of(id) {
+            command.arg(format!("--inspect-port={port}"));
+        }
+        command.arg(&self.script).args(&self.args);
+        command.env_clear().envs(&self.env);
+        command.env(env::UNIQUE_ID, id.to_string());
+        command.env(env::CHANNEL_FD, channel.to_string());
+        command.env(env::SERIALIZATION, "json");
+        command.env(env::MASTER, std::process::id().to_string());
+        command.stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit());
+        command
+    }
+
+    /// Counts up from the master's port and starts over above 1024 where the ports end, as `cluster.fork` does.
+    fn inspect_port_of(&self, id: u32) -> Option<u16> {
+        let base = u32::from(self.inspect_port?);
+        let port = base + id % (65_536 - 1024);
+        u16::try_from(if port > 65_535 { port - 65_535 + 1024 } else { port }).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inspector_ports_count_up_and_wrap_above_the_privileged_ones() {
+        let launch = Launch { inspect_port: Some(9229), ..Launch::default() };
+        assert_eq!(launch.inspect_port_of(1), Some(9230));
+        assert_eq!(launch.inspect_port_of(56_307), Some(1025));
+        assert_eq!(Launch::default().inspect_port_of(1), None);
+    }
+
+    #[test]
+    fn a_worker_gets_nodes_variables_and_flags_before_its_script() {
+        let launch = Launch {
+            exec_path: "/usr/bin/node".into(),
+            exec_argv: vec!["--no-warnings".into()],
+            script: "app.js".into(),
+            args: vec!["--port".into(), "1".into()],
+            env: BTreeMap::from([("A".into(), "b".into())]),
+            inspect_port: None,
+        };
+        let command = launch.command(7, 12);
+        let args: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
+        assert_eq!(args, ["--no-warnings", "app.js", "--port", "1"]);
+        let envs: BTreeMap<_, _> = command.get_envs().collect();
+        assert_eq!(envs[std::ffi::OsStr::new(env::CHANNEL_FD)], Some(std::ffi::OsStr::new("12")));
+        assert_eq!(envs[std::ffi::OsStr::new(env::UNIQUE_ID)], Some(std::ffi::OsStr::new("7")));
+    }
+}
