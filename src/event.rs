@@ -4,8 +4,11 @@
 //! only: no descriptor that is still in use, no reference into the supervisor.
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
+use tokio::sync::Notify;
 
 use crate::ids::WorkerId;
 use crate::ipc::message::ListeningAddress;
@@ -88,6 +91,10 @@ pub enum Event {
         /// Facts behind it, by name.
         facts: Value,
     },
+    /// Another process asked for a graceful shutdown, which has begun.
+    ShutdownAsked,
+    /// Another process asked for a stop, which has begun.
+    StopAsked,
     /// Every worker is gone after a shutdown or a stop, and our files are removed.
     Ended,
 }
@@ -97,4 +104,43 @@ pub enum Event {
 pub fn signal_name(signal: i32) -> String {
     nix::sys::signal::Signal::try_from(signal)
         .map_or_else(|_| format!("signal {signal}"), |known| known.to_string())
+}
+
+/// How much of the application's messages may wait for JavaScript before the channels are read no further.
+const UNDELIVERED_LIMIT: usize = 16 * 1024 * 1024;
+
+/// Counts what was published and not yet delivered, so that a master whose event loop is blocked doesn't hoard messages.
+#[derive(Clone, Debug, Default)]
+pub struct Undelivered(Arc<Pressure>);
+
+#[derive(Debug, Default)]
+struct Pressure {
+    bytes: AtomicUsize,
+    eased: Notify,
+}
+
+impl Undelivered {
+    /// Counts what is about to be published.
+    pub fn add(&self, bytes: usize) {
+        self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts what was delivered; may be called on any thread.
+    pub fn subtract(&self, bytes: usize) {
+        self.0.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.0.eased.notify_waiters();
+    }
+
+    /// Waits until less than the limit is undelivered.
+    ///
+    /// The wait is registered before the count is read, so a delivery in between is not missed.
+    pub async fn eased(&self) {
+        loop {
+            let eased = self.0.eased.notified();
+            if self.0.bytes.load(Ordering::Relaxed) < UNDELIVERED_LIMIT {
+                return;
+            }
+            eased.await;
+        }
+    }
 }

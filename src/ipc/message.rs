@@ -69,6 +69,8 @@ pub enum ToMaster {
 #[derive(Debug, Deserialize)]
 #[serde(tag = "act", rename_all = "camelCase")]
 pub enum FromAgent {
+    /// The script uses our library: wait for its [`FromAgent::Ready`] rather than for the first server that listens.
+    Hello,
     /// One application listens on all of its ports.
     Listening,
     /// All applications listen: the worker is in service.

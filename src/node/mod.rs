@@ -1,1 +1,10 @@
 //! The only folder that knows Node exists.
+//!
+//! Items here convert, call the core, and convert back. `lib/` is their only caller; names and order are those of
+//! `native.d.ts`, which the build writes. Everything runs on the thread of JavaScript but what says otherwise.
+
+mod convert;
+mod emitter;
+mod master;
+mod options;
+mod stop;

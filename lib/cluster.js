@@ -1,0 +1,113 @@
+// The `Cluster` class: an EventEmitter in front of one of three roles.
+//
+// The same script runs in the master and, run again, in each worker; `listen` finds out which it is and hands over to
+// lib/master.js, lib/worker.js or (with `cluster: false`) lib/single.js. This file keeps no state of supervision.
+'use strict';
+
+const nodeCluster = require('node:cluster');
+const { EventEmitter } = require('node:events');
+
+const { version } = require('../package.json');
+const errors = require('./errors');
+const { load } = require('./native');
+const { encode } = require('./encode');
+
+// Tells our workers from those of somebody else's cluster (PM2's cluster mode runs a script as one); taken out of the
+// environment, as Node does with its own variables, so that programs started by a worker don't take themselves for one.
+const isWorker = nodeCluster.isWorker && process.env.CLUSTER2_MASTER !== undefined;
+delete process.env.CLUSTER2_MASTER;
+
+let listening = false;
+
+class Cluster extends EventEmitter {
+  #role;
+  #parsed;
+
+  /**
+   * Checks the options and remembers them; nothing is opened before `listen`.
+   * `options` is kept, mutable, as `c.options`, over the defaults; what counts is the copy that was parsed.
+   */
+  constructor(options = {}) {
+    super();
+    const given = options ?? {};
+    const { options: parsed, warnings } = native().parseOptions(encode(given));
+    this.#parsed = Object.freeze(parsed);
+    this.options = { ...legacyDefaults(), ...given };
+    if (!isWorker) {
+      for (const warning of warnings) process.emitWarning(warning, { code: 'CLUSTER2_UNKNOWN_OPTION' });
+    }
+  }
+
+  /**
+   * Runs `createApp` and serves what it hands over: in the master by workers, in a worker by itself.
+   * Returns `this`.
+   */
+  listen(createApp, callback) {
+    if (this.#parsed.stop) return this.#endFromOutside('SIGKILL', () => this.stop());
+    if (this.#parsed.shutdown) return this.#endFromOutside('SIGTERM', () => this.shutdown());
+    if (typeof createApp !== 'function') throw errors.create('ERR_CLUSTER2_CREATE_APP', createApp);
+    if (listening) throw errors.create('ERR_CLUSTER2_ALREADY_LISTENING');
+    listening = true;
+    const Role = this.#roleClass();
+    this.#role = new Role(this, { raw: this.options, parsed: this.#parsed, createApp, callback });
+    // What fails here is the script's own failure: it ends the process as any uncaught exception would.
+    this.#role.run().catch((error) => process.nextTick(() => { throw error; }));
+    return this;
+  }
+
+  /**
+   * Kills the cluster at once: this one, when called in its master, else every live one of the `pids` directory.
+   * In a worker it does nothing. Resolves when the masters are gone.
+   */
+  async stop() {
+    if (isWorker) return undefined;
+    return this.#role?.stop ? this.#role.stop() : this.#endOthers(false);
+  }
+
+  /**
+   * Lets no new connection in, finishes what is under way, then ends the cluster; whose, is as with `stop`.
+   * From another process it resolves when no new connection gets in any more.
+   */
+  async shutdown() {
+    if (isWorker) return undefined;
+    return this.#role?.shutdown ? this.#role.shutdown() : this.#endOthers(true);
+  }
+
+  /** What was really bound: `{app: [...], monitor}`; port 0 is a number here. Empty where nothing listens yet. */
+  addresses() {
+    return this.#role?.addresses?.() ?? { app: [], monitor: null };
+  }
+
+  #roleClass() {
+    if (isWorker) return require('./worker').Worker;
+    return this.#parsed.cluster ? require('./master').Master : require('./single').Single;
+  }
+
+  #endFromOutside(signal, end) {
+    this.emit(signal);
+    end().catch((error) => process.nextTick(() => { throw error; }));
+    return this;
+  }
+
+  #endOthers(gracefully) {
+    return native().stopMasters(this.#parsed.pids, gracefully, this.#parsed.shutdownTimeout);
+  }
+}
+
+// Loaded on first use, so that `require` itself says clearly what is missing and costs little.
+function native() {
+  return load();
+}
+
+// `c.options` shows what cluster2 showed: the defaults, shallowly overlaid.
+function legacyDefaults() {
+  const { cluster, port, monPort, ecv, monPath, noWorkers, pids, logs } = Cluster.defaultOptions;
+  return { cluster, port, monPort, ecv, monPath, noWorkers, pids, logs };
+}
+
+Object.defineProperty(Cluster, 'version', { value: version, enumerable: true });
+Object.defineProperty(Cluster, 'defaultOptions', { get: () => native().defaultOptions(), enumerable: true });
+
+load();
+
+module.exports = Cluster;

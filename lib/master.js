@@ -1,0 +1,193 @@
+// The master's side of JavaScript: starts the native supervisor and turns its events into those of cluster2.
+//
+// Everything that must go on while this event loop is blocked happens in Rust; here are only the things that the
+// application sees: events, messages, signals, and the process's own end.
+'use strict';
+
+const dns = require('node:dns');
+const { constants: { signals } } = require('node:os');
+const { debuglog } = require('node:util');
+
+const { collectApps, isListening } = require('./apps');
+const { encode } = require('./encode');
+const errors = require('./errors');
+const { load } = require('./native');
+const { launch } = require('./launch');
+const { NodeCluster } = require('./node-cluster');
+const { refusePort } = require('./refuse-port');
+
+const debug = debuglog('cluster2');
+
+// A second signal ends the cluster at once, but only when it comes this much later: Ctrl-C reaches a process twice when
+// npm passes it on.
+const SECOND_SIGNAL_MS = 1000;
+// How long a stop waits for the deaths of its workers, so as to report them.
+const STOP_MS = 500;
+
+class Master {
+  #cluster;
+  #setup;
+  #native;
+  #workers;
+  #keepAlive;
+  #firstSignalAt;
+  #ended = new Set();
+  #isStopping = false;
+  #isShuttingDown = false;
+
+  constructor(cluster, setup) {
+    this.#cluster = cluster;
+    this.#setup = setup;
+  }
+
+  async run() {
+    const { createApp, parsed, raw } = this.#setup;
+    const start = launch();
+    const { apps, monApp } = await collectApps(createApp);
+    for (const { app } of apps) {
+      if (isListening(app)) throw errors.create('ERR_CLUSTER2_APP_LISTENING');
+    }
+    const wants = await addressesOf(apps, parsed);
+    try {
+      this.#native = load().Master.prepare(encode(raw), start, wants);
+    } catch (error) {
+      return refusePort(this.#cluster, error);
+    }
+    this.#workers = new NodeCluster(this.#native);
+    this.#handleSignals();
+    process.once('exit', () => this.#native.close());
+    // The native callback is weak: this timer says that a master without workers still has a monitor to serve.
+    this.#keepAlive = setInterval(() => {}, 0x7fffffff);
+    process.cluster = { clustered: true, emitter: this.#cluster, workers: this.#workers.byPid };
+    this.#onStarted = () => this.#setup.callback?.(apps, monApp);
+    this.#native.start((event, id, text, fd) => this.#receive(event, id, text, fd));
+    return undefined;
+  }
+
+  #onStarted;
+
+  addresses() {
+    return this.#native?.addresses() ?? { app: [], monitor: null };
+  }
+
+  /** Kills the workers, says `died` for each, and ends this process by SIGKILL, as cluster2 did. */
+  stop() {
+    this.#isStopping = true;
+    this.#native.stop();
+    setTimeout(() => {
+      this.#native.close();
+      this.#end();
+    }, STOP_MS);
+    return this.#untilEnded();
+  }
+
+  /** Drains the workers, says `died` for each, and exits with 0. */
+  shutdown() {
+    this.#isShuttingDown = true;
+    this.#native.shutdown();
+    return this.#untilEnded();
+  }
+
+  #untilEnded() {
+    return new Promise((resolve) => this.#ended.add(resolve));
+  }
+
+  #handleSignals() {
+    process.on('SIGTERM', () => this.#onSignal('SIGTERM', { pid: process.pid, type: 'master' }));
+    process.on('SIGINT', () => this.#onSignal('SIGINT'));
+  }
+
+  #onSignal(signal, ...args) {
+    const now = performance.now();
+    const isFirst = this.#firstSignalAt === undefined;
+    if (!isFirst && now - this.#firstSignalAt < SECOND_SIGNAL_MS) return;
+    this.#firstSignalAt ??= now;
+    this.#cluster.emit(signal, ...args);
+    if (isFirst && !this.#isShuttingDown) {
+      this.shutdown();
+    } else if (!isFirst) {
+      // Whoever signals twice has waited long enough.
+      process.stderr.write(`cluster2: second ${signal}, ending at once\n`);
+      this.#native.close();
+      process.exit(128 + signals[signal]);
+    }
+  }
+
+  #receive(event, id, text, fd) {
+    if (event === 'messages') return this.#receiveMessages(id, text);
+    if (event === 'handleMessage') return this.#receiveHandle(id, text, fd);
+    debug('%s worker=%d %s', event, id, text);
+    const facts = JSON.parse(text);
+    const worker = this.#workers.get(id);
+    switch (event) {
+      case 'forked':
+        this.#workers.forked(id, facts.pid);
+        return this.#cluster.emit('forked', facts.pid);
+      case 'started': return this.#onStarted();
+      case 'online': return worker?.online();
+      case 'serverListening': return worker?.serverListening(facts);
+      case 'listening': return this.#cluster.emit('listening', facts.pid);
+      case 'disconnected': return worker?.disconnected();
+      case 'leavesOnPurpose': return worker?.leavesOnPurpose();
+      case 'died': return this.#buried(worker, facts);
+      case 'warning': return this.#cluster.emit('warning', { message: facts.message, ...facts.facts });
+      case 'shutdownAsked':
+        this.#isShuttingDown = true;
+        return this.#cluster.emit('SIGTERM', { pid: process.pid, type: 'master' });
+      case 'stopAsked':
+        this.#isStopping = true;
+        return undefined;
+      case 'ended': return this.#end();
+      default: return undefined;
+    }
+  }
+
+  #buried(worker, { pid, code, signal, reason }) {
+    worker?.exited(code, signal);
+    this.#cluster.emit('died', pid, { code, signal, reason });
+  }
+
+  #receiveMessages(id, text) {
+    for (const line of text.split('\n')) this.#dispatch(id, parse(line));
+  }
+
+  #receiveHandle(id, text, fd) {
+    const cut = text.indexOf('\n');
+    const { openHandle } = require('./handles');
+    this.#dispatch(id, parse(text.slice(cut + 1)), openHandle(JSON.parse(text.slice(0, cut)), fd));
+  }
+
+  #dispatch(id, message, handle) {
+    if (message === undefined) return;
+    // cluster2's own: one worker's command reaches all, and a worker may ask for its successor.
+    if (message?.command) this.#workers.broadcast(message);
+    if (message?.type === 'suicide') this.#native.recycle(id);
+    this.#workers.get(id)?.said(message, handle);
+  }
+
+  #end() {
+    clearInterval(this.#keepAlive);
+    for (const resolve of this.#ended) resolve();
+    if (this.#isStopping) process.kill(process.pid, 'SIGKILL');
+    // One turn for those who waited for the promise.
+    setImmediate(() => process.exit(process.exitCode ?? 0));
+  }
+}
+
+// A line that is no JSON can't come from Node; it is dropped rather than trusted.
+function parse(line) {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+}
+
+// What the workers will ask for, so that it can be bound before they are forked. Host names are resolved as `listen` does.
+async function addressesOf(apps, { host, port, backlog }) {
+  const { address } = await dns.promises.lookup(host);
+  const ports = apps.flatMap((app) => app.port ?? port);
+  return ports.map((one) => (typeof one === 'string' ? { path: one, backlog } : { address, port: one, backlog }));
+}
+
+module.exports = { Master };

@@ -1,0 +1,185 @@
+// Our workers as Node's `cluster` module shows workers, for old scripts and libraries that look there.
+//
+// One `ClusterWorker` per process, with the `process` object that cluster2 kept in `process.cluster.workers`. They hold no
+// state of supervision: they send, and repeat what the supervisor reports.
+'use strict';
+
+const nodeCluster = require('node:cluster');
+const { EventEmitter } = require('node:events');
+const { constants: { signals } } = require('node:os');
+
+const { describeHandle } = require('./handles');
+
+// Node's own sign that a sender should slow down: `send` returns false.
+const HIGH_WATER = 1024 * 1024;
+
+/** The worker's process, as much of a ChildProcess as the channel makes possible. */
+class WorkerProcess extends EventEmitter {
+  #native;
+  #id;
+
+  constructor(native, id, pid) {
+    super();
+    this.#native = native;
+    this.#id = id;
+    this.pid = pid;
+    this.connected = true;
+    this.killed = false;
+    this.exitCode = null;
+    this.signalCode = null;
+  }
+
+  send(message, handle, options, callback) {
+    const done = [handle, options, callback].find((arg) => typeof arg === 'function');
+    try {
+      const [text, fd] = envelope(message, typeof handle === 'function' ? undefined : handle);
+      const waiting = this.#native.send(this.#id, text, fd);
+      if (done) process.nextTick(done, null);
+      return waiting < HIGH_WATER;
+    } catch (error) {
+      if (error instanceof TypeError) throw error;
+      if (done) process.nextTick(done, error);
+      else if (this.listenerCount('error') > 0) process.nextTick(() => this.emit('error', error));
+      return false;
+    }
+  }
+
+  kill(signal = 'SIGTERM') {
+    const number = typeof signal === 'number' ? signal : signals[signal];
+    if (number === undefined) throw new TypeError(`Unknown signal: ${signal}`);
+    if (this.exitCode !== null || this.signalCode !== null) return false;
+    this.#native.signal(this.#id, number);
+    if (number !== 0) this.killed = true;
+    return true;
+  }
+
+  disconnect() {
+    this.#native.disconnect(this.#id);
+  }
+}
+
+/** What `cluster.workers[id]` is. */
+class ClusterWorker extends EventEmitter {
+  constructor(native, id, pid) {
+    super();
+    this.id = id;
+    this.state = 'none';
+    this.exitedAfterDisconnect = undefined;
+    this.process = new WorkerProcess(native, id, pid);
+  }
+
+  send(...args) {
+    return this.process.send(...args);
+  }
+
+  kill(signal) {
+    return this.process.kill(signal);
+  }
+
+  destroy(signal) {
+    return this.kill(signal);
+  }
+
+  disconnect() {
+    this.exitedAfterDisconnect = true;
+    this.process.disconnect();
+    return this;
+  }
+
+  isConnected() {
+    return this.process.connected;
+  }
+
+  isDead() {
+    return this.process.exitCode !== null || this.process.signalCode !== null;
+  }
+
+  online() {
+    this.#become('online');
+  }
+
+  serverListening(address) {
+    this.#become('listening', address);
+  }
+
+  leavesOnPurpose() {
+    this.exitedAfterDisconnect = true;
+  }
+
+  disconnected() {
+    this.exitedAfterDisconnect = Boolean(this.exitedAfterDisconnect);
+    this.process.connected = false;
+    this.process.emit('disconnect');
+    this.#become('disconnected', undefined, 'disconnect');
+    if (this.isDead()) delete nodeCluster.workers[this.id];
+  }
+
+  exited(code, signal) {
+    this.exitedAfterDisconnect = Boolean(this.exitedAfterDisconnect);
+    this.process.exitCode = code;
+    this.process.signalCode = signal;
+    this.process.emit('exit', code, signal);
+    this.state = 'dead';
+    this.emit('exit', code, signal);
+    nodeCluster.emit('exit', this, code, signal);
+    if (!this.isConnected()) delete nodeCluster.workers[this.id];
+  }
+
+  said(message, handle) {
+    this.process.emit('message', message, handle);
+    this.emit('message', message, handle);
+    nodeCluster.emit('message', this, message, handle);
+  }
+
+  #become(state, fact, event = state) {
+    this.state = state;
+    const facts = fact === undefined ? [] : [fact];
+    this.emit(event, ...facts);
+    nodeCluster.emit(event, this, ...facts);
+  }
+}
+
+/** All of them, by id and by pid. */
+class NodeCluster {
+  #native;
+  #byId = new Map();
+  byPid = {};
+
+  constructor(native) {
+    this.#native = native;
+  }
+
+  forked(id, pid) {
+    const worker = new ClusterWorker(this.#native, id, pid);
+    this.#byId.set(id, worker);
+    this.byPid[pid] = worker.process;
+    nodeCluster.workers ??= {};
+    nodeCluster.workers[id] = worker;
+    // A worker is forgotten when it is gone in both ways, which come in either order.
+    const forget = () => {
+      if (this.byPid[pid] === worker.process) delete this.byPid[pid];
+      if (worker.isDead() && !worker.isConnected()) this.#byId.delete(id);
+    };
+    worker.on('exit', forget);
+    worker.on('disconnect', forget);
+    nodeCluster.emit('fork', worker);
+  }
+
+  get(id) {
+    return this.#byId.get(id);
+  }
+
+  broadcast(message) {
+    for (const worker of this.#byId.values()) worker.send(message);
+  }
+}
+
+function envelope(message, handle) {
+  if (message === undefined) throw new TypeError('The "message" argument must be specified');
+  const described = handle ? describeHandle(handle) : undefined;
+  if (handle && !described) throw new TypeError('This handle type cannot be sent');
+  if (!described) return [JSON.stringify(message), undefined];
+  return [JSON.stringify({ cmd: 'NODE_HANDLE', type: described.kind, msg: message }), described.fd];
+}
+
+module.exports = { NodeCluster };

@@ -1,0 +1,89 @@
+// The servers of one process, from listening to the last connection: what lib/worker.js and lib/single.js have in common.
+'use strict';
+
+const { toServer } = require('./apps');
+const { Drain } = require('./drain');
+const { ExtraPorts } = require('./extra-ports');
+const { applyIdleTimeout } = require('./idle-timeout');
+
+class Service {
+  #cluster;
+  #options;
+  #drain;
+  #drained;
+  #connections = 0;
+
+  constructor(cluster, options) {
+    this.#cluster = cluster;
+    this.#options = options;
+  }
+
+  /** Connections accepted since the start, over all servers. */
+  get connections() {
+    return this.#connections;
+  }
+
+  /**
+   * Listens for each app on each of its ports; calls `onListening(ports)` per app, once all of its ports are open.
+   * Rejects with the error of the first server that can't listen.
+   */
+  async listen(apps, onListening) {
+    const served = [];
+    for (const { app, port } of apps) {
+      const ports = [port ?? this.#options.port].flat();
+      const server = await toServer(app);
+      served.push({ server, ports, extra: new ExtraPorts(server) });
+    }
+    this.#drain = new Drain(served.map(({ server, extra }) => ({ server, extra })), this.#options);
+    for (const { server, ports, extra } of served) {
+      this.#watch(server);
+      for (const [at, port] of ports.entries()) {
+        const listener = at === 0 ? server : extra.add();
+        await listening(listener, this.#where(port));
+      }
+      onListening(ports);
+    }
+  }
+
+  /** Lets nothing new in and resolves when the last connection is gone. Asked again, it is the same drain. */
+  drain() {
+    this.#drained ??= this.#drain ? this.#drain.begin() : Promise.resolve();
+    return this.#drained;
+  }
+
+  /** The deadline has come: ends what is left and says in a sentence what that was, or nothing. */
+  endNow() {
+    const counts = this.#drain ? this.#drain.endNow() : {};
+    const held = Object.entries(counts).filter(([, count]) => count > 0).map(([kind, count]) => `${count} ${kind}`);
+    return held.length > 0 ? `still open at the deadline: ${held.join(', ')}` : undefined;
+  }
+
+  #watch(server) {
+    server.on('connection', () => { this.#connections += 1; });
+    applyIdleTimeout(server, this.#options.timeout, () => {
+      this.#cluster.emit('warning', { message: 'Client socket timed out' });
+    });
+  }
+
+  #where(port) {
+    const { host, backlog } = this.#options;
+    return typeof port === 'string' ? { path: port, backlog } : { port, host, backlog };
+  }
+}
+
+function listening(server, where) {
+  return new Promise((resolve, reject) => {
+    const done = (settle) => (value) => {
+      server.removeListener('error', failed);
+      server.removeListener('listening', opened);
+      settle(value);
+    };
+    const failed = done(reject);
+    const opened = done(resolve);
+    server.once('error', failed);
+    server.once('listening', opened);
+    server.listen(where);
+  });
+}
+
+module.exports = { Service };

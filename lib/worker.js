@@ -1,0 +1,98 @@
+// Runs in every worker: serves what createApp hands over, and ties the process to the master.
+//
+// Orders come as internal messages on the channel: `drain` (finish and go) and `end` (go at once). What the master should
+// know goes back the same way. Signals only tell the master, which gives the order; without a master they drain.
+'use strict';
+
+const { collectApps } = require('./apps');
+const { trapExceptions } = require('./exceptions');
+const { Service } = require('./service');
+
+const INTERNAL = 'NODE_CLUSTER2';
+const THRESHOLD_CHECK_MS = 1000;
+// What the application sees when the master orders a drain that no signal announced, as in cluster2.
+const SIGNAL_OF_ORDER = { shutdown: 'SIGTERM', recycle: 'SIGINT', leave: undefined };
+// How long closing frames and last bytes may take once the deadline has come.
+const LAST_BYTES_MS = 100;
+
+class Worker {
+  #cluster;
+  #setup;
+  #service;
+  #signalled = false;
+
+  constructor(cluster, setup) {
+    this.#cluster = cluster;
+    this.#setup = setup;
+    this.#service = new Service(cluster, setup.parsed);
+  }
+
+  async run() {
+    const { createApp, callback, parsed } = this.#setup;
+    tell({ act: 'hello' });
+    process.on('internalMessage', (message) => this.#obey(message));
+    process.on('SIGTERM', () => this.#onSignal('SIGTERM'));
+    process.on('SIGINT', () => this.#onSignal('SIGINT'));
+    const ready = trapExceptions(this.#cluster, parsed.onUncaughtException, tell);
+    const { apps, monApp } = await collectApps(createApp);
+    await this.#service.listen(apps, (ports) => {
+      tell({ act: 'listening' });
+      for (const _ of ports) callback?.(apps, monApp);
+    });
+    ready();
+    tell({ act: 'ready' });
+    this.#watchThresholds();
+  }
+
+  #obey({ cmd, act, why }) {
+    if (cmd !== INTERNAL) return;
+    if (act === 'drain') this.#drain(why);
+    if (act === 'end') this.#end();
+  }
+
+  #onSignal(signal) {
+    this.#emitSignal(signal);
+    if (process.connected) tell({ act: 'leaving', signal });
+    else this.#drain('leave');
+  }
+
+  #emitSignal(signal) {
+    this.#signalled = true;
+    this.#cluster.emit(signal, { pid: process.pid, type: 'worker' });
+  }
+
+  #drain(why) {
+    const signal = SIGNAL_OF_ORDER[why];
+    if (signal && !this.#signalled) this.#emitSignal(signal);
+    this.#cluster.emit('draining');
+    // One turn more, so that 'close' handlers have run.
+    this.#service.drain().then(() => setImmediate(() => process.exit(0)));
+  }
+
+  #end() {
+    const held = this.#service.endNow();
+    if (held) tell({ act: 'warning', message: `worker ${process.pid}: ${held}` });
+    setTimeout(() => process.exit(0), LAST_BYTES_MS);
+  }
+
+  #watchThresholds() {
+    const { connThreshold, uptimeThreshold } = this.#setup.parsed;
+    const check = setInterval(() => {
+      const isOver = {
+        connections: this.#service.connections > connThreshold,
+        uptime: process.uptime() > uptimeThreshold,
+      };
+      const why = Object.keys(isOver).find((name) => isOver[name]);
+      if (!why) return;
+      clearInterval(check);
+      tell({ act: 'recycle', why });
+    }, THRESHOLD_CHECK_MS).unref();
+  }
+}
+
+// The channel may close at any moment; then there is nobody to tell.
+function tell(message) {
+  if (process.connected) process.send({ cmd: INTERNAL, ...message }, undefined, undefined, () => {});
+}
+
+module.exports = { Worker };

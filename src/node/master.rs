@@ -1,0 +1,155 @@
+//! `Master`: JavaScript's hold on the supervisor.
+
+use napi::bindgen_prelude::Function;
+use napi_derive::napi;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::convert::{Result, read};
+use super::emitter::{self, EventArgs};
+use super::options::machine;
+use crate::error::Error;
+use crate::ids::WorkerId;
+use crate::options;
+use crate::os::net::duplicate;
+use crate::process::spawn::Launch;
+use crate::socket::listener::{Kind, Want};
+use crate::supervisor::{self, Call, Handle, Setup};
+
+/// A worker that leaves so many bytes unread gets no more messages of the application.
+const BACKLOG_LIMIT: usize = 64 * 1024 * 1024;
+
+/// An address that workers will ask for, as `lib/master.js` resolved it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Address {
+    path: Option<String>,
+    address: Option<std::net::IpAddr>,
+    #[serde(default)]
+    port: u16,
+    backlog: u32,
+}
+
+impl From<Address> for Want {
+    fn from(from: Address) -> Self {
+        let kind = match from.path {
+            Some(path) => Kind::Unix { path: path.into() },
+            None => Kind::Tcp { address: from.address, port: from.port },
+        };
+        let backlog = from.backlog;
+        Self { kind, index: 0, fd: None, backlog, flags: 0, readable_all: false, writable_all: false }
+    }
+}
+
+/// The master: first prepared, then started, closed at the end of the process.
+#[napi]
+pub struct Master {
+    setup: Option<Setup>,
+    handle: Option<Handle>,
+    addresses: Value,
+}
+
+#[napi]
+impl Master {
+    /// Binds the ports, the monitor's port and the pids directory; nothing is forked yet.
+    ///
+    /// # Errors
+    /// `ERR_CLUSTER2_INVALID_OPTION`, `ERR_CLUSTER2_PORT_IN_USE`, `ERR_CLUSTER2_LISTEN`, `ERR_CLUSTER2_MONITOR_LISTEN`,
+    /// `ERR_CLUSTER2_PIDS`.
+    #[napi(factory)]
+    pub fn prepare(raw_options: Value, launch: Value, wants: Value) -> Result<Self> {
+        let options = options::parse(&raw_options, &machine())?.options;
+        let launch: Launch = read(launch, "launch")?;
+        let wants: Vec<Address> = read(wants, "wants")?;
+        let wants: Vec<Want> = wants.into_iter().map(Want::from).collect();
+        let setup = Setup::prepare(options, launch, &wants)?;
+        let addresses = json!({ "app": setup.addresses(), "monitor": setup.monitor_address() });
+        Ok(Self { setup: Some(setup), handle: None, addresses })
+    }
+
+    /// Starts the supervisor's thread, which forks the workers; `on_event` is called on the thread of JavaScript with
+    /// (event, worker id, text, descriptor) for each event, and doesn't keep the process alive.
+    ///
+    /// # Errors
+    /// `ERR_CLUSTER2_NOT_RUNNING` when it was started or closed before, `ERR_CLUSTER2_THREAD`.
+    #[napi]
+    pub fn start(&mut self, on_event: Function<'_, EventArgs, ()>) -> Result<()> {
+        let setup = self.setup.take().ok_or(Error::NotRunning)?;
+        let (publish, undelivered) = emitter::publisher(on_event)?;
+        self.handle = Some(supervisor::start(setup, undelivered, publish)?);
+        Ok(())
+    }
+
+    /// What was really bound: `{app: [{kind, address, port, path}], monitor: {address, port} | null}`.
+    #[napi]
+    #[must_use]
+    pub fn addresses(&self) -> Value {
+        self.addresses.clone()
+    }
+
+    /// Says a line of the application to a worker, with a descriptor that is duplicated first; gives the bytes that wait.
+    ///
+    /// # Errors
+    /// `ERR_CLUSTER2_WORKER_GONE`, or `ERR_CLUSTER2_CHANNEL_FULL` when the worker leaves 64 MiB unread: nothing is sent.
+    #[napi]
+    pub fn send(&self, worker: u32, text: String, fd: Option<i32>) -> Result<u32> {
+        let worker = WorkerId(worker);
+        let gone = || napi::Error::new("ERR_CLUSTER2_WORKER_GONE", format!("worker {worker} is gone"));
+        let handle = self.handle.as_ref().ok_or_else(gone)?;
+        let backlog = handle.backlogs.get(worker).ok_or_else(gone)?;
+        if backlog.bytes() > BACKLOG_LIMIT {
+            let text = format!("worker {worker} does not read its channel: {} bytes wait", backlog.bytes());
+            return Err(napi::Error::new("ERR_CLUSTER2_CHANNEL_FULL", text));
+        }
+        let fd = fd.map(duplicate).transpose().map_err(|_| gone())?;
+        backlog.add(text.len() + 1);
+        handle.call(Call::Send { worker, text, fd });
+        Ok(u32::try_from(backlog.bytes()).unwrap_or(u32::MAX))
+    }
+
+    /// Sends a signal by number.
+    #[napi]
+    pub fn signal(&self, worker: u32, signal: i32) {
+        self.call(Call::Signal { worker: WorkerId(worker), signal });
+    }
+
+    /// Asks a worker to disconnect.
+    #[napi]
+    pub fn disconnect(&self, worker: u32) {
+        self.call(Call::Disconnect { worker: WorkerId(worker) });
+    }
+
+    /// Replaces a worker, successor first.
+    #[napi]
+    pub fn recycle(&self, worker: u32) {
+        self.call(Call::Recycle { worker: WorkerId(worker) });
+    }
+
+    /// Begins a graceful shutdown; `ended` is the last event.
+    #[napi]
+    pub fn shutdown(&self) {
+        self.call(Call::Shutdown);
+    }
+
+    /// Kills all workers; `ended` is the last event.
+    #[napi]
+    pub fn stop(&self) {
+        self.call(Call::Stop);
+    }
+
+    /// Removes our files and closes our sockets, waiting for that at most a second; workers still alive are killed.
+    #[napi]
+    pub fn close(&mut self) {
+        self.setup = None;
+        if let Some(handle) = self.handle.take() {
+            handle.close();
+        }
+    }
+
+    fn call(&self, call: Call) {
+        if let Some(handle) = &self.handle {
+            // A supervisor that has ended has nobody to act on.
+            let _ = handle.call(call);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Who is there: one [`Worker`] per process, with what the master knows of it beyond its place in the fleet.
+//!
+//! Owned by the supervisor's state; the fleet decides by ids and this file turns an id into a process, a channel and the
+//! sockets that it was lent.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use crate::ids::{SlotIndex, WorkerId};
+use crate::ipc::channel::{Backlog, Speaker};
+use crate::ipc::message::ListeningAddress;
+use crate::process::exit::{Child, Exit};
+use crate::socket::listener::ListenerId;
+
+/// A socket that a worker was lent.
+#[derive(Debug)]
+pub(crate) struct Loan {
+    pub(crate) key: String,
+    pub(crate) listener: ListenerId,
+}
+
+/// A connection that was handed to a worker and is not yet accepted by it.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    pub(crate) seq: u64,
+    pub(crate) listener: ListenerId,
+    pub(crate) fd: OwnedFd,
+    pub(crate) refusals: u32,
+}
+
+/// One worker process.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) slot: SlotIndex,
+    pub(crate) child: Rc<Child>,
+    pub(crate) speaker: Speaker,
+    pub(crate) loans: Vec<Loan>,
+    pub(crate) addresses: Vec<ListeningAddress>,
+    pub(crate) in_flight: VecDeque<InFlight>,
+    /// Said to drain, or leaving by itself: it takes no new connection.
+    pub(crate) is_leaving: bool,
+    /// It said that it leaves because of a signal.
+    pub(crate) said_leaving: bool,
+    /// Our library runs in it, and will say when it is ready.
+    pub(crate) has_agent: bool,
+    /// How it ended, once it is reaped.
+    pub(crate) exit: Option<Exit>,
+    /// The text of the error that ended it, told by itself.
+    pub(crate) last_words: Option<String>,
+    pub(crate) forked: Instant,
+    pub(crate) apps_listening: u32,
+    /// How many connections it was handed.
+    pub(crate) handed_over: u64,
+}
+
+impl Worker {
+    pub(crate) fn new(slot: SlotIndex, child: Rc<Child>, speaker: Speaker, forked: Instant) -> Self {
+        Self {
+            slot,
+            child,
+            speaker,
+            loans: Vec::new(),
+            addresses: Vec::new(),
+            in_flight: VecDeque::new(),
+            is_leaving: false,
+            said_leaving: false,
+            has_agent: false,
+            exit: None,
+            last_words: None,
+            forked,
+            apps_listening: 0,
+            handed_over: 0,
+        }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.pid()
+    }
+
+    /// Whether it takes new connections of `listener`.
+    pub(crate) fn serves(&self, listener: ListenerId) -> bool {
+        !self.is_leaving && self.key_of(listener).is_some()
+    }
+
+    pub(crate) fn key_of(&self, listener: ListenerId) -> Option<&str> {
+        self.loans.iter().find(|loan| loan.listener == listener).map(|loan| loan.key.as_str())
+    }
+}
+
+/// All workers, oldest first.
+pub(crate) type Crew = BTreeMap<WorkerId, Worker>;
+
+/// The backlogs of all channels, for the thread that speaks for the application.
+#[derive(Clone, Debug, Default)]
+pub struct Backlogs(Arc<Mutex<HashMap<WorkerId, Backlog>>>);
+
+impl Backlogs {
+    /// The backlog of a worker that is still connected.
+    #[must_use]
+    pub fn get(&self, worker: WorkerId) -> Option<Backlog> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&worker).cloned()
+    }
+
+    pub(crate) fn insert(&self, worker: WorkerId, backlog: Backlog) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(worker, backlog);
+    }
+
+    pub(crate) fn remove(&self, worker: WorkerId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&worker);
+    }
+}

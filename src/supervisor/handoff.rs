@@ -1,0 +1,186 @@
+//! Moves connections that nobody would serve.
+//!
+//! Each slot has its own queue in the kernel. While no worker serves a slot that has one, new connections are steered to
+//! the others, and what waits there (or comes late, from handshakes under way) is accepted here and handed to a worker
+//! that serves the same address, by Node's own `newconn`. Connections stay in the kernel's queue until a worker can take
+//! them; what a worker refused, or had not accepted when its channel ended, goes to the next.
+//! Invariant: nothing is accepted without somebody to give it to, and at most [`PER_WORKER`] connections are under way to
+//! one worker, so they don't pile up on one that is stopped.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use tokio::io::Interest;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use super::Input;
+use super::crew::InFlight;
+use super::state::State;
+use crate::ids::{SlotIndex, WorkerId};
+use crate::ipc::message::ToWorker;
+use crate::os::watch::watch;
+use crate::socket::listener::ListenerId;
+
+/// How many connections may be under way to one worker.
+const PER_WORKER: usize = 4;
+/// After so many refusals a connection is closed: its address is served by nobody who takes it.
+const REFUSALS: u32 = 16;
+
+/// What is being moved, and where we look for more.
+#[derive(Debug, Default)]
+pub(crate) struct HandOff {
+    /// Connections that came back.
+    returned: VecDeque<InFlight>,
+    /// Sockets that nobody serves, each watched for connections.
+    stranded: HashMap<(ListenerId, SlotIndex), AbortHandle>,
+    last_seq: u64,
+    under_way: usize,
+}
+
+impl HandOff {
+    /// Nothing is under way and nothing came back.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.returned.is_empty() && self.under_way == 0
+    }
+
+    /// Closes what came back and stops looking for more.
+    pub(crate) fn forget(&mut self) {
+        self.returned.clear();
+        self.retain(|_, _| false);
+    }
+
+    pub(crate) fn unwatch(&mut self, listener: ListenerId) {
+        self.returned.retain(|connection| connection.listener != listener);
+        self.retain(|watched, _| watched != listener);
+    }
+
+    pub(crate) fn unwatch_slot(&mut self, slot: SlotIndex) {
+        self.retain(|_, watched| watched != slot);
+    }
+
+    /// The channel of a worker ended with these unaccepted.
+    pub(crate) fn take_back(&mut self, in_flight: VecDeque<InFlight>) {
+        self.under_way = self.under_way.saturating_sub(in_flight.len());
+        self.returned.extend(in_flight);
+    }
+
+    fn retain(&mut self, keep: impl Fn(ListenerId, SlotIndex) -> bool) {
+        self.stranded.retain(|(listener, slot), watch| {
+            let stays = keep(*listener, *slot);
+            if !stays {
+                watch.abort();
+            }
+            stays
+        });
+    }
+}
+
+impl State {
+    /// Tells the kernel which slots take new connections, and watches the queues of the others.
+    pub(crate) fn steer(&mut self) {
+        let ids: Vec<ListenerId> = self.sockets.listeners().collect();
+        for listener in ids {
+            let serving: BTreeSet<SlotIndex> =
+                self.crew.values().filter(|worker| worker.serves(listener)).map(|worker| worker.slot).collect();
+            if serving.is_empty() {
+                continue;
+            }
+            let table: Vec<SlotIndex> = serving.iter().copied().collect();
+            if let Err(error) = self.sockets.steer(listener, &table) {
+                // The kernel then spreads by its hash, and what lands on an unserved slot is moved all the same.
+                self.warn(format!("cannot steer new connections: {error}"), serde_json::Value::Null);
+            }
+            for slot in self.sockets.slots(listener) {
+                let at = (listener, slot);
+                if serving.contains(&slot) {
+                    if let Some(watch) = self.handoff.stranded.remove(&at) {
+                        watch.abort();
+                    }
+                } else if !self.handoff.stranded.contains_key(&at) {
+                    self.watch_stranded(listener, slot);
+                }
+            }
+        }
+    }
+
+    fn watch_stranded(&mut self, listener: ListenerId, slot: SlotIndex) {
+        let socket = self.sockets.borrow(listener, slot).map(|socket: BorrowedFd<'_>| socket.try_clone_to_owned());
+        // Without a watch the queue is still emptied at every input, only later.
+        let Some(Ok(socket)) = socket else { return };
+        let task = self.tasks.spawn(report_arrivals(socket, listener, slot, self.inputs.clone()));
+        self.handoff.stranded.insert((listener, slot), task);
+    }
+
+    /// Gives what waits where nobody serves to workers that can take it.
+    pub(crate) fn hand_off(&mut self) {
+        for _ in 0..self.handoff.returned.len() {
+            let Some(connection) = self.handoff.returned.pop_front() else { break };
+            match self.idlest(connection.listener) {
+                Some(worker) => self.hand_over(worker, connection),
+                None => self.handoff.returned.push_back(connection),
+            }
+        }
+        let stranded: Vec<_> = self.handoff.stranded.keys().copied().collect();
+        for (listener, slot) in stranded {
+            while let Some(worker) = self.idlest(listener) {
+                let Ok(Some(fd)) = self.sockets.accept(listener, slot) else { break };
+                self.hand_over(worker, InFlight { seq: 0, listener, fd, refusals: 0 });
+            }
+        }
+    }
+
+    /// The worker with the fewest connections under way among those that serve `listener` and may take one more.
+    fn idlest(&self, listener: ListenerId) -> Option<WorkerId> {
+        let able = self.crew.iter().filter(|(_, worker)| worker.serves(listener));
+        let idlest = able.min_by_key(|(_, worker)| (worker.in_flight.len(), worker.handed_over));
+        idlest.filter(|(_, worker)| worker.in_flight.len() < PER_WORKER).map(|(id, _)| *id)
+    }
+
+    fn hand_over(&mut self, id: WorkerId, mut connection: InFlight) {
+        self.handoff.last_seq += 1;
+        connection.seq = self.handoff.last_seq;
+        let Some(worker) = self.crew.get_mut(&id) else { return };
+        let Some(key) = worker.key_of(connection.listener).map(str::to_owned) else { return };
+        // Our own copy stays until the worker has said that it took it; without descriptors left, ours must do.
+        let Ok(copy) = connection.fd.as_fd().try_clone_to_owned() else {
+            self.handoff.returned.push_back(connection);
+            return;
+        };
+        worker.speaker.say_with(&ToWorker::NewConnection { seq: connection.seq, key }, copy);
+        worker.handed_over += 1;
+        worker.in_flight.push_back(connection);
+        self.handoff.under_way += 1;
+    }
+
+    /// A worker said whether it took a connection.
+    pub(crate) fn settle_hand_over(&mut self, id: WorkerId, seq: u64, accepted: bool) {
+        let Some(worker) = self.crew.get_mut(&id) else { return };
+        let Some(at) = worker.in_flight.iter().position(|connection| connection.seq == seq) else { return };
+        let Some(mut connection) = worker.in_flight.remove(at) else { return };
+        self.handoff.under_way = self.handoff.under_way.saturating_sub(1);
+        connection.refusals += 1;
+        if !accepted && connection.refusals < REFUSALS {
+            self.handoff.returned.push_back(connection);
+        }
+    }
+
+    /// A descriptor did not arrive in spite of repetition: the oldest connection under way goes to somebody else.
+    pub(crate) fn give_up_oldest_hand_over(&mut self, id: WorkerId) {
+        let oldest = self.crew.get(&id).and_then(|worker| worker.in_flight.front());
+        if let Some(seq) = oldest.map(|connection| connection.seq) {
+            self.settle_hand_over(id, seq, false);
+        }
+    }
+}
+
+/// Says each time that a connection arrives on a socket that nobody serves.
+async fn report_arrivals(socket: OwnedFd, listener: ListenerId, slot: SlotIndex, inputs: mpsc::Sender<Input>) {
+    let Ok(socket) = watch(socket, Interest::READABLE) else { return };
+    while let Ok(mut ready) = socket.readable().await {
+        ready.clear_ready();
+        if inputs.send(Input::Stranded(listener, slot)).await.is_err() {
+            return;
+        }
+    }
+}

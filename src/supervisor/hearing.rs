@@ -1,0 +1,183 @@
+//! Answers what workers say.
+//!
+//! Node's part of the protocol is answered here and now, whatever the event loop of the master does; what the application
+//! should know goes on as events, what changes a worker's life goes to the fleet.
+
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use super::crew::Loan;
+use super::fleet::{self, Phase, Why};
+use super::state::State;
+use crate::event::Event;
+use crate::ids::WorkerId;
+use crate::ipc::message::{FromAgent, ListeningAddress, Query, ToMaster, ToWorker};
+use crate::socket::listener::{Kind, Want};
+
+impl State {
+    /// One message of the protocol.
+    pub(crate) fn hear(&mut self, id: WorkerId, message: ToMaster, fd: Option<OwnedFd>, now: Instant) {
+        match message {
+            ToMaster::Online => self.publish(Event::Online { worker: id }),
+            ToMaster::QueryServer { seq, query, data } => self.lend(id, seq, &query, data),
+            ToMaster::Listening(address) => self.server_listens(id, address, now),
+            ToMaster::Close { key } => self.take_back(id, &key),
+            ToMaster::ExitedAfterDisconnect { seq } => self.let_go(id, seq),
+            ToMaster::Accepted { ack, accepted } => self.settle_hand_over(id, ack, accepted),
+            ToMaster::HandleNack => self.give_up_oldest_hand_over(id),
+            ToMaster::AppHandle { kind, text } => {
+                if let Some(fd) = fd {
+                    self.publish(Event::HandleMessage { worker: id, kind, text, fd });
+                }
+            }
+            ToMaster::Agent(said) => self.hear_agent(id, said, now),
+            // The channel has seen to the first; the second is a later Node's.
+            ToMaster::HandleAck | ToMaster::Unknown => {}
+        }
+    }
+
+    fn hear_agent(&mut self, id: WorkerId, said: FromAgent, now: Instant) {
+        let Some(worker) = self.crew.get_mut(&id) else { return };
+        let pid = worker.pid();
+        match said {
+            FromAgent::Hello => worker.has_agent = true,
+            FromAgent::Listening => {
+                worker.apps_listening += 1;
+                self.publish(Event::Listening { worker: id, pid });
+            }
+            FromAgent::Ready => self.ready(id, now),
+            FromAgent::Leaving { .. } => {
+                worker.said_leaving = true;
+                self.step(fleet::Input::Leaving { worker: id }, now);
+            }
+            FromAgent::Recycle { why } => {
+                let why = match why.as_str() {
+                    "connections" => Why::Connections,
+                    "uptime" => Why::Uptime,
+                    "exception" => Why::Exception,
+                    _ => Why::Asked,
+                };
+                self.step(fleet::Input::Recycle { worker: id, why }, now);
+            }
+            FromAgent::Fatal { text } => worker.last_words = Some(text),
+            FromAgent::Warning { message } => self.warn(message, json!({ "pid": pid })),
+        }
+    }
+
+    fn ready(&mut self, id: WorkerId, now: Instant) {
+        // Whatever was bound in advance and no worker asked for would let clients wait for ever.
+        self.sockets.drop_unclaimed();
+        self.is_unsteered = true;
+        self.step(fleet::Input::Ready { worker: id }, now);
+    }
+
+    fn server_listens(&mut self, id: WorkerId, address: Box<ListeningAddress>, now: Instant) {
+        let Some(worker) = self.crew.get_mut(&id) else { return };
+        let is_first_without_agent = !worker.has_agent && worker.addresses.is_empty();
+        let pid = worker.pid();
+        worker.addresses.push((*address).clone());
+        self.is_unsteered = true;
+        self.publish(Event::ServerListening { worker: id, address });
+        if is_first_without_agent {
+            self.publish(Event::Listening { worker: id, pid });
+            self.ready(id, now);
+        }
+    }
+
+    /// Lends a worker the socket that it asks for, or tells it the kernel's reason.
+    fn lend(&mut self, id: WorkerId, seq: u64, query: &Query, data: Value) {
+        let Some(slot) = self.crew.get(&id).map(|worker| worker.slot) else { return };
+        let lent = match want_of(query) {
+            // Every socket is closed or about to be: a late worker must not bind anew.
+            _ if self.fleet.phase() != Phase::Running => Err(io::Error::from_raw_os_error(libc::ECANCELED)),
+            want => want.and_then(|want| self.sockets.lend(&want, slot)),
+        };
+        let Some(worker) = self.crew.get_mut(&id) else { return };
+        match lent {
+            Ok(lent) => {
+                let key = format!("{}.{seq}", lent.listener.0);
+                let data = self.server_data.entry(lent.listener).or_insert(data).clone();
+                worker.loans.push(Loan { key: key.clone(), listener: lent.listener });
+                worker.speaker.say_with(&ToWorker::Lend { ack: seq, key, data }, lent.fd);
+                self.is_unsteered = true;
+            }
+            Err(error) => {
+                let errno = -error.raw_os_error().unwrap_or(libc::EINVAL);
+                worker.speaker.say(&ToWorker::Refuse { ack: seq, errno, data });
+            }
+        }
+    }
+
+    /// A worker closed a socket that it was lent. When the last one did so on purpose, the address is given up: clients
+    /// must be refused rather than wait in a queue that nobody will empty.
+    fn take_back(&mut self, id: WorkerId, key: &str) {
+        let Some(worker) = self.crew.get_mut(&id) else { return };
+        let Some(at) = worker.loans.iter().position(|loan| loan.key == key) else { return };
+        let listener = worker.loans.swap_remove(at).listener;
+        let on_purpose = !worker.is_leaving;
+        self.is_unsteered = true;
+        let is_anyones = self.crew.values().any(|worker| worker.key_of(listener).is_some());
+        let is_wanted = self.fleet.workers().any(|view| view.is_starting());
+        if on_purpose && !is_anyones && !is_wanted {
+            self.handoff.unwatch(listener);
+            self.sockets.close(listener);
+            self.server_data.remove(&listener);
+        }
+    }
+
+    /// `disconnect()` or `kill()` of the worker itself: it waits for the nod.
+    fn let_go(&mut self, id: WorkerId, seq: u64) {
+        let Some(worker) = self.crew.get_mut(&id) else { return };
+        worker.is_leaving = true;
+        worker.speaker.say(&ToWorker::Ack { ack: seq });
+        self.is_unsteered = true;
+        self.publish(Event::LeavesOnPurpose { worker: id });
+    }
+
+    /// The channel has ended: what was under way over it goes to others, and a worker that still lives is on its way out.
+    pub(crate) fn hang_up(&mut self, id: WorkerId, now: Instant) {
+        let Some(worker) = self.crew.get_mut(&id) else { return };
+        worker.is_leaving = true;
+        worker.loans.clear();
+        let is_alive = worker.exit.is_none();
+        let in_flight = std::mem::take(&mut worker.in_flight);
+        self.handoff.take_back(in_flight);
+        self.backlogs.remove(id);
+        self.publish(Event::Disconnected { worker: id });
+        if is_alive {
+            self.step(fleet::Input::Disconnected { worker: id }, now);
+        }
+        self.forget_if_done(id);
+    }
+}
+
+/// Node's question in our words.
+fn want_of(query: &Query) -> io::Result<Want> {
+    let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
+    let ip = || match query.address.as_deref() {
+        None | Some("") => Ok(None),
+        Some(text) => text.parse::<IpAddr>().map(Some).map_err(|_| invalid()),
+    };
+    let port = || u16::try_from(query.port.unwrap_or(0).max(0)).map_err(|_| invalid());
+    let kind = match query.address_type.as_str() {
+        Some(family) => Kind::Udp { v6: family == "udp6", address: ip()?, port: port()? },
+        None if query.address_type.as_i64() == Some(-1) => {
+            Kind::Unix { path: PathBuf::from(query.address.clone().ok_or_else(invalid)?) }
+        }
+        None => Kind::Tcp { address: ip()?, port: port()? },
+    };
+    Ok(Want {
+        kind,
+        index: query.index,
+        fd: query.fd.filter(|fd| *fd >= 0),
+        backlog: query.backlog.as_u64().and_then(|backlog| u32::try_from(backlog).ok()).unwrap_or(0),
+        flags: query.flags.unwrap_or(0),
+        readable_all: query.readable_all,
+        writable_all: query.writable_all,
+    })
+}

@@ -1,0 +1,305 @@
+//! Does what the fleet wants done.
+//!
+//! One small function per effect. Effects that fail come back as inputs for the fleet. A graceful shutdown passes through
+//! the [`Door`]: nothing new is let in, what the kernel had already accepted is taken, and only then are workers told to
+//! drain and the sockets closed, so that no connection is reset unseen.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::Input;
+use super::crew::Worker;
+use super::fleet::{self, Cause, Effect, Phase, Policy, Report};
+use super::state::State;
+use crate::event::{Event, Undelivered, signal_name};
+use crate::ids::{SlotIndex, WorkerId};
+use crate::ipc::channel::{self, Heard, Listener};
+use crate::ipc::message::ToWorker;
+use crate::options::{Options, Restart};
+use crate::process::exit::{Child, Exit};
+
+/// How long handshakes that were under way when the door shut may take to finish.
+const HANDSHAKES: Duration = Duration::from_millis(20);
+/// How long a queue may take to be emptied when the door has shut.
+const QUEUES: Duration = Duration::from_millis(500);
+/// How often the queues are looked at meanwhile.
+const LOOK: Duration = Duration::from_millis(2);
+/// How long the sockets of a slot that was given up are kept for handshakes under way.
+const RETIRING: Duration = Duration::from_millis(200);
+/// How long the first successor of a reload must live before old workers go.
+const SETTLE: Duration = Duration::from_millis(1500);
+
+/// Whether new connections may still come in.
+#[derive(Debug)]
+pub(crate) enum Door {
+    Open,
+    /// Nothing new gets in; the workers that shall drain wait until the queues are empty.
+    Closing { since: Instant, drains: Vec<WorkerId> },
+    Shut,
+}
+
+impl Door {
+    pub(crate) fn closing(now: Instant) -> Self {
+        Self::Closing { since: now, drains: Vec::new() }
+    }
+
+    pub(crate) fn is_shut(&self) -> bool {
+        matches!(self, Self::Shut)
+    }
+
+    pub(crate) fn next_look(&self) -> Option<Instant> {
+        matches!(self, Self::Closing { .. }).then(|| Instant::now() + LOOK)
+    }
+}
+
+/// What the options mean for the fleet.
+pub(crate) fn policy(options: &Options) -> Policy {
+    Policy {
+        wanted: usize::from(options.workers.get()),
+        restart: match options.restart {
+            Restart::OnFailure => fleet::Restart::OnFailure,
+            Restart::Always => fleet::Restart::Always,
+        },
+        start_timeout: options.start_timeout,
+        drain_timeout: options.shutdown_timeout,
+        recycle_timeout: options.recycle_timeout,
+        kill_timeout: options.kill_timeout,
+        backoff: super::backoff::Policy::default(),
+        settle: SETTLE,
+        seed: u64::from(std::process::id()),
+    }
+}
+
+impl State {
+    /// Does one thing; what failed comes back as news for the fleet.
+    pub(crate) fn perform(&mut self, effect: Effect, now: Instant) -> Option<fleet::Input> {
+        match effect {
+            Effect::Spawn { worker, slot, .. } => return self.fork(worker, slot, now),
+            Effect::Drain { worker, .. } => self.ask_to_drain(worker),
+            Effect::End { worker } => self.say(worker, &ToWorker::End),
+            Effect::Kill { worker } => {
+                if let Some(worker) = self.crew.get(&worker) {
+                    // It may be a zombie that is not reaped yet, which is dead enough.
+                    let _ = worker.child.signal(libc::SIGKILL);
+                }
+            }
+            Effect::CloseSlot { slot } => self.retiring.push((slot, now + RETIRING)),
+            Effect::CloseSockets => {
+                self.handoff.forget();
+                self.sockets.close_all();
+            }
+            Effect::Report(report) => self.report(report),
+        }
+        None
+    }
+
+    fn fork(&mut self, id: WorkerId, slot: SlotIndex, now: Instant) -> Option<fleet::Input> {
+        let spawned = self.launch.spawn(id.0).and_then(|spawned| {
+            let failed = |source| crate::error::Error::Spawn { exec: self.launch.exec_path.clone(), source };
+            let child = Child::watch(spawned.pid).map_err(failed)?;
+            let (speaker, listener) = channel::open(spawned.channel).map_err(failed)?;
+            Ok((child, speaker, listener))
+        });
+        let (child, speaker, listener) = match spawned {
+            Ok(spawned) => spawned,
+            Err(error) => {
+                self.warn(error.to_string(), json!({ "code": error.code() }));
+                return Some(fleet::Input::SpawnFailed { worker: id });
+            }
+        };
+        let child = Rc::new(child);
+        self.backlogs.insert(id, speaker.backlog());
+        self.tasks.spawn(speaker.clone().write_out());
+        self.tasks.spawn(listen(id, listener, self.inputs.clone(), self.undelivered.clone(), Rc::clone(&self.publish)));
+        self.tasks.spawn(await_exit(id, Rc::clone(&child), self.inputs.clone()));
+        let pid = child.pid();
+        self.crew.insert(id, Worker::new(slot, child, speaker, now));
+        if let Some(pids) = &self.pids {
+            pids.worker_started(pid);
+        }
+        self.publish(Event::Forked { worker: id, pid });
+        None
+    }
+
+    fn ask_to_drain(&mut self, id: WorkerId) {
+        if let Door::Closing { drains, .. } = &mut self.door {
+            drains.push(id);
+            return;
+        }
+        let why = self.drain_reason(id);
+        if let Some(worker) = self.worker_mut(id) {
+            worker.is_leaving = true;
+            worker.speaker.say(&ToWorker::Drain { why });
+            self.is_unsteered = true;
+        }
+    }
+
+    fn drain_reason(&self, id: WorkerId) -> &'static str {
+        match self.crew.get(&id) {
+            _ if self.fleet.phase() != Phase::Running => "shutdown",
+            Some(worker) if worker.said_leaving => "leave",
+            Some(_) | None => "recycle",
+        }
+    }
+
+    pub(crate) fn say(&self, id: WorkerId, message: &ToWorker) {
+        if let Some(worker) = self.crew.get(&id) {
+            worker.speaker.say(message);
+        }
+    }
+
+    /// Shuts the door for good once the queues are empty or have had their time.
+    pub(crate) fn watch_door(&mut self, now: Instant) {
+        let Door::Closing { since, drains } = &mut self.door else { return };
+        let age = now.saturating_duration_since(*since);
+        let is_empty = age >= HANDSHAKES && self.sockets.is_queue_empty() && self.handoff.is_idle();
+        if !is_empty && age < QUEUES {
+            return;
+        }
+        let drains = std::mem::take(drains);
+        self.door = Door::Shut;
+        for worker in drains {
+            self.ask_to_drain(worker);
+        }
+        self.handoff.forget();
+        self.sockets.close_all();
+    }
+
+    /// Closes the sockets of slots that were given up, when nobody waits there any more.
+    pub(crate) fn retire_slots(&mut self, now: Instant) {
+        let (due, waiting) = std::mem::take(&mut self.retiring).into_iter().partition(|(_, at)| *at <= now);
+        self.retiring = waiting;
+        for (slot, _) in due {
+            self.handoff.unwatch_slot(slot);
+            self.sockets.close_slot(slot);
+            self.is_unsteered = true;
+        }
+    }
+
+    /// A process has ended and is reaped.
+    pub(crate) fn bury(&mut self, id: WorkerId, exit: Exit, now: Instant) {
+        let Some(worker) = self.worker_mut(id) else { return };
+        worker.exit = Some(exit);
+        let pid = worker.pid();
+        if let Some(pids) = &self.pids {
+            pids.worker_gone(pid);
+        }
+        self.step(fleet::Input::Exited { worker: id, clean: exit.is_clean() }, now);
+        self.forget_if_done(id);
+    }
+
+    /// A worker is forgotten once it is dead and its channel has been read to the end, in either order.
+    pub(crate) fn forget_if_done(&mut self, id: WorkerId) {
+        self.is_unsteered = true;
+        let is_done = |worker: &Worker| worker.exit.is_some() && worker.speaker.is_closed();
+        if self.crew.get(&id).is_some_and(is_done) {
+            self.crew.remove(&id);
+        }
+    }
+
+    fn report(&mut self, report: Report) {
+        match report {
+            Report::Died { worker, cause, .. } => self.report_death(worker, cause),
+            Report::BackingOff { slot, failures, delay } => self.warn(
+                format!("slot {slot}: {failures} deaths in a row, the next start waits {} ms", delay.as_millis()),
+                json!({ "slot": slot.0, "failures": failures, "delay": millis(delay) }),
+            ),
+            Report::SuccessorFailed { worker, of } => self.warn(
+                format!("the successor {worker} of worker {of} failed; worker {of} stays in service"),
+                json!({ "worker": of.0, "successor": worker.0 }),
+            ),
+            Report::WantedChanged { wanted } => self.stats.borrow_mut().wanted_changed(wanted),
+            Report::NoneLeft => self.warn(
+                "no worker is left or coming: the listening sockets are closed".into(),
+                json!({ "workers": 0 }),
+            ),
+            Report::ReloadFailed { worker } => {
+                self.warn(format!("the reload stopped: worker {worker} failed"), json!({ "worker": worker.0 }));
+            }
+            Report::Recycling { .. } | Report::ReloadDone { .. } => {}
+            Report::Finished => self.is_over = true,
+        }
+    }
+
+    fn report_death(&self, id: WorkerId, cause: Cause) {
+        let Some(worker) = self.crew.get(&id) else { return };
+        let exit = worker.exit.unwrap_or(Exit::Code(-1));
+        let reason = reason(exit, cause, &self.options, worker.last_words.as_deref());
+        self.publish(Event::Died { worker: id, pid: worker.pid(), exit, reason });
+    }
+}
+
+fn millis(duration: Duration) -> Value {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).into()
+}
+
+/// Why a worker died, in one sentence.
+fn reason(exit: Exit, cause: Cause, options: &Options, last_words: Option<&str>) -> String {
+    let how = match exit {
+        Exit::Code(code) => format!("exit code {code}"),
+        Exit::Signal(signal) => format!("killed by {}", signal_name(signal)),
+    };
+    let why = match cause {
+        Cause::Unasked => {
+            return last_words.map_or(how.clone(), |words| format!("{how}: {words}"));
+        }
+        Cause::StartTimeout => {
+            return format!("did not listen within {} ms, {how}", options.start_timeout.as_millis());
+        }
+        Cause::Drained => "shut down",
+        Cause::Left => "left by itself",
+        Cause::Recycled(why) => match why {
+            fleet::Why::Asked => "recycled on request",
+            fleet::Why::Connections => "recycled: its number of connections was reached",
+            fleet::Why::Requests => "recycled: its number of requests was reached",
+            fleet::Why::Uptime => "recycled: its time was up",
+            fleet::Why::Memory => "recycled: its memory limit was reached",
+            fleet::Why::Exception => "recycled after an uncaught exception",
+            fleet::Why::Hung => "its event loop hung",
+        },
+        Cause::Reloaded => "replaced by a reload",
+        Cause::ScaledDown => "scaled down",
+        Cause::Stopped => "stopped",
+        Cause::Overdue => "did not finish in time and was ended",
+        Cause::GivenUp => "given up before it served",
+    };
+    match last_words {
+        Some(words) => format!("{why}, {how}: {words}"),
+        None => format!("{why}, {how}"),
+    }
+}
+
+/// Carries what one worker says to the loop, and what its application says straight to JavaScript.
+async fn listen(
+    id: WorkerId,
+    mut from: Listener,
+    inputs: tokio::sync::mpsc::Sender<Input>,
+    undelivered: Undelivered,
+    publish: Rc<dyn Fn(Event)>,
+) {
+    loop {
+        let input = match from.next().await {
+            Heard::App(lines) => {
+                undelivered.add(lines.len());
+                publish(Event::Messages { worker: id, lines });
+                undelivered.eased().await;
+                continue;
+            }
+            Heard::Said(message, fd) => Input::Said(id, message, fd),
+            Heard::Closed => Input::ChannelClosed(id),
+        };
+        let is_last = matches!(input, Input::ChannelClosed(_));
+        // A loop that has ended wants no more news.
+        if inputs.send(input).await.is_err() || is_last {
+            return;
+        }
+    }
+}
+
+async fn await_exit(id: WorkerId, child: Rc<Child>, inputs: tokio::sync::mpsc::Sender<Input>) {
+    let exit = child.ended().await;
+    // A loop that has ended wants no more news.
+    let _ = inputs.send(Input::Exited(id, exit)).await;
+}

@@ -1,0 +1,75 @@
+//! What is bound, opened and read before the supervisor starts, in the order that cluster2 scripts know.
+//!
+//! Runs on the thread of JavaScript, where a failure is an exception and the caller can still exit with the right status:
+//! the application's ports first, then the monitor's, then the pids directory. A failure leaves nothing behind.
+
+use std::net::TcpListener;
+use std::path::Path;
+
+use crate::error::Error;
+use crate::monitor;
+use crate::options::{Options, Scheduling};
+use crate::process::control::ControlSocket;
+use crate::process::pidfile::PidDir;
+use crate::process::spawn::Launch;
+use crate::socket::listener::{Kind, Sockets, Want};
+
+/// Everything the supervisor owns from its first moment.
+#[derive(Debug)]
+pub struct Setup {
+    pub(crate) options: Options,
+    pub(crate) launch: Launch,
+    pub(crate) sockets: Sockets,
+    pub(crate) monitor: Option<TcpListener>,
+    pub(crate) pids: Option<PidDir>,
+    pub(crate) control: Option<ControlSocket>,
+}
+
+impl Setup {
+    /// Binds and opens what the options ask for; `wants` are the addresses that workers will ask for, so that a busy port
+    /// is found before anything is forked.
+    ///
+    /// # Errors
+    /// [`Error::PortInUse`], [`Error::Listen`], [`Error::MonitorListen`] or [`Error::Pids`].
+    pub fn prepare(options: Options, launch: Launch, wants: &[Want]) -> Result<Self, Error> {
+        let mut sockets = Sockets::new(match options.scheduling {
+            Scheduling::Slots => crate::socket::listener::Scheduling::Slots,
+            Scheduling::Shared => crate::socket::listener::Scheduling::Shared,
+        });
+        for want in wants {
+            sockets.reserve(want).map_err(|source| listen_error(want, source))?;
+        }
+        let monitor = options.mon_port.map(|port| bind_monitor(&options.mon_host, port)).transpose()?;
+        let (mut pids, mut control) = (None, None);
+        if options.cluster {
+            let dir = PidDir::open(&options.pids, true)?;
+            control = Some(ControlSocket::bind(&dir).map_err(|source| pids_error(&options.pids, source))?);
+            pids = Some(dir);
+            std::fs::create_dir_all(&options.logs).map_err(|source| pids_error(&options.logs, source))?;
+        }
+        Ok(Self { options, launch, sockets, monitor, pids, control })
+    }
+}
+
+fn bind_monitor(host: &str, port: u16) -> Result<TcpListener, Error> {
+    monitor::server::bind(host, port)
+        .map_err(|source| Error::MonitorListen { address: format!("{host}:{port}"), source })
+}
+
+fn pids_error(path: &Path, source: std::io::Error) -> Error {
+    Error::Pids { path: path.to_owned(), source }
+}
+
+fn listen_error(want: &Want, source: std::io::Error) -> Error {
+    let address = match &want.kind {
+        Kind::Tcp { address, port } | Kind::Udp { address, port, .. } => {
+            address.map_or_else(|| port.to_string(), |address| format!("{address}:{port}"))
+        }
+        Kind::Unix { path } => path.display().to_string(),
+    };
+    if source.kind() == std::io::ErrorKind::AddrInUse {
+        Error::PortInUse { address, source }
+    } else {
+        Error::Listen { address, source }
+    }
+}

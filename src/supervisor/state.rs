@@ -1,0 +1,267 @@
+//! The supervisor's whole state, and what one input does to it.
+//!
+//! [`State::take`] is the one way in. It lets the fleet decide, performs what was decided, and then brings everything that
+//! follows from who serves up to date: steering, hand-offs, the door, the snapshot for the monitor. Nothing here waits.
+//! Invariant: an input leaves the state consistent; no effect is left half done for a later one.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::crew::{Backlogs, Crew};
+use super::fleet::{self, Fleet, Phase};
+use super::handoff::HandOff;
+use super::performing::{Door, policy};
+use super::setup::Setup;
+use super::{Call, Input};
+use crate::event::{Event, Undelivered};
+use crate::ids::{SlotIndex, WorkerId};
+use crate::monitor;
+use crate::monitor::stats::Stats;
+use crate::options::Options;
+use crate::process::control::{self, Reply, Request};
+use crate::process::pidfile::PidDir;
+use crate::process::spawn::Launch;
+use crate::socket::listener::{ListenerId, Sockets};
+use crate::tasks::LocalTasks;
+
+/// How long the loop sleeps when nothing is due.
+const NOTHING_DUE: Duration = Duration::from_secs(3600);
+
+/// Everything the supervisor knows; owned by its one loop.
+pub(crate) struct State {
+    pub(crate) options: Options,
+    pub(crate) launch: Launch,
+    pub(crate) fleet: Fleet,
+    pub(crate) sockets: Sockets,
+    pub(crate) crew: Crew,
+    pub(crate) handoff: HandOff,
+    pub(crate) door: Door,
+    /// Slots that were given up, and when their sockets may be closed.
+    pub(crate) retiring: Vec<(SlotIndex, Instant)>,
+    /// The first worker's server data per listener (TLS ticket keys), echoed to all.
+    pub(crate) server_data: HashMap<ListenerId, Value>,
+    pub(crate) pids: Option<PidDir>,
+    pub(crate) stats: Rc<RefCell<Stats>>,
+    pub(crate) backlogs: Backlogs,
+    pub(crate) undelivered: Undelivered,
+    pub(crate) inputs: mpsc::Sender<Input>,
+    pub(crate) tasks: LocalTasks,
+    pub(crate) publish: Rc<dyn Fn(Event)>,
+    /// Something changed that steering depends on.
+    pub(crate) is_unsteered: bool,
+    pub(crate) is_over: bool,
+    /// Callers from outside who wait until no new connection can get in.
+    shutdown_replies: Vec<Reply>,
+    monitor: Option<std::net::TcpListener>,
+    control: Option<control::ControlSocket>,
+}
+
+impl State {
+    pub(crate) fn new(
+        setup: Setup,
+        inputs: mpsc::Sender<Input>,
+        backlogs: Backlogs,
+        undelivered: Undelivered,
+        publish: Rc<dyn Fn(Event)>,
+    ) -> Self {
+        let stats = Stats::new(&setup.options);
+        Self {
+            fleet: Fleet::new(policy(&setup.options)),
+            options: setup.options,
+            launch: setup.launch,
+            sockets: setup.sockets,
+            crew: Crew::new(),
+            handoff: HandOff::default(),
+            door: Door::Open,
+            retiring: Vec::new(),
+            server_data: HashMap::new(),
+            pids: setup.pids,
+            stats: Rc::new(RefCell::new(stats)),
+            backlogs,
+            undelivered,
+            inputs,
+            tasks: LocalTasks::default(),
+            publish,
+            is_unsteered: true,
+            is_over: false,
+            shutdown_replies: Vec::new(),
+            monitor: setup.monitor,
+            control: setup.control,
+        }
+    }
+
+    /// Opens the monitor and the control socket, and forks the first workers.
+    pub(crate) fn begin(&mut self) {
+        if let Some(listener) = self.monitor.take() {
+            let stats = Rc::clone(&self.stats);
+            let paths = monitor::server::Paths { mon_path: self.options.mon_path.clone() };
+            let snapshot = move || stats.borrow().clone();
+            self.tasks.spawn(monitor::server::serve(listener, paths, snapshot, self.tasks.clone()));
+        }
+        if let Some(socket) = self.control.take() {
+            let inputs = self.inputs.clone();
+            let forward = move |request: Request| {
+                // A full queue means a supervisor under siege: the caller is told by the dropped reply.
+                let _ = inputs.try_send(Input::Control(request));
+            };
+            self.tasks.spawn(control::serve(socket, forward, self.tasks.clone()));
+        }
+        if self.options.cluster {
+            self.step(fleet::Input::Start, Instant::now());
+        }
+        self.publish(Event::Started);
+        self.settle(Instant::now());
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    pub(crate) fn next_deadline(&self) -> Instant {
+        let retiring = self.retiring.iter().map(|(_, at)| *at);
+        let due = self.fleet.next_deadline().into_iter().chain(self.door.next_look()).chain(retiring).min();
+        due.unwrap_or_else(|| Instant::now() + NOTHING_DUE)
+    }
+
+    /// Takes in one input and does everything that follows from it.
+    pub(crate) fn take(&mut self, input: Input, now: Instant) {
+        match input {
+            Input::Call(call) => self.obey(call, now),
+            Input::Control(request) => self.answer(request, now),
+            Input::Said(worker, message, fd) => self.hear(worker, message, fd, now),
+            Input::ChannelClosed(worker) => self.hang_up(worker, now),
+            Input::Exited(worker, exit) => self.bury(worker, exit, now),
+            // The hand-off below looks at every stranded socket.
+            Input::Stranded(..) => {}
+            Input::Tick => self.step(fleet::Input::Tick, now),
+        }
+        self.settle(now);
+    }
+
+    /// Lets the fleet decide and performs what it decided, failures included.
+    pub(crate) fn step(&mut self, input: fleet::Input, now: Instant) {
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            for effect in self.fleet.step(input, now) {
+                inputs.extend(self.perform(effect, now));
+            }
+        }
+    }
+
+    pub(crate) fn publish(&self, event: Event) {
+        self.stats.borrow_mut().note(&event);
+        (self.publish)(event);
+    }
+
+    pub(crate) fn warn(&self, message: String, facts: Value) {
+        self.publish(Event::Warning { message, facts });
+    }
+
+    /// Ends every task and lets the operating system see our sockets and files gone, then says so.
+    pub(crate) async fn finish(mut self) {
+        for reply in self.shutdown_replies.drain(..) {
+            reply.send(json!({ "ok": true }));
+        }
+        // The control socket's answers leave in the turns that follow.
+        tokio::task::yield_now().await;
+        self.put_away();
+        (self.publish)(Event::Ended);
+    }
+
+    fn put_away(&mut self) {
+        self.sockets.close_all();
+        if let Some(mut pids) = self.pids.take() {
+            pids.close();
+        }
+    }
+
+    fn obey(&mut self, call: Call, now: Instant) {
+        match call {
+            Call::Send { worker, text, fd } => {
+                if let Some(worker) = self.crew.get(&worker) {
+                    worker.speaker.pass(text, fd);
+                }
+            }
+            Call::Signal { worker, signal } => {
+                if let Some(worker) = self.crew.get(&worker) {
+                    // A worker that is gone can't be signalled; its death is reported anyway.
+                    let _ = worker.child.signal(signal);
+                }
+            }
+            Call::Disconnect { worker } => {
+                if let Some(worker) = self.crew.get_mut(&worker) {
+                    worker.is_leaving = true;
+                    self.is_unsteered = true;
+                    worker.speaker.say(&crate::ipc::message::ToWorker::Disconnect);
+                }
+            }
+            Call::Recycle { worker } => self.step(fleet::Input::Recycle { worker, why: fleet::Why::Asked }, now),
+            Call::Shutdown => self.shut_down(now),
+            Call::Stop => self.step(fleet::Input::Stop, now),
+            Call::Close => self.is_over = true,
+        }
+    }
+
+    fn shut_down(&mut self, now: Instant) {
+        if self.fleet.phase() == Phase::Running {
+            self.sockets.shut_the_door();
+            self.door = Door::closing(now);
+        }
+        self.step(fleet::Input::Shutdown, now);
+    }
+
+    fn answer(&mut self, request: Request, now: Instant) {
+        let Request { call, reply, .. } = request;
+        match call.as_str() {
+            "status" => reply.send(self.stats.borrow().to_json()),
+            "shutdown" => {
+                self.shutdown_replies.push(reply);
+                (self.publish)(Event::ShutdownAsked);
+                self.shut_down(now);
+            }
+            "stop" => {
+                reply.send(json!({ "ok": true }));
+                (self.publish)(Event::StopAsked);
+                self.step(fleet::Input::Stop, now);
+            }
+            unknown => reply.send(json!({
+                "ok": false, "code": "ERR_CLUSTER2_CONTROL", "message": format!("unknown call '{unknown}'"),
+            })),
+        }
+    }
+
+    /// Brings everything that follows from who serves up to date.
+    fn settle(&mut self, now: Instant) {
+        if std::mem::take(&mut self.is_unsteered) {
+            self.steer();
+        }
+        self.hand_off();
+        self.watch_door(now);
+        self.retire_slots(now);
+        if self.door.is_shut() && self.crew.values().all(|worker| worker.loans.is_empty()) {
+            for reply in self.shutdown_replies.drain(..) {
+                reply.send(json!({ "ok": true }));
+            }
+        }
+        self.refresh_stats();
+    }
+
+    /// What the monitor and the command line are shown.
+    fn refresh_stats(&mut self) {
+        let workers = self.fleet.workers().filter_map(|view| {
+            let worker = self.crew.get(&view.worker)?;
+            Some(monitor::stats::Worker::new(&view, worker.pid(), worker.apps_listening))
+        });
+        let workers = workers.collect();
+        self.stats.borrow_mut().refresh(self.fleet.phase(), self.fleet.wanted(), workers, self.sockets.addresses());
+    }
+
+    pub(crate) fn worker_mut(&mut self, id: WorkerId) -> Option<&mut super::crew::Worker> {
+        self.crew.get_mut(&id)
+    }
+}
