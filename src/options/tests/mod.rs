@@ -178,7 +178,7 @@ fn unknown_options_are_reported_with_the_nearest_name() {
         ("prot", "unknown option `prot`, did you mean `port`?"),
         ("monport", "unknown option `monport`, did you mean `monPort`?"),
         ("shutdownTimout", "unknown option `shutdownTimout`, did you mean `shutdownTimeout`?"),
-        ("exec", "unknown option `exec` is ignored"),
+        ("pidz2", "unknown option `pidz2` is ignored"),
         ("colour", "unknown option `colour` is ignored"),
         ("", "unknown option `` is ignored"),
         ("a\n`b", "unknown option `a\\n\\`b` is ignored"),
