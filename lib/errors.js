@@ -1,0 +1,76 @@
+'use strict';
+
+// What can go wrong in JavaScript, one permanent code each; the codes of the Rust core are in src/error.rs.
+//
+// Called by everything in lib/ that throws. A code is never renamed and never used for something else; docs/errors.md
+// lists them all, and a test compares both lists with it. Owns nothing.
+
+const { inspect } = require('node:util');
+
+// code -> the message, made from what the caller knows of the case.
+const messages = {
+  ERR_CLUSTER2_CREATE_APP: (given) => `createApp must be a function, got ${show(given)}`,
+  ERR_CLUSTER2_ALREADY_LISTENING: () =>
+    'listen() was called before in this process, and one process runs one cluster only',
+  ERR_CLUSTER2_UNSUPPORTED_PLATFORM: (platform, supported) =>
+    `cluster2-rs does not run on ${platform}; it runs on ${supported.join(', ')}`,
+  ERR_CLUSTER2_NATIVE_MISSING: (path) =>
+    `the native addon is not found at ${path}; build it with \`npm run build\`, which needs Rust and cargo`,
+  ERR_CLUSTER2_NO_SCRIPT: () =>
+    'workers run the script again, but this process runs none (node -e, standard input or the REPL); ' +
+    'put the code into a file, or set cluster: false',
+  ERR_CLUSTER2_SERIALIZATION: (given) =>
+    `workers are spoken to in JSON, but ${show(given)} was asked for; leave serialization at 'json'`,
+  ERR_CLUSTER2_INVALID_APP: (given) =>
+    `createApp handed over ${show(given)}, which cannot listen; hand over a net, http, https or http2 server, ` +
+    'an express, koa or fastify app, anything else with a function listen, or a list of {app, port}',
+  ERR_CLUSTER2_APP_LISTENING: (address) =>
+    `createApp handed over an app that is listening already, on ${address}; ` +
+    'hand over one that is not listening: each worker listens by itself',
+  ERR_CLUSTER2_CHANNEL_FULL: (pid) =>
+    `the message was not sent: worker ${pid} does not read its channel, and its queue is full`,
+  ERR_CLUSTER2_WORKER_GONE: (pid) => `the message was not sent: worker ${pid} has gone`,
+  ERR_CLUSTER2_SINGLE_PORT: (ports) =>
+    `provide a single port for non-cluster mode (cluster: false), got ${ports.join(', ')}`,
+};
+
+// Thrown for everything that this package reports as failed; compare `code`, never the text.
+class Cluster2Error extends Error {
+  static {
+    Object.defineProperty(this.prototype, 'name', { value: 'Cluster2Error', writable: true, configurable: true });
+  }
+
+  constructor(code, message, options) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+// The error for one of the codes above; `details` are the arguments of its message.
+function createError(code, ...details) {
+  const error = new Cluster2Error(code, messages[code](...details));
+  Error.captureStackTrace(error, createError);
+  return error;
+}
+
+// What the Rust core threw, as an error of this package; anything else is given back as it is.
+function fromNative(error) {
+  if (error instanceof Cluster2Error || !String(error?.code).startsWith('ERR_CLUSTER2_')) return error;
+  const wrapped = new Cluster2Error(error.code, error.message, error.cause && { cause: error.cause });
+  Error.captureStackTrace(wrapped, fromNative);
+  return wrapped;
+}
+
+module.exports = { Cluster2Error, createError, fromNative, messages };
+
+// One line, cut where it gets long; a getter or proxy that throws must not hide the error to be reported.
+function show(value) {
+  let text;
+  try {
+    text = inspect(value, { depth: 0, breakLength: Infinity, compact: true, maxStringLength: 80 });
+  } catch {
+    text = typeof value;
+  }
+  const line = text.replace(/\s+/g, ' ');
+  return line.length > 80 ? `${line.slice(0, 80)}…` : line;
+}

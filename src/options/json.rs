@@ -1,0 +1,70 @@
+//! The way back to JavaScript: options as the plain object that a user could have written.
+//!
+//! The border calls it for `Cluster.defaultOptions` and for what lib/ needs to know. Names are those of the options.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Address, Ecv, Options};
+
+impl Options {
+    /// The normalised options: `port` is always a list, times are numbers in the option's own unit, `monPort` is false
+    /// and `ecv` null where they are off, and `ecv.validator` says whether a function was given.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        json!({
+            "cluster": self.cluster,
+            "port": self.ports.iter().map(address).collect::<Vec<Value>>(),
+            "host": self.host,
+            "monHost": self.mon_host,
+            "monPort": self.mon_port.map_or(Value::Bool(false), |port| json!(port.get())),
+            "monPath": self.mon_path,
+            "ecv": self.ecv.as_ref().map(ecv),
+            "noWorkers": self.no_workers.get(),
+            "timeout": millis(self.timeout),
+            "connThreshold": self.conn_threshold.get(),
+            "uptimeThreshold": seconds(self.uptime_threshold),
+            "heartbeatInterval": millis(self.heartbeat_interval),
+            "maxHeartbeatDelay": millis(self.max_heartbeat_delay),
+            "pids": self.pids.to_string_lossy(),
+            "logs": self.logs.to_string_lossy(),
+            "stop": self.stop,
+            "shutdown": self.shutdown,
+            "restart": self.restart.name(),
+            "onUncaughtException": self.on_uncaught_exception.name(),
+            "shutdownTimeout": millis(self.shutdown_timeout),
+            "killTimeout": millis(self.kill_timeout),
+            "keepAliveGrace": millis(self.keep_alive_grace),
+            "startTimeout": millis(self.start_timeout),
+            "recycleTimeout": millis(self.recycle_timeout),
+            "scheduling": self.scheduling.name(),
+            "backlog": self.backlog.get(),
+        })
+    }
+}
+
+fn address(address: &Address) -> Value {
+    match address {
+        Address::Tcp(port) => json!(port),
+        Address::Path(path) => json!(path.to_string_lossy()),
+    }
+}
+
+fn ecv(ecv: &Ecv) -> Value {
+    json!({
+        "path": ecv.path,
+        "monitor": ecv.monitor,
+        "control": ecv.control,
+        "validator": ecv.validator,
+    })
+}
+
+fn millis(time: Duration) -> Value {
+    json!(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Whole seconds without a fraction, so that 86400 stays 86400.
+fn seconds(time: Duration) -> Value {
+    if time.subsec_nanos() == 0 { json!(time.as_secs()) } else { json!(time.as_secs_f64()) }
+}

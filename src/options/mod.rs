@@ -1,0 +1,370 @@
+//! What JavaScript passed to `new Cluster` becomes one immutable `Options`, or an error that names the option.
+//!
+//! The border calls `parse` once, before anything is bound or written. Nothing here does I/O: what has to be known
+//! of the machine comes in as `Machine`. Units, ranges and the leniency towards old scripts end here; the rest of the
+//! code sees domain types only. Invariants: `Options::ports` is never empty, and the monitor's port is not in it.
+//!
+//! `read.rs` reads one value, `show.rs` prints one for a message, `nearest.rs` guesses what a misspelt name meant,
+//! `json.rs` is the way back to JavaScript.
+
+mod json;
+mod nearest;
+mod read;
+mod show;
+#[cfg(test)]
+mod tests;
+
+use std::num::{NonZeroU16, NonZeroU64};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::error::Error;
+use read::Problem;
+
+/// What `parse` has to know of the process and the machine.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// Logical CPUs, the default of `noWorkers`.
+    pub cpus: usize,
+    /// The working directory, against which `pids` and `logs` are resolved.
+    pub cwd: PathBuf,
+    /// The environment variable `DEATH_TIMEOUT` (ms), as it was found.
+    pub death_timeout: Option<String>,
+    /// Whether this is Linux, where every worker slot can have a listening socket of its own.
+    pub linux: bool,
+}
+
+/// What came of the raw options.
+#[derive(Clone, Debug)]
+pub struct Parsed {
+    /// What counts from now on.
+    pub options: Options,
+    /// Sentences for the user about what was ignored, for example a misspelt name.
+    pub warnings: Vec<String>,
+}
+
+/// All options, checked and with their defaults filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// `cluster`: start workers, or serve in the process itself.
+    pub cluster: bool,
+    /// `port`: where the application listens; at least one address.
+    pub ports: Vec<Address>,
+    /// `host`: name or address that the application's ports are bound to.
+    pub host: String,
+    /// `monHost`: name or address that the monitor's port is bound to.
+    pub mon_host: String,
+    /// `monPort`: the monitor's port; `None` is no monitor.
+    pub mon_port: Option<NonZeroU16>,
+    /// `monPath`: path of the monitor's page.
+    pub mon_path: String,
+    /// `ecv`: the health answer on the application's port; `None` is off.
+    pub ecv: Option<Ecv>,
+    /// `noWorkers`: how many workers are wanted, at most 1024.
+    pub no_workers: NonZeroU16,
+    /// `timeout`: how long a connection may be idle.
+    pub timeout: Duration,
+    /// `connThreshold`: a worker that has accepted more connections is recycled.
+    pub conn_threshold: NonZeroU64,
+    /// `uptimeThreshold`: a worker that has run for longer is recycled.
+    pub uptime_threshold: Duration,
+    /// `heartbeatInterval`: time between two `heartbeat` events.
+    pub heartbeat_interval: Duration,
+    /// `maxHeartbeatDelay`: a worker whose event loop has not turned for so long is hung.
+    pub max_heartbeat_delay: Duration,
+    /// `pids`: directory of the pid files, absolute if the working directory was.
+    pub pids: PathBuf,
+    /// `logs`: directory that the monitor shows, absolute if the working directory was.
+    pub logs: PathBuf,
+    /// `stop`: `listen()` stops the running cluster instead of starting one.
+    pub stop: bool,
+    /// `shutdown`: `listen()` shuts the running cluster down instead of starting one.
+    pub shutdown: bool,
+    /// `restart`: which exits of a worker are made good by a new one.
+    pub restart: Restart,
+    /// `onUncaughtException`: what an exception that nobody caught does to its worker.
+    pub on_uncaught_exception: OnUncaught,
+    /// `shutdownTimeout`: how long workers may drain in a shutdown.
+    pub shutdown_timeout: Duration,
+    /// `killTimeout`: from the order to end at once to SIGKILL.
+    pub kill_timeout: Duration,
+    /// `keepAliveGrace`: how long a draining worker leaves idle keep-alive connections open; may be zero.
+    pub keep_alive_grace: Duration,
+    /// `startTimeout`: a worker that does not listen by then is killed and replaced.
+    pub start_timeout: Duration,
+    /// `recycleTimeout`: how long a recycled worker may drain.
+    pub recycle_timeout: Duration,
+    /// `scheduling`: how connections are spread over the workers.
+    pub scheduling: Scheduling,
+    /// `backlog`: how many connections the kernel queues for each listening socket.
+    pub backlog: NonZeroU16,
+}
+
+/// Where an application listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// A TCP port; 0 is any free one.
+    Tcp(u16),
+    /// A unix socket, with its path as the user wrote it.
+    Path(PathBuf),
+}
+
+/// The health answer ("extended content verification") on the application's port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ecv {
+    /// Path that is answered.
+    pub path: String,
+    /// Path of the application that is asked before the answer; `None` is `/`.
+    pub monitor: Option<String>,
+    /// Whether clients may enable and disable the answer.
+    pub control: bool,
+    /// Whether a validator function was given; the function itself stays in JavaScript.
+    pub validator: bool,
+}
+
+/// Which exits of a worker are made good by a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restart {
+    /// All but exit status 0.
+    OnFailure,
+    /// All of them.
+    Always,
+}
+
+/// What an exception that nobody caught does to its worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnUncaught {
+    /// The worker is replaced gracefully, successor first.
+    Recycle,
+    /// The exception is printed and the worker goes on.
+    Continue,
+    /// The worker exits, as Node programs do.
+    Exit,
+}
+
+/// How connections are spread over the workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheduling {
+    /// One listening socket per worker slot; Linux only.
+    Slots,
+    /// One listening socket that all workers share.
+    Shared,
+}
+
+/// Reads what JavaScript passed to `new Cluster`.
+///
+/// Values that JSON can't hold are expected as `{"$js": "<as util.inspect shows them>"}`, for example
+/// `{"$js": "undefined"}`, which counts as absent, or `{"$js": "[Function: f]"}`.
+///
+/// # Errors
+///
+/// [`Error::InvalidOption`] for the first option, in the order given, that breaks its rule.
+pub fn parse(raw: &Value, machine: &Machine) -> Result<Parsed, Error> {
+    let mut parsed = Parsed { options: Options::defaults(machine), warnings: read::ignored_env(machine) };
+    let Some(given) = raw.as_object().filter(|_| read::js_marker(raw).is_none()) else {
+        if read::is_falsy(raw) {
+            return Ok(parsed);
+        }
+        return Err(invalid("options", Problem::new("must be an object", raw)));
+    };
+    for (name, value) in given.iter().filter(|(_, value)| !read::is_undefined(value)) {
+        parsed.take(name, value, machine).map_err(|problem| invalid(name, problem))?;
+    }
+    parsed.options.check_ports()?;
+    Ok(parsed)
+}
+
+fn invalid(name: &str, problem: Problem) -> Error {
+    Error::InvalidOption { field: format!("{name}{}", problem.below), problem: problem.text }
+}
+
+impl Parsed {
+    /// Takes in one option; falsy values leave the default where the option is not itself a yes or no.
+    fn take(&mut self, name: &str, value: &Value, machine: &Machine) -> Result<(), Problem> {
+        let options = &mut self.options;
+        match name {
+            "cluster" => options.cluster = !read::is_falsy(value),
+            "port" => replace(&mut options.ports, read::addresses(value)?),
+            "host" => replace(&mut options.host, read::host(value)?),
+            "monHost" => replace(&mut options.mon_host, read::host(value)?),
+            "monPort" => options.mon_port = read::mon_port(value, options.mon_port)?,
+            "monPath" => replace(&mut options.mon_path, read::url_path(value)?),
+            "ecv" => options.ecv = read::ecv(value, &mut self.warnings)?,
+            "noWorkers" => replace(&mut options.no_workers, read::count(value, MAX_WORKERS)?),
+            "timeout" => replace(&mut options.timeout, read::millis(value)?),
+            "connThreshold" => replace(&mut options.conn_threshold, read::count(value, read::MAX_SAFE)?),
+            "uptimeThreshold" => replace(&mut options.uptime_threshold, read::seconds(value)?),
+            "heartbeatInterval" => replace(&mut options.heartbeat_interval, read::millis(value)?),
+            "maxHeartbeatDelay" => replace(&mut options.max_heartbeat_delay, read::millis(value)?),
+            "pids" => replace(&mut options.pids, read::directory(value, &machine.cwd)?),
+            "logs" => replace(&mut options.logs, read::directory(value, &machine.cwd)?),
+            "stop" => options.stop = !read::is_falsy(value),
+            "shutdown" => options.shutdown = !read::is_falsy(value),
+            "restart" => replace(&mut options.restart, read::one_of(value, &Restart::ALL, Restart::name)?),
+            "onUncaughtException" => {
+                let read = read::one_of(value, &OnUncaught::ALL, OnUncaught::name)?;
+                replace(&mut options.on_uncaught_exception, read);
+            }
+            "shutdownTimeout" => replace(&mut options.shutdown_timeout, read::millis(value)?),
+            "killTimeout" => replace(&mut options.kill_timeout, read::millis(value)?),
+            "keepAliveGrace" => replace(&mut options.keep_alive_grace, read::millis_or_zero(value)?),
+            "startTimeout" => replace(&mut options.start_timeout, read::millis(value)?),
+            "recycleTimeout" => replace(&mut options.recycle_timeout, read::millis(value)?),
+            "scheduling" => replace(&mut options.scheduling, read::scheduling(value, machine.linux)?),
+            "backlog" => replace(&mut options.backlog, read::count(value, u64::from(u16::MAX))?),
+            unknown => {
+                self.warnings.push(nearest::warning("", unknown, &NAMES));
+                return Ok(());
+            }
+        }
+        if read::is_nan(value) && !YES_OR_NO.contains(&name) {
+            self.warnings.push(format!("option `{name}` is NaN, which counts as not given"));
+        }
+        Ok(())
+    }
+}
+
+fn replace<T>(place: &mut T, read: Option<T>) {
+    if let Some(read) = read {
+        *place = read;
+    }
+}
+
+const MAX_WORKERS: u64 = 1024;
+
+/// Options for which every value has a meaning: it is truthy or falsy.
+const YES_OR_NO: [&str; 3] = ["cluster", "stop", "shutdown"];
+
+/// Every name that [`Parsed::take`] knows, for the guess at what a misspelt one meant.
+const NAMES: [&str; 26] = [
+    "cluster",
+    "port",
+    "host",
+    "monHost",
+    "monPort",
+    "monPath",
+    "ecv",
+    "noWorkers",
+    "timeout",
+    "connThreshold",
+    "uptimeThreshold",
+    "heartbeatInterval",
+    "maxHeartbeatDelay",
+    "pids",
+    "logs",
+    "stop",
+    "shutdown",
+    "restart",
+    "onUncaughtException",
+    "shutdownTimeout",
+    "killTimeout",
+    "keepAliveGrace",
+    "startTimeout",
+    "recycleTimeout",
+    "scheduling",
+    "backlog",
+];
+
+impl Options {
+    /// What counts when nothing is given.
+    #[must_use]
+    pub fn defaults(machine: &Machine) -> Self {
+        let death_timeout = read::env_millis(machine).unwrap_or(Duration::from_secs(60));
+        Self {
+            cluster: true,
+            ports: vec![Address::Tcp(3000)],
+            host: "0.0.0.0".to_owned(),
+            mon_host: "0.0.0.0".to_owned(),
+            mon_port: NonZeroU16::new(3001),
+            mon_path: "/".to_owned(),
+            ecv: Some(Ecv::default()),
+            no_workers: workers_for(machine.cpus),
+            timeout: Duration::from_secs(30),
+            conn_threshold: NonZeroU64::MIN.saturating_add(9_999),
+            uptime_threshold: Duration::from_secs(86_400),
+            heartbeat_interval: Duration::from_secs(60),
+            max_heartbeat_delay: Duration::from_secs(180),
+            pids: machine.cwd.join("pids"),
+            logs: machine.cwd.join("logs"),
+            stop: false,
+            shutdown: false,
+            restart: Restart::OnFailure,
+            on_uncaught_exception: OnUncaught::Recycle,
+            // Together below the 30 s that Kubernetes grants between SIGTERM and SIGKILL.
+            shutdown_timeout: Duration::from_secs(25),
+            kill_timeout: Duration::from_secs(2),
+            keep_alive_grace: Duration::from_secs(1),
+            start_timeout: death_timeout,
+            recycle_timeout: death_timeout,
+            scheduling: if machine.linux { Scheduling::Slots } else { Scheduling::Shared },
+            backlog: NonZeroU16::MIN.saturating_add(510),
+        }
+    }
+
+    /// The two servers can't share a port; 0 is any free one, so it never collides.
+    fn check_ports(&self) -> Result<(), Error> {
+        match self.mon_port {
+            Some(port) if self.ports.contains(&Address::Tcp(port.get())) => Err(Error::InvalidOption {
+                field: "monPort".to_owned(),
+                problem: format!(
+                    "must not be among `port` (monitor port & application port cannot use the same!), got {port}"
+                ),
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// One worker per CPU, within the range of `noWorkers`.
+fn workers_for(cpus: usize) -> NonZeroU16 {
+    let wanted = u64::try_from(cpus).unwrap_or(MAX_WORKERS).min(MAX_WORKERS);
+    u16::try_from(wanted).ok().and_then(NonZeroU16::new).unwrap_or(NonZeroU16::MIN)
+}
+
+impl Default for Ecv {
+    fn default() -> Self {
+        Self { path: "/ecv".to_owned(), monitor: None, control: false, validator: false }
+    }
+}
+
+impl Restart {
+    const ALL: [Self; 2] = [Self::OnFailure, Self::Always];
+
+    /// The value that JavaScript gives for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OnFailure => "on-failure",
+            Self::Always => "always",
+        }
+    }
+}
+
+impl OnUncaught {
+    const ALL: [Self; 3] = [Self::Recycle, Self::Continue, Self::Exit];
+
+    /// The value that JavaScript gives for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Recycle => "recycle",
+            Self::Continue => "continue",
+            Self::Exit => "exit",
+        }
+    }
+}
+
+impl Scheduling {
+    const ALL: [Self; 2] = [Self::Slots, Self::Shared];
+
+    /// The value that JavaScript gives for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Slots => "slots",
+            Self::Shared => "shared",
+        }
+    }
+}
