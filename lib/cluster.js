@@ -30,7 +30,7 @@ class Cluster extends EventEmitter {
   constructor(options = {}) {
     super();
     const given = options ?? {};
-    const { options: parsed, warnings } = native().parseOptions(encode(given));
+    const { options: parsed, warnings } = checked(() => native().parseOptions(encode(given)));
     this.#parsed = Object.freeze(parsed);
     this.options = { ...legacyDefaults(), ...given };
     if (!isWorker) {
@@ -45,8 +45,8 @@ class Cluster extends EventEmitter {
   listen(createApp, callback) {
     if (this.#parsed.stop) return this.#endFromOutside('SIGKILL', () => this.stop());
     if (this.#parsed.shutdown) return this.#endFromOutside('SIGTERM', () => this.shutdown());
-    if (typeof createApp !== 'function') throw errors.create('ERR_CLUSTER2_CREATE_APP', createApp);
-    if (listening) throw errors.create('ERR_CLUSTER2_ALREADY_LISTENING');
+    if (typeof createApp !== 'function') throw errors.createError('ERR_CLUSTER2_CREATE_APP', createApp);
+    if (listening) throw errors.createError('ERR_CLUSTER2_ALREADY_LISTENING');
     listening = true;
     const Role = this.#roleClass();
     this.#role = new Role(this, { raw: this.options, parsed: this.#parsed, createApp, callback });
@@ -91,6 +91,15 @@ class Cluster extends EventEmitter {
 
   #endOthers(gracefully) {
     return native().stopMasters(this.#parsed.pids, gracefully, this.#parsed.shutdownTimeout);
+  }
+}
+
+// What the addon throws, as an error of this package.
+function checked(call) {
+  try {
+    return call();
+  } catch (error) {
+    throw errors.fromNative(error);
   }
 }
 

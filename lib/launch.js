@@ -7,7 +7,7 @@ const INSPECT = /--inspect(?:-brk|-port)?|--debug-port/;
 
 function launch() {
   const script = process.argv[1];
-  if (!script) throw errors.create('ERR_CLUSTER2_NO_SCRIPT');
+  if (!script) throw errors.createError('ERR_CLUSTER2_NO_SCRIPT');
   return {
     execPath: process.execPath,
     execArgv: process.execArgv,

@@ -45,13 +45,13 @@ class Master {
     const start = launch();
     const { apps, monApp } = await collectApps(createApp);
     for (const { app } of apps) {
-      if (isListening(app)) throw errors.create('ERR_CLUSTER2_APP_LISTENING');
+      if (isListening(app)) throw errors.createError('ERR_CLUSTER2_APP_LISTENING');
     }
     const wants = await addressesOf(apps, parsed);
     try {
       this.#native = load().Master.prepare(encode(raw), start, wants);
     } catch (error) {
-      return refusePort(this.#cluster, error);
+      return refusePort(this.#cluster, errors.fromNative(error));
     }
     this.#workers = new NodeCluster(this.#native);
     this.#handleSignals();

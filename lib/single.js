@@ -5,6 +5,7 @@ const { constants: { signals } } = require('node:os');
 
 const { collectApps } = require('./apps');
 const { encode } = require('./encode');
+const { fromNative } = require('./errors');
 const { launch } = require('./launch');
 const { load } = require('./native');
 const { Service } = require('./service');
@@ -38,7 +39,7 @@ class Single {
       this.#native = load().Master.prepare(encode(raw), launch(), []);
       await this.#service.listen(apps, () => {});
     } catch (error) {
-      return refusePort(this.#cluster, error);
+      return refusePort(this.#cluster, fromNative(error));
     }
     process.once('exit', () => this.#native.close());
     process.on('SIGTERM', () => this.#onSignal('SIGTERM'));

@@ -57,7 +57,7 @@ impl Door {
 /// What the options mean for the fleet.
 pub(crate) fn policy(options: &Options) -> Policy {
     Policy {
-        wanted: usize::from(options.workers.get()),
+        wanted: usize::from(options.no_workers.get()),
         restart: match options.restart {
             Restart::OnFailure => fleet::Restart::OnFailure,
             Restart::Always => fleet::Restart::Always,

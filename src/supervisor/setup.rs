@@ -6,6 +6,8 @@
 use std::net::TcpListener;
 use std::path::Path;
 
+use serde_json::json;
+
 use crate::error::Error;
 use crate::monitor;
 use crate::options::{Options, Scheduling};
@@ -39,7 +41,7 @@ impl Setup {
         for want in wants {
             sockets.reserve(want).map_err(|source| listen_error(want, source))?;
         }
-        let monitor = options.mon_port.map(|port| bind_monitor(&options.mon_host, port)).transpose()?;
+        let monitor = options.mon_port.map(|port| bind_monitor(&options.mon_host, port.get())).transpose()?;
         let (mut pids, mut control) = (None, None);
         if options.cluster {
             let dir = PidDir::open(&options.pids, true)?;
@@ -48,6 +50,20 @@ impl Setup {
             std::fs::create_dir_all(&options.logs).map_err(|source| pids_error(&options.logs, source))?;
         }
         Ok(Self { options, launch, sockets, monitor, pids, control })
+    }
+
+    /// The application's addresses as they were really bound.
+    #[must_use]
+    pub fn addresses(&self) -> serde_json::Value {
+        let bound = self.sockets.addresses();
+        bound.into_iter().map(|one| json!({ "kind": one.kind, "address": one.address, "port": one.port, "path": one.path })).collect()
+    }
+
+    /// The monitor's address, where it has one.
+    #[must_use]
+    pub fn monitor_address(&self) -> Option<serde_json::Value> {
+        let bound = self.monitor.as_ref()?.local_addr().ok()?;
+        Some(json!({ "address": bound.ip(), "port": bound.port() }))
     }
 }
 
