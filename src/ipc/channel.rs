@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 
 use super::frame::Frames;
 use super::message::{self, ToMaster, ToWorker};
-use crate::os::child::own_received;
+use crate::os::fd::own_received;
 use crate::os::watch::watch;
 
 /// How often a descriptor that did not arrive is sent again; Node's own number.

@@ -11,7 +11,7 @@ use super::options::machine;
 use crate::error::Error;
 use crate::ids::WorkerId;
 use crate::options;
-use crate::os::net::duplicate;
+use crate::os::fd::duplicate;
 use crate::process::spawn::Launch;
 use crate::socket::listener::{Kind, Want};
 use crate::supervisor::{self, Call, Handle, Setup};

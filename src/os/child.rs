@@ -129,12 +129,3 @@ pub fn signal_pid(pid: u32, signal: i32) -> io::Result<()> {
     let done = unsafe { libc::kill(pid, signal) };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
-
-/// Takes ownership of a descriptor that arrived over a unix socket.
-///
-/// Callers pass each number once, straight from the control message that brought it.
-#[must_use]
-pub fn own_received(fd: RawFd) -> OwnedFd {
-    // SAFETY: recvmsg has just made this descriptor for us, and the caller forgets the number.
-    unsafe { OwnedFd::from_raw_fd(fd) }
-}

@@ -2,5 +2,6 @@
 #![allow(unsafe_code, reason = "this folder exists to hold it; each block says why it is sound")]
 
 pub mod child;
+pub mod fd;
 pub mod net;
 pub mod watch;

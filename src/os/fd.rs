@@ -1,0 +1,29 @@
+//! Descriptors that come to us as bare numbers.
+//!
+//! A number names a descriptor only for the line in which it is turned into something that owns it.
+
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+/// Takes ownership of a descriptor that arrived over a unix socket.
+///
+/// Callers pass each number once, straight from the control message that brought it.
+#[must_use]
+pub fn own_received(fd: RawFd) -> OwnedFd {
+    // SAFETY: recvmsg has just made this descriptor for us, and the caller forgets the number.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// Duplicates a descriptor that somebody else owns, close-on-exec.
+///
+/// # Errors
+/// `EBADF` when the number names none, `EMFILE` when there are too many.
+pub fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: F_DUPFD_CLOEXEC touches no memory; a number that names nothing gives EBADF.
+    let copy = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) };
+    if copy < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
