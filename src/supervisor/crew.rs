@@ -42,6 +42,8 @@ pub(crate) struct Worker {
     pub(crate) in_flight: VecDeque<InFlight>,
     /// Said to drain, or leaving by itself: it takes no new connection.
     pub(crate) is_leaving: bool,
+    /// It, or the application in the master, called `disconnect()`.
+    pub(crate) was_let_go: bool,
     /// It said that it leaves because of a signal.
     pub(crate) said_leaving: bool,
     /// Our library runs in it, and will say when it is ready.
@@ -66,6 +68,7 @@ impl Worker {
             addresses: Vec::new(),
             in_flight: VecDeque::new(),
             is_leaving: false,
+            was_let_go: false,
             said_leaving: false,
             has_agent: false,
             exit: None,

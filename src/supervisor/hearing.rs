@@ -7,7 +7,7 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -18,6 +18,9 @@ use crate::event::Event;
 use crate::ids::WorkerId;
 use crate::ipc::message::{FromAgent, ListeningAddress, Query, ToMaster, ToWorker};
 use crate::socket::listener::{Kind, Want};
+
+/// How long a worker whose channel ended unannounced may take to die of it.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 impl State {
     /// One message of the protocol.
@@ -134,6 +137,7 @@ impl State {
     fn let_go(&mut self, id: WorkerId, seq: u64) {
         let Some(worker) = self.crew.get_mut(&id) else { return };
         worker.is_leaving = true;
+        worker.was_let_go = true;
         worker.speaker.say(&ToWorker::Ack { ack: seq });
         self.is_unsteered = true;
         self.publish(Event::LeavesOnPurpose { worker: id });
@@ -144,15 +148,29 @@ impl State {
         let Some(worker) = self.crew.get_mut(&id) else { return };
         worker.is_leaving = true;
         worker.loans.clear();
-        let is_alive = worker.exit.is_none();
+        let (is_alive, was_let_go) = (worker.exit.is_none(), worker.was_let_go);
         let in_flight = std::mem::take(&mut worker.in_flight);
         self.handoff.take_back(in_flight);
         self.backlogs.remove(id);
         self.publish(Event::Disconnected { worker: id });
-        if is_alive {
+        if is_alive && was_let_go {
             self.step(fleet::Input::Disconnected { worker: id }, now);
+        } else if is_alive {
+            // Most likely it has just died, and how will be known in a moment; if not, it is on its way out.
+            self.farewells.push((id, now + FAREWELL));
         }
         self.forget_if_done(id);
+    }
+
+    /// Workers whose channel ended unannounced and who did not die of it are treated as leaving.
+    pub(crate) fn say_farewells(&mut self, now: Instant) {
+        let (due, waiting) = std::mem::take(&mut self.farewells).into_iter().partition(|(_, at)| *at <= now);
+        self.farewells = waiting;
+        for (worker, _) in due {
+            if self.crew.get(&worker).is_some_and(|worker| worker.exit.is_none()) {
+                self.step(fleet::Input::Disconnected { worker }, now);
+            }
+        }
     }
 }
 

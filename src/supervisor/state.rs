@@ -41,6 +41,8 @@ pub(crate) struct State {
     pub(crate) crew: Crew,
     pub(crate) handoff: HandOff,
     pub(crate) door: Door,
+    /// Workers whose channel ended unannounced, and when that counts as leaving.
+    pub(crate) farewells: Vec<(WorkerId, Instant)>,
     /// Slots that were given up, and when their sockets may be closed.
     pub(crate) retiring: Vec<(SlotIndex, Instant)>,
     /// The first worker's server data per listener (TLS ticket keys), echoed to all.
@@ -78,6 +80,7 @@ impl State {
             crew: Crew::new(),
             handoff: HandOff::default(),
             door: Door::Open,
+            farewells: Vec::new(),
             retiring: Vec::new(),
             server_data: HashMap::new(),
             pids: setup.pids,
@@ -124,7 +127,9 @@ impl State {
 
     pub(crate) fn next_deadline(&self) -> Instant {
         let retiring = self.retiring.iter().map(|(_, at)| *at);
-        let due = self.fleet.next_deadline().into_iter().chain(self.door.next_look()).chain(retiring).min();
+        let farewells = self.farewells.iter().map(|(_, at)| *at);
+        let fleet = self.fleet.next_deadline().into_iter();
+        let due = fleet.chain(self.door.next_look()).chain(retiring).chain(farewells).min();
         due.unwrap_or_else(|| Instant::now() + NOTHING_DUE)
     }
 
@@ -196,6 +201,7 @@ impl State {
             Call::Disconnect { worker } => {
                 if let Some(worker) = self.crew.get_mut(&worker) {
                     worker.is_leaving = true;
+                    worker.was_let_go = true;
                     self.is_unsteered = true;
                     worker.speaker.say(&crate::ipc::message::ToWorker::Disconnect);
                 }
@@ -240,6 +246,7 @@ impl State {
         if std::mem::take(&mut self.is_unsteered) {
             self.steer();
         }
+        self.say_farewells(now);
         self.hand_off();
         self.watch_door(now);
         self.retire_slots(now);
