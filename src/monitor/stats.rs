@@ -168,6 +168,8 @@ impl Stats {
                 ("died", Some(*pid), format!("worker {worker}: {reason}"))
             }
             Event::Warning { message, .. } => ("warning", None, message.clone()),
+            Event::ShutdownAsked => ("shutdown asked", None, "by another process".into()),
+            Event::StopAsked => ("stop asked", None, "by another process".into()),
             Event::Started => ("started", Some(self.master_pid), String::new()),
             Event::Ended => ("ended", Some(self.master_pid), String::new()),
             // Steps of a start or an end that is told above, and the application's own talk.

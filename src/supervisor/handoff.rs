@@ -20,7 +20,7 @@ use super::state::State;
 use crate::ids::{SlotIndex, WorkerId};
 use crate::ipc::message::ToWorker;
 use crate::os::watch::watch;
-use crate::socket::listener::ListenerId;
+use crate::socket::ListenerId;
 
 /// How many connections may be under way to one worker.
 const PER_WORKER: usize = 4;

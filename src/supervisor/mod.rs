@@ -18,7 +18,7 @@ use crate::ids::{SlotIndex, WorkerId};
 use crate::ipc::message::ToMaster;
 use crate::process::control::Request;
 use crate::process::exit::Exit;
-use crate::socket::listener::ListenerId;
+use crate::socket::ListenerId;
 
 pub mod backoff;
 mod crew;
@@ -29,6 +29,7 @@ mod performing;
 pub mod setup;
 pub mod slot;
 mod state;
+mod telling;
 
 pub use setup::Setup;
 
