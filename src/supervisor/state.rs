@@ -114,7 +114,7 @@ impl State {
             let stats = Rc::clone(&self.stats);
             let paths = monitor::server::Paths { mon_path: self.options.mon_path.clone() };
             let snapshot = move || stats.borrow().clone();
-            self.tasks.spawn(monitor::server::serve(listener, paths, snapshot, self.tasks.clone()));
+            self.tasks.spawn(monitor::server::serve(listener, paths, snapshot, LocalTasks::default()));
         }
         if let Some(socket) = self.control.take() {
             let inputs = self.inputs.clone();
@@ -155,7 +155,7 @@ impl State {
             Input::ChannelClosed(worker) => self.hang_up(worker, now),
             Input::Exited(worker, exit) => self.bury(worker, exit, now),
             // The hand-off below looks at every stranded socket.
-            Input::Stranded(..) => {}
+            Input::Stranded => {}
             Input::Tick => self.step(fleet::Input::Tick, now),
         }
         self.settle(now);
