@@ -94,8 +94,9 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Answers on `listener` until dropped, from what `snapshot` gives at the moment of each request.
 ///
-/// Must run within a `LocalSet`. Connections are tasks of `tasks` and end with it. When `serve` is dropped nobody new is
-/// taken in.
+/// Must run within a `LocalSet`. Connections are tasks of `tasks` and end with it, not with `serve`; dropping `serve` only
+/// takes nobody new in. Give it a set of its own: one that also ran `serve` would be held by its own task, and would end
+/// with the runtime only.
 pub async fn serve(
     listener: TcpListener,
     paths: Paths,

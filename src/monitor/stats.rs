@@ -75,8 +75,8 @@ pub struct Worker {
     pub forked_at: SystemTime,
     /// When it first said that it listens.
     pub ready_at: Option<SystemTime>,
-    /// How many workers filled its slot before it.
-    pub generation: u64,
+    /// How many reloads had begun when it was forked.
+    pub generation: u32,
     /// How often it has reported a listening server.
     pub listening: u32,
 }
@@ -171,6 +171,10 @@ impl Stats {
             Event::ShutdownAsked => ("shutdown asked", None, "by another process".into()),
             Event::StopAsked => ("stop asked", None, "by another process".into()),
             Event::Started => ("started", Some(self.master_pid), String::new()),
+            Event::ShutdownAsked => {
+                ("shutdown", Some(self.master_pid), "another process asked for it".into())
+            }
+            Event::StopAsked => ("stop", Some(self.master_pid), "another process asked for it".into()),
             Event::Ended => ("ended", Some(self.master_pid), String::new()),
             // Steps of a start or an end that is told above, and the application's own talk.
             Event::Online { .. }
