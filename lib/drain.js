@@ -69,7 +69,7 @@ class Connection {
   isIdle(active) {
     if (this.isShakingHands) return true;
     if (this.top._httpMessage) return false;
-    return !active.has(this.top.parser);
+    return this.top.bytesRead === 0 || !active.has(this.top.parser);
   }
 
   /** Notes whether anything came since the last look, and gives the time for which nothing did. */
