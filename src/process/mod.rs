@@ -4,3 +4,4 @@ pub mod control;
 pub mod exit;
 pub mod pidfile;
 pub mod spawn;
+pub mod verify;
