@@ -41,6 +41,12 @@ impl Process {
         (!process.is_gone()).then_some(process)
     }
 
+    /// Does this stay with the process whatever becomes of its pid?
+    #[must_use]
+    pub fn is_pinned(&self) -> bool {
+        self.fd.is_some()
+    }
+
     /// Has it ended? One that only waits for its parent to collect it has.
     #[must_use]
     pub fn is_gone(&self) -> bool {
