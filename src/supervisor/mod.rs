@@ -21,13 +21,166 @@ use crate::process::exit::Exit;
 
 pub mod backoff;
 pub mod contract;
+mod crew;
 pub mod fleet;
+mod handoff;
+mod hearing;
+mod performing;
 mod recycle;
 mod reload;
 mod scale;
+pub mod setup;
 pub mod slot;
+mod state;
+mod telling;
+
+pub use setup::Setup;
 
 #[cfg(test)]
 mod fleet_tests;
 #[cfg(test)]
 mod reload_tests;
+
+/// How many inputs may wait for the loop; a full queue makes the readers of channels wait, and so the workers.
+const INPUTS: usize = 1024;
+/// How long a caller waits for the supervisor's thread to put its things away.
+const CLOSING: Duration = Duration::from_secs(1);
+
+/// What JavaScript asks for.
+#[derive(Debug)]
+pub enum Call {
+    /// Passes a message of the application to a worker; its bytes are already in the worker's backlog.
+    Send {
+        /// To whom.
+        worker: WorkerId,
+        /// The message, as JSON text.
+        text: String,
+        /// A handle that goes with it.
+        fd: Option<std::os::fd::OwnedFd>,
+    },
+    /// Sends a signal by number; 0 changes nothing.
+    Signal {
+        /// To whom.
+        worker: WorkerId,
+        /// Its number.
+        signal: i32,
+    },
+    /// Asks a worker to disconnect, as `worker.disconnect()` does in Node.
+    Disconnect {
+        /// Whom.
+        worker: WorkerId,
+    },
+    /// Replaces a worker, successor first.
+    Recycle {
+        /// Whom.
+        worker: WorkerId,
+    },
+    /// Lets nothing new in, drains all workers, then ends.
+    Shutdown,
+    /// Kills all workers at once, then ends.
+    Stop,
+    /// The process is about to exit: puts files away and ends the thread.
+    Close,
+}
+
+/// Everything that moves the supervisor.
+#[derive(Debug)]
+pub(crate) enum Input {
+    Call(Call),
+    Control(Request),
+    Said(WorkerId, ToMaster, Option<std::os::fd::OwnedFd>),
+    ChannelClosed(WorkerId),
+    Exited(WorkerId, Exit),
+    /// A connection waits on the socket of a slot that nobody serves.
+    Stranded,
+    Tick,
+}
+
+/// JavaScript's hold on the supervisor.
+///
+/// Every verb returns at once. When the supervisor has ended, verbs do nothing; dropping the handle ends it.
+#[derive(Debug)]
+pub struct Handle {
+    calls: mpsc::UnboundedSender<Call>,
+    ended: std::sync::Mutex<std::sync::mpsc::Receiver<()>>,
+    /// What waits to be read, per worker; the sender's half of back-pressure.
+    pub backlogs: crew::Backlogs,
+}
+
+impl Handle {
+    /// Passes a call on; `false` when the supervisor has ended.
+    pub fn call(&self, call: Call) -> bool {
+        self.calls.send(call).is_ok()
+    }
+
+    /// Removes our files and closes every socket, waiting for that at most a second; workers still alive are killed by the
+    /// kernel, since the thread that forked them ends.
+    pub fn close(&self) {
+        self.call(Call::Close);
+        if let Ok(ended) = self.ended.lock() {
+            let (Ok(()) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected)) =
+                ended.recv_timeout(CLOSING);
+        }
+    }
+}
+
+/// Starts the supervisor on its own thread and forks the first workers; `publish` is called there for each event, and
+/// counts what it has delivered in `undelivered`.
+///
+/// # Errors
+/// [`Error::Thread`] when the system gives no thread; what was bound is closed again.
+pub fn start(
+    setup: Setup,
+    undelivered: Undelivered,
+    publish: impl Fn(Event) + Send + 'static,
+) -> Result<Handle, Error> {
+    let (calls, heard_calls) = mpsc::unbounded_channel();
+    let (done, ended) = std::sync::mpsc::channel();
+    let backlogs = crew::Backlogs::default();
+    let shared = backlogs.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Error::Thread { source })?;
+    let body = move || {
+        block_all_signals();
+        let local = tokio::task::LocalSet::new();
+        local.block_on(&runtime, run(setup, heard_calls, shared, undelivered, publish));
+        drop(local);
+        // Whoever waited may have given up.
+        let _ = done.send(());
+    };
+    std::thread::Builder::new()
+        .name("cluster2".into())
+        .spawn(body)
+        .map_err(|source| Error::Thread { source })?;
+    Ok(Handle { calls, ended: std::sync::Mutex::new(ended), backlogs })
+}
+
+/// Signals are JavaScript's; the mask is not inherited by workers, which start with a clean one.
+fn block_all_signals() {
+    // A thread that can't block them handles them as any other of Node's threads would.
+    let _ = nix::sys::signal::SigSet::all().thread_block();
+}
+
+async fn run(
+    setup: Setup,
+    mut calls: mpsc::UnboundedReceiver<Call>,
+    backlogs: crew::Backlogs,
+    undelivered: Undelivered,
+    publish: impl Fn(Event) + 'static,
+) {
+    let (inputs, mut heard) = mpsc::channel(INPUTS);
+    let mut state = state::State::new(setup, inputs, backlogs, undelivered, std::rc::Rc::new(publish));
+    state.begin();
+    while !state.is_over() {
+        let due = tokio::time::Instant::from_std(state.next_deadline());
+        let input = tokio::select! {
+            call = calls.recv() => Input::Call(call.unwrap_or(Call::Close)),
+            Some(input) = heard.recv() => input,
+            () = tokio::time::sleep_until(due) => Input::Tick,
+        };
+        state.take(input, Instant::now());
+    }
+    state.finish().await;
+}
