@@ -107,7 +107,7 @@ pub fn attach_chooser(_member: &Socket, _program: &[Instruction]) -> io::Result<
 /// Lets `program` look at each packet for `socket`, from its TCP header on; the packet is dropped when the answer is 0.
 ///
 /// # Errors
-/// `ENOMEM` when the program is too long for this kernel's limits, `EPERM` when a filter is locked in place.
+/// `EPERM` without `CAP_NET_ADMIN` on recent kernels (seen on 6.18), `ENOMEM` when the program is too long.
 #[cfg(target_os = "linux")]
 pub fn attach_filter(socket: &Socket, program: &[Instruction]) -> io::Result<()> {
     let code: Vec<socket2::SockFilter> = program
@@ -123,6 +123,34 @@ pub fn attach_filter(socket: &Socket, program: &[Instruction]) -> io::Result<()>
 /// Always `Unsupported`.
 #[cfg(not(target_os = "linux"))]
 pub fn attach_filter(_socket: &Socket, _program: &[Instruction]) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Ties `listening` to an interface number that no interface has: nothing new reaches it any more.
+///
+/// # Errors
+/// `EPERM` without privilege on kernels before 5.7, or when the socket is tied already; `ENOPROTOOPT` before 5.1.
+#[cfg(target_os = "linux")]
+pub fn bind_to_no_interface(listening: &Socket) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+
+    // The kernel counts interfaces up from 1 and does not ask whether the number is in use.
+    static NO_INTERFACE: libc::c_int = libc::c_int::MAX;
+    const SIZE: libc::socklen_t = 4;
+    let value = (&raw const NO_INTERFACE).cast();
+    // SAFETY: the descriptor is open for the length of the call; the kernel reads the four bytes of a constant.
+    let done = unsafe {
+        libc::setsockopt(listening.as_raw_fd(), libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, value, SIZE)
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Says that this system has no such option.
+///
+/// # Errors
+/// Always `Unsupported`.
+#[cfg(not(target_os = "linux"))]
+pub fn bind_to_no_interface(_listening: &Socket) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

@@ -12,7 +12,6 @@
 //! kernel chose is the same for every slot and every later worker; an error leaves nothing half made.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
@@ -91,12 +90,6 @@ pub enum Scheduling {
 /// Names one listener in the life of one `Sockets`; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ListenerId(u32);
-
-impl fmt::Display for ListenerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// A socket for a worker.
 #[derive(Debug)]
@@ -240,8 +233,9 @@ impl Sockets {
     }
 
     /// From now on nothing new gets in, through sockets still to be made either; what is queued stays and can be accepted.
-    /// TCP connection requests are dropped, unix paths unlinked. Left as they are: UDP, abstract names, and sockets of the
-    /// application's own, which others may go on using after us.
+    /// TCP clients are refused, or on old kernels unanswered until the port is closed; unix paths are unlinked. A handshake
+    /// that is under way may still come through. Left as they are: UDP, abstract names, and sockets of the application's
+    /// own, which others may go on using after us. A second call does nothing.
     ///
     /// # Errors
     /// The first failure, after everything has been tried; that socket's queue goes on filling. `Unsupported` for TCP on
@@ -279,11 +273,6 @@ impl Sockets {
             .filter(|(_, fd)| !is_known || is_readable(fd))
             .map(|((id, slot, _), _)| (*id, *slot))
             .collect()
-    }
-
-    /// Every listener that is open.
-    pub fn listeners(&self) -> impl Iterator<Item = ListenerId> + '_ {
-        self.listeners.keys().copied()
     }
 
     /// Where everything is really bound, reservations included, in the order of binding.
