@@ -4,7 +4,6 @@
 //! close-on-exec and non-blocking.
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use socket2::Socket;
 
@@ -43,21 +42,6 @@ pub mod op {
     pub const RETURN_ACCUMULATOR: u16 = 0x16;
     /// The "offset" at which the kernel puts 32 random bits: `SKF_AD_OFF + SKF_AD_RANDOM`.
     pub const RANDOM: u32 = 0xffff_f038;
-}
-
-/// Duplicates a descriptor of which only the number is known, for example one that the application named.
-///
-/// # Errors
-/// `EBADF` when no such descriptor is open, `EMFILE` when there is no room for another.
-pub fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
-    const FIRST_AFTER_STDIO: libc::c_int = 3;
-    // SAFETY: the call takes integers; a number that is not open gives EBADF, and whoever owns `fd` keeps it.
-    let copy = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, FIRST_AFTER_STDIO) };
-    if copy < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the kernel has just made this descriptor and nobody else knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
 /// Takes the next connection from a listening socket's queue.

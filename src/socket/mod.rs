@@ -12,6 +12,7 @@
 //! kernel chose is the same for every slot and every later worker; an error leaves nothing half made.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
@@ -90,6 +91,12 @@ pub enum Scheduling {
 /// Names one listener in the life of one `Sockets`; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ListenerId(u32);
+
+impl fmt::Display for ListenerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// A socket for a worker.
 #[derive(Debug)]
@@ -273,6 +280,11 @@ impl Sockets {
             .filter(|(_, fd)| !is_known || is_readable(fd))
             .map(|((id, slot, _), _)| (*id, *slot))
             .collect()
+    }
+
+    /// Every listener that is open.
+    pub fn listeners(&self) -> impl Iterator<Item = ListenerId> + '_ {
+        self.listeners.keys().copied()
     }
 
     /// Where everything is really bound, reservations included, in the order of binding.
