@@ -17,6 +17,9 @@ const { encode } = require('./encode');
 const isWorker = nodeCluster.isWorker && process.env.CLUSTER2_MASTER !== undefined;
 delete process.env.CLUSTER2_MASTER;
 
+// How long another master may take to answer before it is ended by signal.
+const ANSWER_MS = 2000;
+
 let listening = false;
 
 class Cluster extends EventEmitter {
@@ -89,8 +92,10 @@ class Cluster extends EventEmitter {
     return this;
   }
 
-  #endOthers(gracefully) {
-    return native().stopMasters(this.#parsed.pids, gracefully, this.#parsed.shutdownTimeout);
+  async #endOthers(gracefully) {
+    const done = await native().stopMasters(this.#parsed.pids, gracefully, ANSWER_MS);
+    if (done.errorCode) throw new errors.Cluster2Error(done.errorCode, done.errorText);
+    return { masters: done.masters };
   }
 }
 

@@ -8,7 +8,7 @@ const dns = require('node:dns');
 const { constants: { signals } } = require('node:os');
 const { debuglog } = require('node:util');
 
-const { collectApps, isListening } = require('./apps');
+const { collectApps } = require('./apps');
 const { encode } = require('./encode');
 const errors = require('./errors');
 const { load } = require('./native');
@@ -45,7 +45,7 @@ class Master {
     const start = launch();
     const { apps, monApp } = await collectApps(createApp);
     for (const { app } of apps) {
-      if (isListening(app)) throw errors.createError('ERR_CLUSTER2_APP_LISTENING');
+      if (app.listening) throw errors.createError('ERR_CLUSTER2_APP_LISTENING', JSON.stringify(app.address()));
     }
     const wants = await addressesOf(apps, parsed);
     try {

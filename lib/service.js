@@ -3,7 +3,7 @@
 
 const { toServer } = require('./apps');
 const { Drain } = require('./drain');
-const { ExtraPorts } = require('./extra-ports');
+const { extraServer } = require('./extra-ports');
 const { applyIdleTimeout } = require('./idle-timeout');
 
 class Service {
@@ -32,13 +32,13 @@ class Service {
     for (const { app, port } of apps) {
       const ports = [port ?? this.#options.port].flat();
       const server = await toServer(app);
-      served.push({ server, ports, extra: new ExtraPorts(server) });
+      served.push({ server, ports });
     }
-    this.#drain = new Drain(served.map(({ server, extra }) => ({ server, extra })), this.#options);
-    for (const { server, ports, extra } of served) {
+    this.#drain = new Drain(served.map(({ server }) => server), this.#options);
+    for (const { server, ports } of served) {
       this.#watch(server);
       for (const [at, port] of ports.entries()) {
-        const listener = at === 0 ? server : extra.add();
+        const listener = at === 0 ? server : extraServer(server);
         await listening(listener, this.#where(port));
       }
       onListening(ports);

@@ -1,5 +1,19 @@
-//! The web page and the health answers on the monitor's port.
+//! The web page and the answers for programs on the monitor's port.
+//!
+//! The supervisor binds the port with `server::bind` before its runtime exists and starts `server::serve` as one of its
+//! tasks; from then on the monitor only reads: a `stats::Stats` snapshot for the cluster, `host` for the machine. It
+//! never reaches into the supervisor, and no event loop of JavaScript has to turn for an answer.
+//!
+//! The way of a request: `server` takes the connection and keeps the limits, `routes` chooses the answer,
+//! `status` or `page` writes it down, `reply` adds what every answer carries.
 
+mod calendar;
+mod connections;
+pub mod host;
+mod negotiation;
+mod page;
+pub mod reply;
 pub mod routes;
 pub mod server;
 pub mod stats;
+mod status;

@@ -1,1 +1,284 @@
-//! What the pages show.
+//! What the monitor shows of the cluster: plain data, a snapshot.
+//!
+//! The supervisor owns one [`Stats`], brings it up to date after each change and hands out clones; whoever renders one can
+//! take its time. Nothing here reads a clock, a file or a socket.
+//! Invariant: its size is bounded, by the number of live workers and by [`History`]'s own limits.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::event::Event;
+use crate::ids::{SlotIndex, WorkerId};
+
+/// How many events are remembered.
+const EVENTS_KEPT: usize = 100;
+/// How many characters of an event's text are kept; what a dying worker says may be megabytes long.
+const TEXT_KEPT: usize = 500;
+
+/// Everything that is known of the cluster at one moment.
+#[derive(Clone, Debug)]
+pub struct Stats {
+    /// The master's process.
+    pub master_pid: u32,
+    /// When the master began.
+    pub started: SystemTime,
+    /// What the cluster as a whole is doing.
+    pub state: ClusterState,
+    /// How many workers should serve.
+    pub wanted: usize,
+    /// How many workers were ever forked.
+    pub forked: u64,
+    /// How many workers ever died, however they ended.
+    pub died: u64,
+    /// How many workers were forked in the place of one that died or was recycled.
+    pub restarts: u64,
+    /// The workers that live; the dead are forgotten.
+    pub workers: Vec<Worker>,
+    /// What was really bound for the application, in the order in which it was asked for.
+    pub addresses: Vec<Address>,
+    /// The options that an operator looks for.
+    pub options: ShownOptions,
+    /// What happened last.
+    pub history: History,
+}
+
+/// What the cluster as a whole is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClusterState {
+    /// No worker has served yet.
+    Starting,
+    /// The cluster is at work.
+    Serving,
+    /// It was told to end.
+    ShuttingDown,
+    /// Every worker left by itself, and none is coming.
+    NoWorkerLeft,
+}
+
+/// One live worker.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    /// Node's `cluster.worker.id`.
+    pub id: WorkerId,
+    /// Its process.
+    pub pid: u32,
+    /// The place that it fills; a spare has none.
+    pub slot: Option<SlotIndex>,
+    /// Where it is in its life.
+    pub state: WorkerState,
+    /// Since when it is in that state.
+    pub since: SystemTime,
+    /// When it was forked.
+    pub forked_at: SystemTime,
+    /// When it first said that it listens.
+    pub ready_at: Option<SystemTime>,
+    /// How many reloads had begun when it was forked.
+    pub generation: u32,
+    /// How often it has reported a listening server.
+    pub listening: u32,
+}
+
+/// Where a worker is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkerState {
+    /// Forked, and not listening yet.
+    Starting,
+    /// It takes connections.
+    Serving,
+    /// It finishes what it has and takes nothing new.
+    Draining,
+}
+
+/// Where the application listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// An address and a port, with the port that the kernel chose where any would do.
+    Ip(SocketAddr),
+    /// A unix socket.
+    Path(PathBuf),
+}
+
+/// The options that an operator looks for, as they were parsed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShownOptions {
+    /// `noWorkers`.
+    pub no_workers: usize,
+    /// `port`, each as the user wrote it: a number or a path.
+    pub ports: Vec<String>,
+}
+
+/// The last events, oldest first; clones share the entries.
+#[derive(Clone, Debug, Default)]
+pub struct History(VecDeque<Arc<Entry>>);
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// When.
+    pub time: SystemTime,
+    /// Its name, as the application knows it where it has one there.
+    pub event: &'static str,
+    /// The process it happened to, where it was one.
+    pub pid: Option<u32>,
+    /// The rest, for people; may hold text from outside.
+    pub text: String,
+}
+
+impl Stats {
+    /// A cluster of which nothing has happened yet.
+    #[must_use]
+    pub fn new(master_pid: u32, started: SystemTime, options: ShownOptions) -> Self {
+        Self {
+            master_pid,
+            started,
+            state: ClusterState::Starting,
+            wanted: options.no_workers,
+            forked: 0,
+            died: 0,
+            restarts: 0,
+            workers: Vec::new(),
+            addresses: Vec::new(),
+            options,
+            history: History::default(),
+        }
+    }
+
+    /// How many workers take connections.
+    #[must_use]
+    pub fn serving(&self) -> usize {
+        self.workers.iter().filter(|worker| worker.state == WorkerState::Serving).count()
+    }
+
+    /// Counts a published event and remembers it if it belongs to the life of the cluster.
+    pub fn note(&mut self, event: &Event, time: SystemTime) {
+        let (event, pid, text) = match event {
+            Event::Forked { worker, pid } => {
+                self.forked = self.forked.saturating_add(1);
+                ("forked", Some(*pid), format!("worker {worker}"))
+            }
+            Event::Listening { worker, pid } => ("listening", Some(*pid), format!("worker {worker}")),
+            Event::LeavesOnPurpose { worker } => {
+                ("leaving", self.pid_of(*worker), format!("worker {worker} leaves by itself"))
+            }
+            Event::Died { worker, pid, reason, .. } => {
+                self.died = self.died.saturating_add(1);
+                ("died", Some(*pid), format!("worker {worker}: {reason}"))
+            }
+            Event::Warning { message, .. } => ("warning", None, message.clone()),
+            Event::ShutdownAsked => ("shutdown asked", None, "by another process".into()),
+            Event::StopAsked => ("stop asked", None, "by another process".into()),
+            Event::Started => ("started", Some(self.master_pid), String::new()),
+            Event::ShutdownAsked => {
+                ("shutdown", Some(self.master_pid), "another process asked for it".into())
+            }
+            Event::StopAsked => ("stop", Some(self.master_pid), "another process asked for it".into()),
+            Event::Ended => ("ended", Some(self.master_pid), String::new()),
+            // Steps of a start or an end that is told above, and the application's own talk.
+            Event::Online { .. }
+            | Event::ServerListening { .. }
+            | Event::Disconnected { .. }
+            | Event::Messages { .. }
+            | Event::HandleMessage { .. } => return,
+        };
+        self.history.add(Entry { time, event, pid, text });
+    }
+
+    fn pid_of(&self, id: WorkerId) -> Option<u32> {
+        self.workers.iter().find(|worker| worker.id == id).map(|worker| worker.pid)
+    }
+}
+
+impl ClusterState {
+    /// What people and programs are shown.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Serving => "serving",
+            Self::ShuttingDown => "shutting down",
+            Self::NoWorkerLeft => "no worker left",
+        }
+    }
+}
+
+impl WorkerState {
+    /// What people and programs are shown.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Serving => "serving",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+impl History {
+    /// Remembers one more entry, with its text cut to a length that fits a page; the oldest makes room.
+    pub fn add(&mut self, mut entry: Entry) {
+        if let Some((end, _)) = entry.text.char_indices().nth(TEXT_KEPT) {
+            entry.text.truncate(end);
+            entry.text.push('…');
+            entry.text.shrink_to_fit();
+        }
+        if self.0.len() >= EVENTS_KEPT {
+            self.0.pop_front();
+        }
+        self.0.push_back(Arc::new(entry));
+    }
+
+    /// The entries, oldest first.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Entry> + ExactSizeIterator {
+        self.0.iter().map(Arc::as_ref)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::process::exit::Exit;
+
+    fn stats() -> Stats {
+        Stats::new(1, SystemTime::UNIX_EPOCH, ShownOptions::default())
+    }
+
+    fn warning(message: String) -> Event {
+        Event::Warning { message, facts: Value::Null }
+    }
+
+    #[test]
+    fn forks_and_deaths_are_counted_and_told() {
+        let (mut stats, now) = (stats(), SystemTime::UNIX_EPOCH);
+        let worker = WorkerId(1);
+        stats.note(&Event::Forked { worker, pid: 7 }, now);
+        stats.note(&Event::Online { worker }, now);
+        stats.note(&Event::Died { worker, pid: 7, exit: Exit::Signal(9), reason: "killed".into() }, now);
+        assert_eq!((stats.forked, stats.died), (1, 1));
+        let told: Vec<_> = stats.history.iter().map(|entry| (entry.event, entry.pid)).collect();
+        assert_eq!(told, [("forked", Some(7)), ("died", Some(7))]);
+    }
+
+    #[test]
+    fn only_the_last_hundred_events_are_kept() {
+        let mut stats = stats();
+        for number in 0..250 {
+            stats.note(&warning(number.to_string()), SystemTime::UNIX_EPOCH);
+        }
+        let texts: Vec<_> = stats.history.iter().map(|entry| entry.text.as_str()).collect();
+        assert_eq!((texts.len(), texts[0], texts[99]), (100, "150", "249"));
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        let mut stats = stats();
+        stats.note(&warning("ä".repeat(1_000_000)), SystemTime::UNIX_EPOCH);
+        let text = &stats.history.iter().next().unwrap().text;
+        assert_eq!(text.chars().count(), TEXT_KEPT + 1);
+        assert!(text.ends_with("ä…"));
+    }
+}

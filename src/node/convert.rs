@@ -12,14 +12,19 @@ pub(crate) type Result<T> = std::result::Result<T, napi::Error<&'static str>>;
 
 impl From<Error> for napi::Error<&'static str> {
     fn from(error: Error) -> Self {
-        let mut text = error.to_string();
-        let mut cause = error.source();
-        while let Some(source) = cause {
-            text = format!("{text}: {source}");
-            cause = source.source();
-        }
-        Self::new(error.code(), text)
+        Self::new(error.code(), full_text(&error))
     }
+}
+
+/// An error's sentence with its causes behind it.
+pub(crate) fn full_text(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text = format!("{text}: {source}");
+        cause = source.source();
+    }
+    text
 }
 
 /// Reads a value that `lib/` built; a mismatch is a mistake of ours, not of the user's.

@@ -13,7 +13,7 @@ use crate::ids::WorkerId;
 use crate::options;
 use crate::os::fd::duplicate;
 use crate::process::spawn::Launch;
-use crate::socket::listener::{Kind, Want};
+use crate::socket::{Kind, Want};
 use crate::supervisor::{self, Call, Handle, Setup};
 
 /// A worker that leaves so many bytes unread gets no more messages of the application.

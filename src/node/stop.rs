@@ -5,11 +5,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use napi::{Env, Task};
 use napi::bindgen_prelude::AsyncTask;
+use napi::{Env, Task};
 use napi_derive::napi;
-use serde_json::{Value, json};
 
+use super::convert::full_text;
 use crate::process::stop::{Verb, stop_all};
 
 /// The wait for all masters of a directory.
@@ -19,23 +19,48 @@ pub struct StopMasters {
     patience: Duration,
 }
 
-impl Task for StopMasters {
-    type Output = Value;
-    type JsValue = Value;
+/// What was done. An error is a value here, since a rejection by napi would lose its code.
+#[napi(object)]
+#[derive(Default)]
+pub struct MastersStopped {
+    /// Pids of the masters that have ended (stop) or take no more connections (shutdown).
+    pub masters: Vec<u32>,
+    /// This very process is one of them and was left alone.
+    pub own: bool,
+    /// Files of dead masters that were removed.
+    pub stale_removed: u32,
+    /// The code of what failed.
+    pub error_code: Option<String>,
+    /// What failed.
+    pub error_text: Option<String>,
+}
 
-    fn compute(&mut self) -> napi::Result<Value> {
-        let outcome = stop_all(&self.dir, self.verb, self.patience)
-            .map_err(|error| napi::Error::from_reason(format!("{}: {error}", error.code())))?;
-        Ok(json!({ "masters": outcome.masters, "own": outcome.own, "staleRemoved": outcome.stale_removed }))
+impl Task for StopMasters {
+    type Output = MastersStopped;
+    type JsValue = MastersStopped;
+
+    fn compute(&mut self) -> napi::Result<MastersStopped> {
+        Ok(match stop_all(&self.dir, self.verb, self.patience) {
+            Ok(outcome) => MastersStopped {
+                masters: outcome.masters,
+                own: outcome.own,
+                stale_removed: u32::try_from(outcome.stale_removed).unwrap_or(u32::MAX),
+                ..MastersStopped::default()
+            },
+            Err(error) => MastersStopped {
+                error_code: Some(error.code().to_owned()),
+                error_text: Some(full_text(&error)),
+                ..MastersStopped::default()
+            },
+        })
     }
 
-    fn resolve(&mut self, _env: Env, output: Value) -> napi::Result<Value> {
+    fn resolve(&mut self, _env: Env, output: MastersStopped) -> napi::Result<MastersStopped> {
         Ok(output)
     }
 }
 
-/// Stops (`stop`) or gracefully shuts down (`shutdown`) every live master of `dir`; resolves with
-/// `{masters: [pid], own: boolean, staleRemoved: count}`.
+/// Stops every live master of `dir`, or gracefully shuts it down.
 #[napi]
 #[must_use]
 pub fn stop_masters(dir: String, gracefully: bool, patience_ms: u32) -> AsyncTask<StopMasters> {

@@ -4,4 +4,5 @@
 pub mod child;
 pub mod fd;
 pub mod net;
+pub mod peer;
 pub mod watch;

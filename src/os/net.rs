@@ -1,1 +1,132 @@
-//! The few socket calls that no safe crate offers.
+//! The few socket calls that no safe crate offers, and the instructions of the kernel's packet programs.
+//!
+//! `socket` is the only caller. Nothing here owns a descriptor; what is made is handed out as an `OwnedFd` or a `Socket`,
+//! close-on-exec and non-blocking.
+
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+use socket2::Socket;
+
+/// One instruction of a classic BPF program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instruction {
+    /// What to do; one of the constants of [`op`].
+    pub code: u16,
+    /// A jump's distance when its test holds.
+    pub if_true: u8,
+    /// A jump's distance when its test does not hold.
+    pub if_false: u8,
+    /// The constant or the offset that the instruction works with.
+    pub operand: u32,
+}
+
+/// The operations that our programs use, each on the accumulator.
+pub mod op {
+    /// Loads the 32 bits at an offset, or one of the kernel's extras ([`RANDOM`]).
+    pub const LOAD_WORD: u16 = 0x20;
+    /// Loads the byte at an offset.
+    pub const LOAD_BYTE: u16 = 0x30;
+    /// Adds a constant.
+    pub const ADD: u16 = 0x04;
+    /// Keeps the bits of a mask.
+    pub const AND: u16 = 0x54;
+    /// Keeps the remainder of a division by a constant.
+    pub const MODULO: u16 = 0x94;
+    /// Jumps on "equals the constant".
+    pub const JUMP_EQUAL: u16 = 0x15;
+    /// Jumps on "is not below the constant", unsigned.
+    pub const JUMP_NOT_BELOW: u16 = 0x35;
+    /// Ends with a constant.
+    pub const RETURN: u16 = 0x06;
+    /// Ends with the accumulator.
+    pub const RETURN_ACCUMULATOR: u16 = 0x16;
+    /// The "offset" at which the kernel puts 32 random bits: `SKF_AD_OFF + SKF_AD_RANDOM`.
+    pub const RANDOM: u32 = 0xffff_f038;
+}
+
+/// Duplicates a descriptor of which only the number is known, for example one that the application named.
+///
+/// # Errors
+/// `EBADF` when no such descriptor is open, `EMFILE` when there is no room for another.
+pub fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
+    const FIRST_AFTER_STDIO: libc::c_int = 3;
+    // SAFETY: the call takes integers; a number that is not open gives EBADF, and whoever owns `fd` keeps it.
+    let copy = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, FIRST_AFTER_STDIO) };
+    if copy < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// Takes the next connection from a listening socket's queue.
+///
+/// # Errors
+/// What accept(2) says; `WouldBlock` for an empty queue.
+#[cfg(target_os = "linux")]
+pub fn accept(listening: &Socket) -> io::Result<Socket> {
+    listening.accept4(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK).map(|(connection, _)| connection)
+}
+
+/// Takes the next connection from a listening socket's queue.
+///
+/// # Errors
+/// What accept(2) says; `WouldBlock` for an empty queue.
+#[cfg(not(target_os = "linux"))]
+pub fn accept(listening: &Socket) -> io::Result<Socket> {
+    let (connection, _) = listening.accept()?;
+    connection.set_nonblocking(true)?;
+    Ok(connection)
+}
+
+/// Lets `program` choose the socket of each new connection in the `SO_REUSEPORT` group of `member`; its answer is an index
+/// in the order in which the group's sockets began to listen.
+///
+/// # Errors
+/// `EINVAL` when `member` has never had a sibling, `ENOMEM` when the program is too long for this kernel's limits.
+#[cfg(target_os = "linux")]
+pub fn attach_chooser(member: &Socket, program: &[Instruction]) -> io::Result<()> {
+    use nix::sys::socket::{setsockopt, sockopt::AttachReusePortCbpf};
+
+    let mut code: Vec<libc::sock_filter> = program.iter().copied().map(to_kernel).collect();
+    let len = u16::try_from(code.len()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
+    // The kernel copies the program during the call; `code` outlives it.
+    Ok(setsockopt(member, AttachReusePortCbpf, &libc::sock_fprog { len, filter: code.as_mut_ptr() })?)
+}
+
+/// Says that this system has no such programs.
+///
+/// # Errors
+/// Always `Unsupported`.
+#[cfg(not(target_os = "linux"))]
+pub fn attach_chooser(_member: &Socket, _program: &[Instruction]) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Lets `program` look at each packet for `socket`, from its TCP header on; the packet is dropped when the answer is 0.
+///
+/// # Errors
+/// `ENOMEM` when the program is too long for this kernel's limits, `EPERM` when a filter is locked in place.
+#[cfg(target_os = "linux")]
+pub fn attach_filter(socket: &Socket, program: &[Instruction]) -> io::Result<()> {
+    let code: Vec<socket2::SockFilter> = program
+        .iter()
+        .map(|step| socket2::SockFilter::new(step.code, step.if_true, step.if_false, step.operand))
+        .collect();
+    socket.attach_filter(&code)
+}
+
+/// Says that this system has no such programs.
+///
+/// # Errors
+/// Always `Unsupported`.
+#[cfg(not(target_os = "linux"))]
+pub fn attach_filter(_socket: &Socket, _program: &[Instruction]) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(target_os = "linux")]
+fn to_kernel(step: Instruction) -> libc::sock_filter {
+    libc::sock_filter { code: step.code, jt: step.if_true, jf: step.if_false, k: step.operand }
+}

@@ -4,3 +4,5 @@ pub mod control;
 pub mod exit;
 pub mod pidfile;
 pub mod spawn;
+pub mod stop;
+pub mod verify;

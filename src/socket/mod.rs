@@ -1,5 +1,321 @@
 //! Listening sockets, bound once by the master and lent to the workers.
+//!
+//! The supervisor is the only caller. [`Sockets`] owns every listening descriptor until it is closed here; workers get
+//! duplicates, so a worker's death closes no port and loses no queue. Everything is synchronous and quick: nothing blocks,
+//! nothing needs a privilege beyond what the addresses themselves need.
+//!
+//! With [`Scheduling::Slots`] a TCP address has one socket for each slot (`slots`), among which the kernel chooses as it
+//! is told (`steering`). Unix paths, UDP, sockets of the application's own and systems other than Linux have one shared
+//! socket. Before a socket is closed for good, `door` keeps new connections out.
+//!
+//! Invariants: an address is bound at most once in the life of the master, also while workers are replaced; a port that the
+//! kernel chose is the same for every slot and every later worker; an error leaves nothing half made.
 
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::path::PathBuf;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+pub use crate::ids::SlotIndex;
+use listener::Listener;
+
+mod bind;
 pub mod door;
-pub mod listener;
+mod listener;
+mod slots;
 pub mod steering;
+
+/// libuv's flag for "IPv6 without IPv4", for TCP and UDP.
+const IPV6_ONLY: u32 = 1;
+/// libuv's flag for a UDP address that several may bind.
+const UDP_REUSE_ADDRESS: u32 = 4;
+
+/// What a worker wants to listen on. Two wants with the same kind, index and descriptor mean the same listener.
+#[derive(Clone, Debug)]
+pub struct Want {
+    /// The address.
+    pub kind: Kind,
+    /// Which of several `listen` calls for the same address in one worker.
+    pub index: u32,
+    /// `server.listen({fd})`: the number of a socket that the master's process holds.
+    pub fd: Option<RawFd>,
+    /// The length of the queue; 0 means Node's default, 511.
+    pub backlog: u32,
+    /// libuv's bind flags: 1 IPv6 only, 4 (UDP) shared address.
+    pub flags: u32,
+    /// Everybody may read from the unix socket.
+    pub readable_all: bool,
+    /// Everybody may write to, and so connect to, the unix socket.
+    pub writable_all: bool,
+}
+
+/// What kind of address.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Connections over IP.
+    Tcp {
+        /// `None`: all addresses of the machine, IPv6 and IPv4, or IPv4 alone where there is no IPv6.
+        address: Option<IpAddr>,
+        /// 0: the kernel chooses.
+        port: u16,
+    },
+    /// Connections within the machine.
+    Unix {
+        /// A path, or on Linux an abstract name: a zero byte before it.
+        path: PathBuf,
+    },
+    /// Datagrams.
+    Udp {
+        /// `udp6` rather than `udp4`.
+        v6: bool,
+        /// `None`: all addresses of the machine.
+        address: Option<IpAddr>,
+        /// 0: the kernel chooses.
+        port: u16,
+    },
+}
+
+/// How new TCP connections are spread over the workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheduling {
+    /// A socket for each slot; the kernel chooses one for each connection. Linux only: elsewhere the same as `Shared`.
+    Slots,
+    /// One socket; whoever accepts first has the connection.
+    Shared,
+}
+
+/// Names one listener in the life of one `Sockets`; never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ListenerId(u32);
+
+impl fmt::Display for ListenerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A socket for a worker.
+#[derive(Debug)]
+pub struct Lent {
+    /// Whose socket it is.
+    pub listener: ListenerId,
+    /// A close-on-exec duplicate, to be sent and then dropped.
+    pub fd: OwnedFd,
+}
+
+/// Where a listener is really bound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// Which listener.
+    pub listener: ListenerId,
+    /// `tcp4`, `tcp6`, `unix`, `udp4` or `udp6`.
+    pub kind: &'static str,
+    /// The address, for TCP and UDP.
+    pub address: Option<IpAddr>,
+    /// The port, never 0, for TCP and UDP.
+    pub port: Option<u16>,
+    /// The path or abstract name, for unix sockets.
+    pub path: Option<PathBuf>,
+}
+
+/// All listening sockets of the master. Dropping it closes them as `close_all` does.
+#[derive(Debug)]
+pub struct Sockets {
+    scheduling: Scheduling,
+    listeners: BTreeMap<ListenerId, Listener>,
+    next: u32,
+    shut: bool,
+}
+
+impl Sockets {
+    /// Holds nothing yet.
+    #[must_use]
+    pub fn new(scheduling: Scheduling) -> Self {
+        let scheduling = if cfg!(target_os = "linux") { scheduling } else { Scheduling::Shared };
+        Self { scheduling, listeners: BTreeMap::new(), next: 0, shut: false }
+    }
+
+    /// Binds an address, and listens, before any worker asks for it, so that a busy one is found at once. The first worker
+    /// that wants the same takes it over, with its own backlog; a second reservation of the same is the first one.
+    ///
+    /// A unix socket file that a killed process has left is removed first.
+    ///
+    /// # Errors
+    /// The kernel's: `EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL` and so on.
+    pub fn reserve(&mut self, want: &Want) -> io::Result<ListenerId> {
+        if let Some(id) = self.find(want) {
+            return Ok(id);
+        }
+        if let (Kind::Unix { path }, None) = (&want.kind, want.fd) {
+            bind::remove_stale(path);
+        }
+        self.open(want)
+    }
+
+    /// Gives the worker in `slot` a duplicate of the socket that it wants, which is made now if this is the first need.
+    ///
+    /// A reservation that nobody has claimed gives way when it alone keeps the address from being bound: the application
+    /// was announced for `::`, say, and its workers listen on `127.0.0.1`.
+    ///
+    /// # Errors
+    /// The kernel's, all with their number. Nothing half made stays.
+    pub fn lend(&mut self, want: &Want, slot: SlotIndex) -> io::Result<Lent> {
+        let (id, is_new) = match self.find(want) {
+            Some(id) if self.must_be_remade(id, want) => {
+                self.close(id);
+                (self.open(want)?, true)
+            }
+            Some(id) => (id, false),
+            None => (self.open_or_make_room(want)?, true),
+        };
+        let scheduling = self.scheduling;
+        let lent = match self.listeners.get_mut(&id) {
+            Some(listener) => listener.lend(want, slot, scheduling),
+            None => Err(io::ErrorKind::NotFound.into()),
+        };
+        if lent.is_err() && is_new {
+            self.close(id);
+        }
+        Ok(Lent { listener: id, fd: lent? })
+    }
+
+    /// Closes the reservations that no worker has claimed.
+    pub fn drop_unclaimed(&mut self) {
+        self.listeners.retain(|_, listener| !listener.is_reserved());
+    }
+
+    /// From now on new connections go only to these slots, evenly at random. Slots without a socket here are left out; when
+    /// none is left, or the listener is shared or closed, nothing changes. Cheap when nothing is new.
+    ///
+    /// # Errors
+    /// The kernel's; the choice is then made as before, and the next call tries again.
+    pub fn steer(&mut self, listener: ListenerId, to: &[SlotIndex]) -> io::Result<()> {
+        self.listeners.get_mut(&listener).map_or(Ok(()), |listener| listener.steer(to))
+    }
+
+    /// The slots that have a socket of their own here; none for a shared listener.
+    #[must_use]
+    pub fn slots(&self, listener: ListenerId) -> Vec<SlotIndex> {
+        self.listeners.get(&listener).map_or_else(Vec::new, Listener::slots)
+    }
+
+    /// Takes one connection from the queue of `slot`, or of the shared socket; it is non-blocking and close-on-exec. `None`
+    /// when there is none, or no such socket.
+    ///
+    /// # Errors
+    /// `EMFILE` and the like: the connection stays in the queue.
+    pub fn accept(&self, listener: ListenerId, slot: SlotIndex) -> io::Result<Option<OwnedFd>> {
+        self.listeners.get(&listener).map_or(Ok(None), |listener| listener.accept(slot))
+    }
+
+    /// The socket of `slot`, or the shared one, to be watched for readability.
+    #[must_use]
+    pub fn borrow(&self, listener: ListenerId, slot: SlotIndex) -> Option<BorrowedFd<'_>> {
+        self.listeners.get(&listener)?.socket(slot).map(AsFd::as_fd)
+    }
+
+    /// Closes the sockets of `slot`, in all listeners; what is in their queues is reset. Shared sockets stay.
+    ///
+    /// To be called when the slot's worker is gone or has closed its servers: the sockets end for it too, and a server that
+    /// still used one would get an error. The last slot's socket frees the port; a slot that asks again binds the same one.
+    pub fn close_slot(&mut self, slot: SlotIndex) {
+        for listener in self.listeners.values_mut() {
+            listener.close_slot(slot);
+        }
+    }
+
+    /// Closes a listener: once the workers' duplicates are gone too, clients are refused. A unix path that was bound here is
+    /// unlinked, unless another file stands there by now.
+    pub fn close(&mut self, listener: ListenerId) {
+        self.listeners.remove(&listener);
+    }
+
+    /// Closes every listener.
+    pub fn close_all(&mut self) {
+        self.listeners.clear();
+    }
+
+    /// From now on nothing new gets in, through sockets still to be made either; what is queued stays and can be accepted.
+    /// TCP connection requests are dropped, unix paths unlinked. Left as they are: UDP, abstract names, and sockets of the
+    /// application's own, which others may go on using after us.
+    ///
+    /// # Errors
+    /// The first failure, after everything has been tried; that socket's queue goes on filling. `Unsupported` for TCP on
+    /// systems other than Linux.
+    pub fn shut_the_door(&mut self) -> io::Result<()> {
+        self.shut = true;
+        let results: Vec<_> = self.listeners.values_mut().map(Listener::shut_the_door).collect();
+        results.into_iter().collect()
+    }
+
+    /// Whether no connection waits in any queue.
+    #[must_use]
+    pub fn is_queue_empty(&self) -> bool {
+        self.waiting().is_empty()
+    }
+
+    /// The queues in which a connection waits; a shared one goes by slot 0. Reservations that nobody has claimed don't
+    /// count. Takes nothing out.
+    #[must_use]
+    pub fn waiting(&self) -> Vec<(ListenerId, SlotIndex)> {
+        let queues: Vec<_> = self
+            .listeners
+            .iter()
+            .filter(|(_, listener)| listener.has_queue())
+            .flat_map(|(id, listener)| listener.sockets().map(|(slot, socket)| (*id, slot, socket)))
+            .collect();
+        let mut watched: Vec<PollFd<'_>> =
+            queues.iter().map(|(_, _, socket)| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect();
+        // Where the kernel can't say (it has no memory), every queue counts as waiting: nobody must close one unseen.
+        let is_known = poll(&mut watched, PollTimeout::ZERO).is_ok();
+        let is_readable = |fd: &PollFd<'_>| fd.any().unwrap_or(true);
+        queues
+            .iter()
+            .zip(&watched)
+            .filter(|(_, fd)| !is_known || is_readable(fd))
+            .map(|((id, slot, _), _)| (*id, *slot))
+            .collect()
+    }
+
+    /// Every listener that is open.
+    pub fn listeners(&self) -> impl Iterator<Item = ListenerId> + '_ {
+        self.listeners.keys().copied()
+    }
+
+    /// Where everything is really bound, reservations included, in the order of binding.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<Bound> {
+        self.listeners.iter().filter_map(|(id, listener)| listener.bound(*id)).collect()
+    }
+
+    fn find(&self, want: &Want) -> Option<ListenerId> {
+        self.listeners.iter().find(|(_, listener)| listener.answers(want)).map(|(id, _)| *id)
+    }
+
+    fn must_be_remade(&self, id: ListenerId, want: &Want) -> bool {
+        self.listeners.get(&id).is_some_and(|listener| listener.must_be_remade(want))
+    }
+
+    fn open(&mut self, want: &Want) -> io::Result<ListenerId> {
+        let listener = Listener::reserve(want, self.shut)?;
+        let id = ListenerId(self.next);
+        self.next = self.next.wrapping_add(1);
+        self.listeners.insert(id, listener);
+        Ok(id)
+    }
+
+    fn open_or_make_room(&mut self, want: &Want) -> io::Result<ListenerId> {
+        let busy = match self.open(want) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => error,
+            done => return done,
+        };
+        let Kind::Tcp { port, .. } = want.kind else { return Err(busy) };
+        let before = self.listeners.len();
+        self.listeners.retain(|_, listener| !(listener.is_reserved() && listener.holds_port(port)));
+        if self.listeners.len() == before { Err(busy) } else { self.open(want) }
+    }
+}

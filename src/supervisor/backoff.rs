@@ -1,1 +1,175 @@
 //! How long a slot waits before it forks again after a death; pure.
+//!
+//! The fleet keeps one [`Backoff`] per slot. Back-off is the spacing between forks, not a pause after a death: a worker
+//! that ran for longer than the delay is replaced at once. Invariant: no delay is longer than its cap, jitter included.
+
+use std::time::{Duration, Instant};
+
+/// The least and the most that is waited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Between forks after the second death in a row; doubled with each further one.
+    pub min: Duration,
+    /// The most, where the dead worker never got ready.
+    pub max: Duration,
+    /// The most, where the dead worker had got ready: it served, so its place must not stay empty for long.
+    pub max_once_ready: Duration,
+    /// A worker that served for this long ends a row of deaths.
+    pub stable_after: Duration,
+    /// Until the second try after a successor has failed; doubled with each further failure.
+    pub retry_min: Duration,
+    /// The most between two successors of one worker.
+    pub retry_max: Duration,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            min: Duration::from_millis(100),
+            max: Duration::from_secs(30),
+            max_once_ready: Duration::from_secs(1),
+            stable_after: Duration::from_secs(5),
+            retry_min: Duration::from_secs(1),
+            retry_max: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Policy {
+    /// The spacing of forks after `failures` deaths in a row.
+    ///
+    /// What is doubled stops a sixth below the cap, so that slots that fail together stay spread by their jitter even
+    /// at the cap, and the cap is never passed.
+    fn delay(&self, failures: u32, was_ready: bool, jitter: &mut Jitter) -> Duration {
+        let Some(doublings) = failures.checked_sub(2) else { return Duration::ZERO };
+        let cap = if was_ready { self.max_once_ready } else { self.max };
+        let base = doubled(self.min, doublings).min(cap.saturating_mul(5) / 6);
+        jitter.spread(base).min(cap)
+    }
+
+    /// How long to wait after the `failures`th successor of one worker has failed.
+    pub(super) fn retry_delay(&self, failures: u32) -> Duration {
+        doubled(self.retry_min, failures.saturating_sub(1)).min(self.retry_max)
+    }
+}
+
+fn doubled(base: Duration, times: u32) -> Duration {
+    base.saturating_mul(1 << times.min(30))
+}
+
+/// `now + wait`; a wait too long for the clock becomes the longest that fits a century.
+pub(super) fn after(now: Instant, wait: Duration) -> Instant {
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+    now.checked_add(wait.min(CENTURY)).unwrap_or(now)
+}
+
+/// What one slot remembers of its forks and deaths.
+#[derive(Debug)]
+pub(super) struct Backoff {
+    last_fork: Instant,
+    failures: u32,
+}
+
+impl Backoff {
+    /// A slot whose first fork is now.
+    pub(super) fn new(now: Instant) -> Self {
+        Self { last_fork: now, failures: 0 }
+    }
+
+    /// Deaths in a row.
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// Takes note of a fork in the slot.
+    pub(super) fn forked(&mut self, now: Instant) {
+        self.last_fork = now;
+    }
+
+    /// Takes note of a death; says when the slot may fork again. `served` is `None` for a worker that never got ready.
+    pub(super) fn died(&mut self, served: Option<Duration>, policy: &Policy, jitter: &mut Jitter) -> Instant {
+        let was_stable = served.is_some_and(|served| served >= policy.stable_after);
+        self.failures = if was_stable { 1 } else { self.failures.saturating_add(1) };
+        after(self.last_fork, policy.delay(self.failures, served.is_some(), jitter))
+    }
+}
+
+/// A small seeded generator (`SplitMix64`): the same seed spreads a fleet's delays in the same way again.
+#[derive(Debug)]
+pub(super) struct Jitter(u64);
+
+impl Jitter {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// `wait`, up to a fifth shorter or longer.
+    fn spread(&mut self, wait: Duration) -> Duration {
+        let permille = 800 + u32::try_from(self.next() % 401).unwrap_or(200);
+        wait.saturating_mul(permille) / 1000
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delays(served: Option<Duration>, deaths: usize) -> Vec<Duration> {
+        let (policy, mut jitter, now) = (Policy::default(), Jitter::new(7), Instant::now());
+        let mut backoff = Backoff::new(now);
+        (0..deaths).map(|_| backoff.died(served, &policy, &mut jitter) - now).collect()
+    }
+
+    #[test]
+    fn the_first_death_is_answered_at_once_and_later_ones_wait_twice_as_long_each() {
+        let delays = delays(None, 8);
+        assert_eq!(delays[0], Duration::ZERO);
+        for (delay, middle) in delays[1..].iter().zip([100, 200, 400, 800, 1600, 3200, 6400]) {
+            let range = Duration::from_millis(middle * 4 / 5)..=Duration::from_millis(middle * 6 / 5);
+            assert!(range.contains(delay), "{delay:?} is not around {middle} ms");
+        }
+    }
+
+    #[test]
+    fn the_caps_hold_with_jitter_and_still_spread() {
+        let never_ready = delays(None, 60);
+        let served = delays(Some(Duration::from_millis(10)), 60);
+        for (delays, cap) in [(never_ready, 30_000), (served, 1000)] {
+            let cap = Duration::from_millis(cap);
+            assert!(delays.iter().all(|delay| *delay <= cap));
+            let at_cap = &delays[20..];
+            assert!(at_cap.iter().all(|delay| *delay >= cap * 3 / 5));
+            assert!(at_cap.iter().any(|delay| *delay != at_cap[0]));
+        }
+    }
+
+    #[test]
+    fn a_stable_worker_ends_the_row() {
+        let (policy, mut jitter, now) = (Policy::default(), Jitter::new(7), Instant::now());
+        let mut backoff = Backoff::new(now);
+        for _ in 0..5 {
+            backoff.died(None, &policy, &mut jitter);
+        }
+        assert_eq!(backoff.died(Some(policy.stable_after), &policy, &mut jitter), now);
+        assert_eq!(backoff.failures(), 1);
+    }
+
+    #[test]
+    fn a_failing_successor_is_tried_again_between_a_second_and_a_minute_later() {
+        let seconds = [1, 2, 3, 6, 7, 1000].map(|n| Policy::default().retry_delay(n).as_secs());
+        assert_eq!(seconds, [1, 2, 4, 32, 60, 60]);
+    }
+
+    #[test]
+    fn a_wait_beyond_the_clock_is_no_panic() {
+        let now = Instant::now();
+        assert!(after(now, Duration::MAX) > now);
+    }
+}

@@ -13,7 +13,7 @@ use crate::ids::{SlotIndex, WorkerId};
 use crate::ipc::channel::{Backlog, Speaker};
 use crate::ipc::message::ListeningAddress;
 use crate::process::exit::{Child, Exit};
-use crate::socket::listener::ListenerId;
+use crate::socket::ListenerId;
 
 /// A socket that a worker was lent.
 #[derive(Debug)]
@@ -53,6 +53,7 @@ pub(crate) struct Worker {
     /// The text of the error that ended it, told by itself.
     pub(crate) last_words: Option<String>,
     pub(crate) forked: Instant,
+    pub(crate) ready: Option<Instant>,
     pub(crate) apps_listening: u32,
     /// How many connections it was handed.
     pub(crate) handed_over: u64,
@@ -74,6 +75,7 @@ impl Worker {
             exit: None,
             last_words: None,
             forked,
+            ready: None,
             apps_listening: 0,
             handed_over: 0,
         }

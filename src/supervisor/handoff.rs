@@ -20,7 +20,7 @@ use super::state::State;
 use crate::ids::{SlotIndex, WorkerId};
 use crate::ipc::message::ToWorker;
 use crate::os::watch::watch;
-use crate::socket::listener::ListenerId;
+use crate::socket::ListenerId;
 
 /// How many connections may be under way to one worker.
 const PER_WORKER: usize = 4;
@@ -108,7 +108,7 @@ impl State {
         let socket = self.sockets.borrow(listener, slot).map(|socket: BorrowedFd<'_>| socket.try_clone_to_owned());
         // Without a watch the queue is still emptied at every input, only later.
         let Some(Ok(socket)) = socket else { return };
-        let task = self.tasks.spawn(report_arrivals(socket, listener, slot, self.inputs.clone()));
+        let task = self.tasks.spawn(report_arrivals(socket, self.inputs.clone()));
         self.handoff.stranded.insert((listener, slot), task);
     }
 
@@ -175,11 +175,11 @@ impl State {
 }
 
 /// Says each time that a connection arrives on a socket that nobody serves.
-async fn report_arrivals(socket: OwnedFd, listener: ListenerId, slot: SlotIndex, inputs: mpsc::Sender<Input>) {
+async fn report_arrivals(socket: OwnedFd, inputs: mpsc::Sender<Input>) {
     let Ok(socket) = watch(socket, Interest::READABLE) else { return };
     while let Ok(mut ready) = socket.readable().await {
         ready.clear_ready();
-        if inputs.send(Input::Stranded(listener, slot)).await.is_err() {
+        if inputs.send(Input::Stranded).await.is_err() {
             return;
         }
     }

@@ -17,7 +17,7 @@ use super::state::State;
 use crate::event::Event;
 use crate::ids::WorkerId;
 use crate::ipc::message::{FromAgent, ListeningAddress, Query, ToMaster, ToWorker};
-use crate::socket::listener::{Kind, Want};
+use crate::socket::{Kind, Want};
 
 /// How long a worker whose channel ended unannounced may take to die of it.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -51,6 +51,7 @@ impl State {
             FromAgent::Hello => worker.has_agent = true,
             FromAgent::Listening => {
                 worker.apps_listening += 1;
+                self.is_unshown = true;
                 self.publish(Event::Listening { worker: id, pid });
             }
             FromAgent::Ready => self.ready(id, now),
@@ -76,6 +77,9 @@ impl State {
         // Whatever was bound in advance and no worker asked for would let clients wait for ever.
         self.sockets.drop_unclaimed();
         self.is_unsteered = true;
+        if let Some(worker) = self.crew.get_mut(&id) {
+            worker.ready.get_or_insert(now);
+        }
         self.step(fleet::Input::Ready { worker: id }, now);
     }
 
@@ -103,7 +107,7 @@ impl State {
         let Some(worker) = self.crew.get_mut(&id) else { return };
         match lent {
             Ok(lent) => {
-                let key = format!("{}.{seq}", lent.listener.0);
+                let key = format!("{}.{seq}", lent.listener);
                 let data = self.server_data.entry(lent.listener).or_insert(data).clone();
                 worker.loans.push(Loan { key: key.clone(), listener: lent.listener });
                 worker.speaker.say_with(&ToWorker::Lend { ack: seq, key, data }, lent.fd);
@@ -125,7 +129,7 @@ impl State {
         let on_purpose = !worker.is_leaving;
         self.is_unsteered = true;
         let is_anyones = self.crew.values().any(|worker| worker.key_of(listener).is_some());
-        let is_wanted = self.fleet.workers().any(|view| view.is_starting());
+        let is_wanted = self.fleet.workers().any(|view| view.state == fleet::State::Starting);
         if on_purpose && !is_anyones && !is_wanted {
             self.handoff.unwatch(listener);
             self.sockets.close(listener);

@@ -14,21 +14,24 @@ use tokio::sync::mpsc;
 
 use crate::error::Error;
 use crate::event::{Event, Undelivered};
-use crate::ids::{SlotIndex, WorkerId};
+use crate::ids::WorkerId;
 use crate::ipc::message::ToMaster;
 use crate::process::control::Request;
 use crate::process::exit::Exit;
-use crate::socket::listener::ListenerId;
 
 pub mod backoff;
+pub mod contract;
 mod crew;
 pub mod fleet;
 mod handoff;
 mod hearing;
 mod performing;
+mod recycle;
+mod reload;
 pub mod setup;
 pub mod slot;
 mod state;
+mod telling;
 
 pub use setup::Setup;
 
@@ -83,7 +86,7 @@ pub(crate) enum Input {
     ChannelClosed(WorkerId),
     Exited(WorkerId, Exit),
     /// A connection waits on the socket of a slot that nobody serves.
-    Stranded(ListenerId, SlotIndex),
+    Stranded,
     Tick,
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::Input;
 use super::crew::Worker;
-use super::fleet::{self, Cause, Effect, Phase, Policy, Report};
+use super::fleet::{self, Cause, Effect, Phase, Policy, Purpose, Report};
 use super::state::State;
 use crate::event::{Event, Undelivered, signal_name};
 use crate::ids::{SlotIndex, WorkerId};
@@ -76,7 +76,13 @@ impl State {
     /// Does one thing; what failed comes back as news for the fleet.
     pub(crate) fn perform(&mut self, effect: Effect, now: Instant) -> Option<fleet::Input> {
         match effect {
-            Effect::Spawn { worker, slot, .. } => return self.fork(worker, slot, now),
+            Effect::Spawn { worker, slot, purpose } => {
+                self.none_left = false;
+                if purpose != Purpose::First {
+                    self.stats.borrow_mut().restarts += 1;
+                }
+                return self.fork(worker, slot, now);
+            }
             Effect::Drain { worker, .. } => self.ask_to_drain(worker),
             Effect::End { worker } => self.say(worker, &ToWorker::End),
             Effect::Kill { worker } => {
@@ -116,8 +122,8 @@ impl State {
         self.tasks.spawn(await_exit(id, Rc::clone(&child), self.inputs.clone()));
         let pid = child.pid();
         self.crew.insert(id, Worker::new(slot, child, speaker, now));
-        if let Some(pids) = &self.pids {
-            pids.worker_started(pid);
+        if let Some(Err(error)) = self.pids.as_ref().map(|pids| pids.worker_started(pid)) {
+            self.warn(format!("cannot write the pid file of worker {id}: {error}"), json!({ "pid": pid }));
         }
         self.publish(Event::Forked { worker: id, pid });
         None
@@ -210,15 +216,17 @@ impl State {
                 format!("the successor {worker} of worker {of} failed; worker {of} stays in service"),
                 json!({ "worker": of.0, "successor": worker.0 }),
             ),
-            Report::WantedChanged { wanted } => self.stats.borrow_mut().wanted_changed(wanted),
-            Report::NoneLeft => self.warn(
-                "no worker is left or coming: the listening sockets are closed".into(),
-                json!({ "workers": 0 }),
-            ),
+            Report::NoneLeft => {
+                self.none_left = true;
+                self.warn(
+                    "no worker is left or coming: the listening sockets are closed".into(),
+                    json!({ "workers": 0 }),
+                );
+            }
             Report::ReloadFailed { worker } => {
                 self.warn(format!("the reload stopped: worker {worker} failed"), json!({ "worker": worker.0 }));
             }
-            Report::Recycling { .. } | Report::ReloadDone { .. } => {}
+            Report::WantedChanged { .. } | Report::Recycling { .. } | Report::ReloadDone { .. } => {}
             Report::Finished => self.is_over = true,
         }
     }

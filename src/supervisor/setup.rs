@@ -11,10 +11,10 @@ use serde_json::json;
 use crate::error::Error;
 use crate::monitor;
 use crate::options::{Options, Scheduling};
-use crate::process::control::ControlSocket;
+use crate::process::control::{self, ControlSocket};
 use crate::process::pidfile::PidDir;
 use crate::process::spawn::Launch;
-use crate::socket::listener::{Kind, Sockets, Want};
+use crate::socket::{self, Kind, Sockets, Want};
 
 /// Everything the supervisor owns from its first moment.
 #[derive(Debug)]
@@ -35,8 +35,8 @@ impl Setup {
     /// [`Error::PortInUse`], [`Error::Listen`], [`Error::MonitorListen`] or [`Error::Pids`].
     pub fn prepare(options: Options, launch: Launch, wants: &[Want]) -> Result<Self, Error> {
         let mut sockets = Sockets::new(match options.scheduling {
-            Scheduling::Slots => crate::socket::listener::Scheduling::Slots,
-            Scheduling::Shared => crate::socket::listener::Scheduling::Shared,
+            Scheduling::Slots => socket::Scheduling::Slots,
+            Scheduling::Shared => socket::Scheduling::Shared,
         });
         for want in wants {
             sockets.reserve(want).map_err(|source| listen_error(want, source))?;
@@ -45,7 +45,7 @@ impl Setup {
         let (mut pids, mut control) = (None, None);
         if options.cluster {
             let dir = PidDir::open(&options.pids, true)?;
-            control = Some(ControlSocket::bind(&dir).map_err(|source| pids_error(&options.pids, source))?);
+            control = Some(control::bind(&dir).map_err(|source| pids_error(&options.pids, source))?);
             pids = Some(dir);
             std::fs::create_dir_all(&options.logs).map_err(|source| pids_error(&options.logs, source))?;
         }

@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -17,6 +17,7 @@ use super::fleet::{self, Fleet, Phase};
 use super::handoff::HandOff;
 use super::performing::{Door, policy};
 use super::setup::Setup;
+use super::telling::{Clocks, first_stats};
 use super::{Call, Input};
 use crate::event::{Event, Undelivered};
 use crate::ids::{SlotIndex, WorkerId};
@@ -26,7 +27,7 @@ use crate::options::Options;
 use crate::process::control::{self, Reply, Request};
 use crate::process::pidfile::PidDir;
 use crate::process::spawn::Launch;
-use crate::socket::listener::{ListenerId, Sockets};
+use crate::socket::{ListenerId, Sockets};
 use crate::tasks::LocalTasks;
 
 /// How long the loop sleeps when nothing is due.
@@ -54,6 +55,11 @@ pub(crate) struct State {
     pub(crate) inputs: mpsc::Sender<Input>,
     pub(crate) tasks: LocalTasks,
     pub(crate) publish: Rc<dyn Fn(Event)>,
+    pub(crate) clocks: Clocks,
+    /// Nobody is left or coming, and the sockets are closed.
+    pub(crate) none_left: bool,
+    /// Something changed that is shown.
+    pub(crate) is_unshown: bool,
     /// Something changed that steering depends on.
     pub(crate) is_unsteered: bool,
     pub(crate) is_over: bool,
@@ -71,7 +77,8 @@ impl State {
         undelivered: Undelivered,
         publish: Rc<dyn Fn(Event)>,
     ) -> Self {
-        let stats = Stats::new(&setup.options);
+        let clocks = Clocks::now();
+        let stats = first_stats(&setup.options, clocks);
         Self {
             fleet: Fleet::new(policy(&setup.options)),
             options: setup.options,
@@ -90,7 +97,10 @@ impl State {
             inputs,
             tasks: LocalTasks::default(),
             publish,
+            clocks,
+            none_left: false,
             is_unsteered: true,
+            is_unshown: true,
             is_over: false,
             shutdown_replies: Vec::new(),
             monitor: setup.monitor,
@@ -104,7 +114,7 @@ impl State {
             let stats = Rc::clone(&self.stats);
             let paths = monitor::server::Paths { mon_path: self.options.mon_path.clone() };
             let snapshot = move || stats.borrow().clone();
-            self.tasks.spawn(monitor::server::serve(listener, paths, snapshot, self.tasks.clone()));
+            self.tasks.spawn(monitor::server::serve(listener, paths, snapshot, LocalTasks::default()));
         }
         if let Some(socket) = self.control.take() {
             let inputs = self.inputs.clone();
@@ -112,7 +122,10 @@ impl State {
                 // A full queue means a supervisor under siege: the caller is told by the dropped reply.
                 let _ = inputs.try_send(Input::Control(request));
             };
-            self.tasks.spawn(control::serve(socket, forward, self.tasks.clone()));
+            self.tasks.spawn(async move {
+                // A socket that can't be watched leaves signals and pid files as ways to end the cluster.
+                let _ = control::serve(socket, forward).await;
+            });
         }
         if self.options.cluster {
             self.step(fleet::Input::Start, Instant::now());
@@ -142,7 +155,7 @@ impl State {
             Input::ChannelClosed(worker) => self.hang_up(worker, now),
             Input::Exited(worker, exit) => self.bury(worker, exit, now),
             // The hand-off below looks at every stranded socket.
-            Input::Stranded(..) => {}
+            Input::Stranded => {}
             Input::Tick => self.step(fleet::Input::Tick, now),
         }
         self.settle(now);
@@ -150,6 +163,7 @@ impl State {
 
     /// Lets the fleet decide and performs what it decided, failures included.
     pub(crate) fn step(&mut self, input: fleet::Input, now: Instant) {
+        self.is_unshown = true;
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
             for effect in self.fleet.step(input, now) {
@@ -159,7 +173,7 @@ impl State {
     }
 
     pub(crate) fn publish(&self, event: Event) {
-        self.stats.borrow_mut().note(&event);
+        self.stats.borrow_mut().note(&event, SystemTime::now());
         (self.publish)(event);
     }
 
@@ -215,7 +229,10 @@ impl State {
 
     fn shut_down(&mut self, now: Instant) {
         if self.fleet.phase() == Phase::Running {
-            self.sockets.shut_the_door();
+            if let Err(error) = self.sockets.shut_the_door() {
+                // Clients may then still get in, and are reset when the sockets are closed.
+                self.warn(format!("cannot keep new connections out: {error}"), Value::Null);
+            }
             self.door = Door::closing(now);
         }
         self.step(fleet::Input::Shutdown, now);
@@ -235,9 +252,7 @@ impl State {
                 (self.publish)(Event::StopAsked);
                 self.step(fleet::Input::Stop, now);
             }
-            unknown => reply.send(json!({
-                "ok": false, "code": "ERR_CLUSTER2_CONTROL", "message": format!("unknown call '{unknown}'"),
-            })),
+            unknown => reply.refuse(&format!("unknown call '{unknown}'")),
         }
     }
 
@@ -255,17 +270,9 @@ impl State {
                 reply.send(json!({ "ok": true }));
             }
         }
-        self.refresh_stats();
-    }
-
-    /// What the monitor and the command line are shown.
-    fn refresh_stats(&mut self) {
-        let workers = self.fleet.workers().filter_map(|view| {
-            let worker = self.crew.get(&view.worker)?;
-            Some(monitor::stats::Worker::new(&view, worker.pid(), worker.apps_listening))
-        });
-        let workers = workers.collect();
-        self.stats.borrow_mut().refresh(self.fleet.phase(), self.fleet.wanted(), workers, self.sockets.addresses());
+        if std::mem::take(&mut self.is_unshown) {
+            self.refresh_stats();
+        }
     }
 
     pub(crate) fn worker_mut(&mut self, id: WorkerId) -> Option<&mut super::crew::Worker> {

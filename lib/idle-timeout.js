@@ -1,0 +1,81 @@
+'use strict';
+
+// The option `timeout`: a connection on which nothing moved for so long is cut, whatever it was doing.
+//
+// The worker (and a process with `cluster: false`) calls `applyIdleTimeout` once per server, before it listens. It
+// owns no timer: each socket's own one is set, and so is what Node sets it to by itself (`server.timeout`,
+// `keepAliveTimeout`). An application that sets another timeout on one of its sockets has the last word there.
+
+const net = require('node:net');
+const { watchUpgrades } = require('./websocket');
+
+// Clients are advised to give up an idle connection this long before it is cut, or they would send into the cut.
+const ADVICE_MARGIN = 1000;
+const kSelf = Symbol('cluster2.self');
+
+/**
+ * Destroys every connection of `server` that is idle for `ms` milliseconds (no byte either way), and calls
+ * `onTimeout()` once for each. Counts as activity: whatever is read or written; a slow answer is idleness too.
+ * Nothing happens where `ms` is 0.
+ */
+function applyIdleTimeout(server, ms, onTimeout) {
+  if (!ms) return;
+  if ('timeout' in server) server.timeout = ms;
+  if ('keepAliveTimeout' in server) bound(server, ms);
+  // Ahead of the application's listeners, so that a timeout of its own overrides ours and not the reverse.
+  server.prependListener('connection', (socket) => watch(socket, ms, onTimeout));
+  server.prependListener('secureConnection', (socket) => {
+    // The socket below served for the handshake; it sees none of the traffic from here on.
+    socket._parent?.setTimeout(0);
+    watch(socket, ms, onTimeout);
+  });
+  server.prependListener('session', (session) => watchSession(session, ms, onTimeout));
+  watchUpgrades(server, ({ socket }) => keepTimeout(socket, ms));
+}
+
+module.exports = { applyIdleTimeout };
+
+// After each answer Node sets the socket's timer to `keepAliveTimeout` plus a buffer, and advises the client of the
+// former. Where the buffer cannot be chosen (before Node 22), and where the advice would be nil, a zero makes Node
+// leave our timer alone and advise nothing.
+function bound(server, ms) {
+  const isAdvised = 'keepAliveTimeoutBuffer' in server && ms >= 2 * ADVICE_MARGIN;
+  server.keepAliveTimeout = isAdvised ? ms - ADVICE_MARGIN : 0;
+  if (isAdvised) server.keepAliveTimeoutBuffer = ADVICE_MARGIN;
+}
+
+function watch(socket, ms, onTimeout) {
+  let isCut = false;
+  // Found again through the proxy that an HTTP/2 session shows in place of its socket.
+  socket[kSelf] = socket;
+  socket.setTimeout(ms);
+  socket.on('timeout', () => {
+    if (isCut || socket.timeout !== ms) return;
+    isCut = true;
+    socket.destroy();
+    onTimeout();
+  });
+}
+
+// All traffic goes through the session, whose timer is refreshed by its streams; the socket's own would see nothing.
+function watchSession(session, ms, onTimeout) {
+  const socket = session.socket[kSelf];
+  let isCut = false;
+  socket?.setTimeout(0);
+  session.setTimeout(ms);
+  session.on('timeout', () => {
+    if (isCut) return;
+    isCut = true;
+    session.destroy();
+    // Node would wait for a peer that reads nothing.
+    setImmediate(() => socket?.destroy());
+    onTimeout();
+  });
+}
+
+// WebSocket libraries switch the timer off once they own the socket; here that means "the server's timeout".
+function keepTimeout(socket, ms) {
+  socket.setTimeout = function setTimeoutOrDefault(value, callback) {
+    return Reflect.apply(net.Socket.prototype.setTimeout, this, [value === 0 ? ms : value, callback]);
+  };
+}

@@ -1,0 +1,53 @@
+//! The outer form of every answer: its body's type and the headers that none may lack. Called by the routes.
+
+use std::io;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::{Response, StatusCode};
+
+/// What an answer's body is: bytes at hand, or a stream that goes on for as long as someone listens.
+pub type Body = Pin<Box<dyn hyper::body::Body<Data = Bytes, Error = io::Error>>>;
+
+/// Nothing may be loaded, framed or run on behalf of an answer; a page allows itself more by name.
+const NOTHING_ALLOWED: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+
+/// For every answer: it is what its type says, it tells other sites nothing, and it is out of date at once.
+const ALWAYS: [(HeaderName, HeaderValue); 4] = [
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (header::CONTENT_SECURITY_POLICY, NOTHING_ALLOWED),
+];
+
+/// An answer whose whole body is at hand.
+pub(super) fn whole(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Body> {
+    let body: Bytes = body.into();
+    let length = HeaderValue::from(body.len());
+    // Said by hand, so that HEAD gives the length of what GET would send.
+    let mut response =
+        stream(status, content_type, Box::pin(Full::new(body).map_err(|never| match never {})));
+    response.headers_mut().insert(header::CONTENT_LENGTH, length);
+    response
+}
+
+/// An answer whose body comes bit by bit.
+pub(super) fn stream(status: StatusCode, content_type: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.extend(ALWAYS);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// A short sentence. It never repeats what the client sent.
+pub(super) fn text(status: StatusCode, sentence: &'static str) -> Response<Body> {
+    whole(status, "text/plain; charset=utf-8", sentence)
+}

@@ -1,0 +1,157 @@
+//! Another process, held so that its pid can't come to mean somebody else.
+//!
+//! `process::stop` opens a [`Process`] before it verifies who that is, and signals through it afterwards: a pidfd stays
+//! with the process it was opened for, so a pid that is given to a newcomer in between gets nothing. Where the kernel
+//! or a seccomp profile offers no pidfd the bare pid is used, and the caller's verification just before each signal is
+//! all that there is.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// How often a process without a pidfd is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// A process that existed when this was made.
+#[derive(Debug)]
+pub struct Process {
+    pid: Pid,
+    fd: Option<OwnedFd>,
+}
+
+impl Process {
+    /// Takes hold of the process with this pid; `None` when there is none.
+    #[must_use]
+    pub fn open(pid: u32) -> Option<Self> {
+        let pid = i32::try_from(pid).ok().filter(|&raw| raw > 0).map(Pid::from_raw)?;
+        let fd = match pidfd_open(pid) {
+            Ok(fd) => Some(fd),
+            Err(Errno::ESRCH) => return None,
+            // No pidfd here, not allowed, or no descriptor left: fall back on the pid, if it is anybody's.
+            Err(_) => None,
+        };
+        let process = Self { pid, fd };
+        (!process.is_gone()).then_some(process)
+    }
+
+    /// Has it ended? One that only waits for its parent to collect it has.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.wait_gone(Instant::now())
+    }
+
+    /// Blocks until the process has ended or `until` has come; says whether it has ended.
+    #[must_use]
+    pub fn wait_gone(&self, until: Instant) -> bool {
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let gone = match &self.fd {
+                Some(fd) => poll_once(fd, left),
+                None => is_dead_or_zombie(self.pid),
+            };
+            if gone || left.is_zero() {
+                return gone;
+            }
+            if self.fd.is_none() {
+                thread::sleep(LOOK_EVERY.min(left));
+            }
+        }
+    }
+
+    /// Sends a signal; a process that has ended already is no error.
+    ///
+    /// # Errors
+    /// What the kernel says, `EPERM` for a process of another user.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        let sent = match &self.fd {
+            Some(fd) => match pidfd_send_signal(fd, signal) {
+                Err(Errno::ENOSYS) => kill(self.pid, signal),
+                sent => sent,
+            },
+            None => kill(self.pid, signal),
+        };
+        match sent {
+            Ok(()) | Err(Errno::ESRCH) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
+/// The pid of the parent and the state's letter, from `/proc`.
+#[must_use]
+pub fn parent_and_state(pid: u32) -> Option<(u32, char)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in brackets may hold anything, brackets and blanks included: what follows the last bracket is safe.
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let mut fields = rest.split(' ');
+    let state = fields.next()?.chars().next()?;
+    Some((fields.next()?.parse().ok()?, state))
+}
+
+fn poll_once(fd: &OwnedFd, left: Duration) -> bool {
+    // Rounded up, or the last part of a millisecond would be spun away.
+    let millis = left.as_nanos().div_ceil(1_000_000);
+    let timeout = i32::try_from(millis).ok().and_then(|ms| PollTimeout::try_from(ms).ok());
+    let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
+    // An interrupted wait reports nothing, and the caller's loop goes on with what is left.
+    matches!(poll(&mut fds, timeout.unwrap_or(PollTimeout::MAX)), Ok(ready) if ready > 0)
+}
+
+fn is_dead_or_zombie(pid: Pid) -> bool {
+    let is_zombie = || matches!(parent_and_state(pid.as_raw().unsigned_abs()), Some((_, 'Z' | 'X')));
+    kill(pid, None) == Err(Errno::ESRCH) || is_zombie()
+}
+
+fn pidfd_open(pid: Pid) -> Result<OwnedFd, Errno> {
+    // SAFETY: the call takes two integers and touches no memory of ours.
+    let answer = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
+    let raw = i32::try_from(Errno::result(answer)?).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the kernel has just made this descriptor for us (close-on-exec); nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+fn pidfd_send_signal(fd: &OwnedFd, signal: Signal) -> Result<(), Errno> {
+    let no_info = std::ptr::null::<libc::siginfo_t>();
+    let raw = fd.as_raw_fd();
+    // SAFETY: the descriptor is borrowed for the call, and a null siginfo means that of kill(2).
+    let answer = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, raw, signal as i32, no_info, 0) };
+    Errno::result(answer).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pids_that_name_groups_or_nobody_open_nothing() {
+        for pid in [0, u32::MAX, 0x8000_0000, 0x7fff_ffff] {
+            assert!(Process::open(pid).is_none(), "{pid}");
+        }
+    }
+
+    #[test]
+    fn a_killed_process_is_gone_before_its_parent_collects_it() {
+        for with_pidfd in [true, false] {
+            let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+            let mut process = Process::open(child.id()).unwrap();
+            if !with_pidfd {
+                process.fd = None;
+            }
+            assert!(!process.is_gone());
+            assert!(!process.wait_gone(Instant::now() + Duration::from_millis(5)));
+            assert_eq!(parent_and_state(child.id()).map(|(parent, _)| parent), Some(std::process::id()));
+            process.signal(Signal::SIGKILL).unwrap();
+            assert!(process.wait_gone(Instant::now() + Duration::from_secs(10)));
+            child.wait().unwrap();
+            assert!(process.is_gone());
+            process.signal(Signal::SIGKILL).unwrap();
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Makes sockets as libuv would for Node's own cluster primary: bound, close-on-exec, non-blocking, not yet listening.
+//!
+//! `listener` is the only caller and owns what is made. Every error carries the kernel's number, because the worker that
+//! asked gets that number as its own error.
+
+use std::fs::{self, Metadata, Permissions};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::RawFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use crate::os::net;
+
+/// Node's own default; the kernel cuts it to `somaxconn`.
+const DEFAULT_BACKLOG: u32 = 511;
+
+/// Binds a TCP socket; with no address, to all of them, IPv6 and IPv4 alike where the system has IPv6.
+pub(super) fn tcp(address: Option<IpAddr>, port: u16, only_v6: bool) -> io::Result<Socket> {
+    let at = |address| tcp_at(SocketAddr::new(address, port), only_v6, false);
+    match address {
+        Some(address) => at(address),
+        None => match at(Ipv6Addr::UNSPECIFIED.into()) {
+            // Falling back from a busy port would hide that it is busy.
+            Err(error) if error.kind() != io::ErrorKind::AddrInUse => at(Ipv4Addr::UNSPECIFIED.into()),
+            done => done,
+        },
+    }
+}
+
+/// Binds a TCP socket at exactly `address`, as the sibling of one that is there already or as the only one.
+pub(super) fn tcp_at(address: SocketAddr, only_v6: bool, sibling: bool) -> io::Result<Socket> {
+    let socket = new(Domain::for_address(address), Type::STREAM)?;
+    // As libuv does: connections of an earlier life in TIME_WAIT don't keep the port busy.
+    socket.set_reuse_address(true)?;
+    if sibling {
+        socket.set_reuse_port(true)?;
+    }
+    if address.is_ipv6() {
+        socket.set_only_v6(only_v6)?;
+    }
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// Binds a UDP socket.
+pub(super) fn udp(address: Option<IpAddr>, v6: bool, port: u16, flags: u32) -> io::Result<Socket> {
+    let any: IpAddr = if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+    let address = SocketAddr::new(address.unwrap_or(any), port);
+    let only_v6 = flags & super::IPV6_ONLY != 0;
+    if address.is_ipv6() != v6 || (only_v6 && !v6) {
+        return Err(invalid());
+    }
+    let socket = new(Domain::for_address(address), Type::DGRAM)?;
+    if flags & super::UDP_REUSE_ADDRESS != 0 {
+        socket.set_reuse_address(true)?;
+    }
+    if only_v6 {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// Binds a unix socket; an abstract name (its first byte is 0) has no file.
+pub(super) fn unix(path: &Path) -> io::Result<(Socket, Option<UnixFile>)> {
+    // Too long or empty: the kernel's word for it, which `SockAddr::unix` does not use.
+    let address = SockAddr::unix(path).ok().filter(|address| !address.is_unnamed()).ok_or_else(invalid)?;
+    let socket = new(Domain::UNIX, Type::STREAM)?;
+    if address.as_pathname().is_none() {
+        socket.bind(&address)?;
+        return Ok((socket, None));
+    }
+    let file = UnixFile::bind(&socket, &address, path)?;
+    Ok((socket, Some(file)))
+}
+
+/// Duplicates a socket that the application's own process holds: a bound or listening one, or a bound UDP one.
+pub(super) fn adopt(fd: RawFd, kind: Type) -> io::Result<Socket> {
+    let socket = Socket::from(net::duplicate(fd)?);
+    // Not a socket at all, or one that can't do what is asked: Node says EINVAL to both.
+    if socket.r#type().map_err(|_| invalid())? != kind {
+        return Err(invalid());
+    }
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Begins to listen, or changes the length of the queue of one that does.
+pub(super) fn listen(socket: &Socket, backlog: u32) -> io::Result<()> {
+    let backlog = if backlog == 0 { DEFAULT_BACKLOG } else { backlog };
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))
+}
+
+fn new(domain: Domain, kind: Type) -> io::Result<Socket> {
+    let socket = Socket::new(domain, kind, None)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+fn invalid() -> io::Error {
+    io::Error::from_raw_os_error(libc::EINVAL)
+}
+
+/// The file of a unix socket that we bound; dropping it unlinks the path, unless another file stands there by then.
+#[derive(Debug)]
+pub(super) struct UnixFile {
+    /// Absolute: the application may change its working directory.
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+impl UnixFile {
+    fn bind(socket: &Socket, address: &SockAddr, path: &Path) -> io::Result<Self> {
+        let path = std::path::absolute(path)?;
+        socket.bind(address).map_err(|error| {
+            // libuv's translation; Node's users know a missing folder as EACCES.
+            let is_missing = error.kind() == io::ErrorKind::NotFound;
+            if is_missing { io::Error::from_raw_os_error(libc::EACCES) } else { error }
+        })?;
+        let identity = identity(&fs::symlink_metadata(&path)?);
+        Ok(Self { path, identity })
+    }
+
+    /// Lets everybody read from, or write to, the socket, as `server.listen({readableAll, writableAll})` asks.
+    pub(super) fn open_to_all(&self, readable: bool, writable: bool) -> io::Result<()> {
+        if !readable && !writable {
+            return Ok(());
+        }
+        let now = fs::symlink_metadata(&self.path)?.mode() & 0o777;
+        let more = if readable { 0o444 } else { 0 } | if writable { 0o222 } else { 0 };
+        fs::set_permissions(&self.path, Permissions::from_mode(now | more))
+    }
+}
+
+impl Drop for UnixFile {
+    fn drop(&mut self) {
+        if fs::symlink_metadata(&self.path).is_ok_and(|now| identity(&now) == self.identity) {
+            // A path that can't be unlinked stays, as a socket nobody answers on; the next `reserve` removes it.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Removes a socket file that a killed process has left; leaves everything that is in use or is not a socket.
+pub(super) fn remove_stale(path: &Path) {
+    let Ok(before) = fs::symlink_metadata(path) else { return };
+    if !before.file_type().is_socket() || !is_refused(path) {
+        return;
+    }
+    // Somebody may have replaced the file since we knocked; a window of one system call remains.
+    if fs::symlink_metadata(path).is_ok_and(|now| identity(&now) == identity(&before)) {
+        // If it can't be removed, binding says EADDRINUSE, which is true.
+        let _ = fs::remove_file(path);
+    }
+}
+
+fn is_refused(path: &Path) -> bool {
+    let knock = || -> io::Result<()> { new(Domain::UNIX, Type::STREAM)?.connect(&SockAddr::unix(path)?) };
+    knock().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+fn identity(file: &Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
+}

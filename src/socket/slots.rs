@@ -1,0 +1,141 @@
+//! The sockets of one TCP address, one per slot.
+//!
+//! A worker's death leaves its slot's socket, and the connections queued there, to its successor or to a rescue. `listener`
+//! is the only caller and makes the sockets; the group owns them, and with them the kernel's table and program of the group.
+//!
+//! Invariants: every socket here listens; all but a single one are marked `SO_REUSEPORT`; the order is the kernel's.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::Shutdown;
+
+use socket2::Socket;
+
+use super::steering::{self, Table};
+use crate::ids::SlotIndex;
+use crate::os::net;
+
+/// The sockets of one address, by slot.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    table: Table<Socket>,
+    /// The slots that new connections should go to; empty means all.
+    wanted: BTreeSet<SlotIndex>,
+    chooser: Chooser,
+}
+
+/// What the kernel asks for the next connection's index.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Chooser {
+    /// Its own hash: nobody has steered yet.
+    #[default]
+    Hash,
+    /// Our program for these indices.
+    Program(BTreeSet<u16>),
+    /// A program of ours that does not fit the table any more: replacing it failed.
+    Outdated,
+}
+
+impl Group {
+    /// The socket of `slot`.
+    pub(super) fn get(&self, slot: SlotIndex) -> Option<&Socket> {
+        self.table.get(slot)
+    }
+
+    /// All sockets.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (SlotIndex, &Socket)> {
+        self.table.iter()
+    }
+
+    /// Whether the address is not held at all just now.
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Lets further sockets bind the same address.
+    ///
+    /// The first socket was bound and listened without this mark, or somebody else's socket on the address would have
+    /// gone unnoticed.
+    pub(super) fn let_in_sibling(&self) -> io::Result<()> {
+        match self.table.any() {
+            Some(only) if self.table.len() == 1 => only.set_reuse_port(true),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes in the socket of `slot`, which has just begun to listen. It gets connections once somebody steers them there,
+    /// or at once as long as nobody steers.
+    pub(super) fn join(&mut self, slot: SlotIndex, socket: Socket) {
+        let joined = self.table.join(slot, socket);
+        debug_assert!(joined.is_ok(), "the listener lends what a slot has before it makes another");
+        // A failure leaves the old program, whose indices all mean the same as before, and the next `steer` tries again.
+        let _ = self.follow();
+    }
+
+    /// Sends new connections to those of `to` that have a socket here; changes nothing when that is none.
+    pub(super) fn steer(&mut self, to: &[SlotIndex]) -> io::Result<()> {
+        let present: BTreeSet<SlotIndex> =
+            to.iter().copied().filter(|slot| self.get(*slot).is_some()).collect();
+        if present.is_empty() {
+            return Ok(());
+        }
+        self.wanted = present;
+        self.follow()
+    }
+
+    /// Closes the socket of `slot`; whatever is in its queue is reset.
+    pub(super) fn close(&mut self, slot: SlotIndex) {
+        self.wanted.remove(&slot);
+        self.step_aside(slot);
+        let Some(socket) = self.table.leave(slot) else { return };
+        // A duplicate that a worker still holds would keep the socket in the kernel's group after our own is closed, and the
+        // two tables would part. Shutting it down ends it for all. The only failure is "does not listen", which is the aim.
+        let _ = socket.shutdown(Shutdown::Both);
+        drop(socket);
+        if self.table.is_empty() {
+            *self = Self::default();
+        }
+        // A failure is remembered as `Outdated`, and the next `steer` tries again.
+        let _ = self.follow();
+    }
+
+    /// Before `slot` leaves: keeps connections off the two indices that are about to change their meaning.
+    fn step_aside(&mut self, slot: SlotIndex) {
+        let leaving = self.get(slot).is_some();
+        let steady = self.table.steady_indices(slot, |other| self.is_wanted(other));
+        if leaving && self.chooser != Chooser::Hash && !steady.is_empty() {
+            // Without it the connections of a few microseconds may go to a slot that was not meant.
+            let _ = self.install(steady);
+        }
+    }
+
+    /// Makes the kernel's program say what is wanted, if it does not.
+    fn follow(&mut self) -> io::Result<()> {
+        let nobody_steers = self.wanted.is_empty() && self.chooser == Chooser::Hash;
+        // A socket that never had a sibling is not in a group yet and gets everything anyway.
+        let alone = self.table.len() == 1 && self.chooser == Chooser::Hash;
+        if nobody_steers || alone {
+            return Ok(());
+        }
+        self.install(self.table.indices(|slot| self.is_wanted(slot)))
+    }
+
+    fn is_wanted(&self, slot: SlotIndex) -> bool {
+        self.wanted.is_empty() || self.wanted.contains(&slot)
+    }
+
+    fn install(&mut self, indices: BTreeSet<u16>) -> io::Result<()> {
+        let wanted = Chooser::Program(indices);
+        if self.chooser == wanted {
+            return Ok(());
+        }
+        let (Some(member), Chooser::Program(indices)) = (self.table.any(), &wanted) else { return Ok(()) };
+        let done = net::attach_chooser(member, &steering::choose(indices));
+        self.chooser = match (&done, &self.chooser) {
+            (Ok(()), _) => wanted,
+            (Err(_), Chooser::Hash) => Chooser::Hash,
+            (Err(_), Chooser::Program(_) | Chooser::Outdated) => Chooser::Outdated,
+        };
+        done
+    }
+}

@@ -1,0 +1,55 @@
+'use strict';
+
+// What the files that describe the package must agree on, so that nobody has to remember it at a release.
+
+const assert = require('node:assert');
+const fs = require('node:fs');
+const path = require('node:path');
+
+const { VERSIONS } = require('../../scripts/nodes.js');
+
+const read = (file) => fs.readFileSync(path.resolve(__dirname, '../..', file), 'utf8');
+
+describe('the package', () => {
+  const described = JSON.parse(read('package.json'));
+  const locked = JSON.parse(read('package-lock.json'));
+
+  it('has one version, in npm and in cargo', () => {
+    assert.strictEqual(read('Cargo.toml').match(/^version = "(.*)"$/m)[1], described.version);
+    assert.strictEqual(locked.packages[''].version, described.version);
+  });
+
+  it('brings no dependency at run time', () => {
+    assert.deepStrictEqual(Object.keys(described.dependencies ?? {}), []);
+  });
+
+  it('builds nothing by itself when it is installed', () => {
+    const hooks = ['preinstall', 'install', 'postinstall', 'prepare', 'prepublish'];
+    assert.deepStrictEqual(hooks.filter((name) => name in described.scripts), []);
+  });
+
+  it('names no registry in its lock file', () => {
+    const resolved = Object.keys(locked.packages).filter((name) => 'resolved' in locked.packages[name]);
+    assert.deepStrictEqual(resolved, []);
+  });
+
+  it('names every dependency in its lock file, those for other platforms too', () => {
+    const missing = Object.entries(locked.packages).flatMap(([place, { dependencies, optionalDependencies }]) => {
+      const names = Object.keys({ ...dependencies, ...optionalDependencies });
+      return names.filter((name) => !isLocked(place, name)).map((name) => `${place}: ${name}`);
+    });
+    assert.deepStrictEqual(missing, []);
+  });
+
+  it('is tried on every Node that it says it supports', () => {
+    const oldest = Number(described.engines.node.match(/^>=(\d+)$/)[1]);
+    assert.strictEqual(Number.parseInt(VERSIONS[0]), oldest);
+  });
+
+  /** Looks for a package as Node does: beside the one that needs it, then further and further up. */
+  function isLocked(place, name) {
+    if (`${place}/node_modules/${name}`.replace(/^\//, '') in locked.packages) return true;
+    if (place === '') return false;
+    return isLocked(place.slice(0, Math.max(0, place.lastIndexOf('node_modules/') - 1)), name);
+  }
+});
