@@ -168,7 +168,11 @@ class Master {
   #end() {
     clearInterval(this.#keepAlive);
     for (const resolve of this.#ended) resolve();
-    if (this.#isStopping) process.kill(process.pid, 'SIGKILL');
+    if (this.#isStopping) {
+      process.kill(process.pid, 'SIGKILL');
+      // The kernel spares process 1 of a container.
+      process.reallyExit(137);
+    }
     // One turn for those who waited for the promise.
     setImmediate(() => process.exit(process.exitCode ?? 0));
   }
@@ -187,7 +191,7 @@ function parse(line) {
 async function addressesOf(apps, { host, port, backlog }) {
   const { address } = await dns.promises.lookup(host);
   const ports = apps.flatMap((app) => app.port ?? port);
-  return ports.map((one) => (typeof one === 'string' ? { path: one, backlog } : { address, port: one, backlog }));
+  return ports.map((one) => (typeof one === 'string' ? { path: one, backlog } : { ip: address, port: one, backlog }));
 }
 
 module.exports = { Master };

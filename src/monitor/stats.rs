@@ -168,8 +168,6 @@ impl Stats {
                 ("died", Some(*pid), format!("worker {worker}: {reason}"))
             }
             Event::Warning { message, .. } => ("warning", None, message.clone()),
-            Event::ShutdownAsked => ("shutdown asked", None, "by another process".into()),
-            Event::StopAsked => ("stop asked", None, "by another process".into()),
             Event::Started => ("started", Some(self.master_pid), String::new()),
             Event::ShutdownAsked => {
                 ("shutdown", Some(self.master_pid), "another process asked for it".into())

@@ -29,5 +29,6 @@ pub(crate) fn full_text(error: &Error) -> String {
 
 /// Reads a value that `lib/` built; a mismatch is a mistake of ours, not of the user's.
 pub(crate) fn read<T: DeserializeOwned>(value: Value, what: &'static str) -> Result<T> {
-    serde_json::from_value(value).map_err(|error| napi::Error::new("ERR_CLUSTER2_INTERNAL", format!("{what}: {error}")))
+    serde_json::from_value(value)
+        .map_err(|error| napi::Error::new("ERR_CLUSTER2_INTERNAL", format!("{what}: {error}")))
 }

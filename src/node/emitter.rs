@@ -19,7 +19,7 @@ pub(crate) type EventArgs = FnArgs<(&'static str, u32, String, i32)>;
 
 /// Turns a callback into the function that publishes events, and the count of what it has not delivered yet.
 pub(crate) fn publisher(
-    on_event: Function<'_, EventArgs, ()>,
+    on_event: &Function<'_, EventArgs, ()>,
 ) -> Result<(impl Fn(Event) + Send + 'static, Undelivered)> {
     let undelivered = Undelivered::default();
     let delivered = undelivered.clone();
@@ -65,7 +65,9 @@ fn args(event: Event) -> EventArgs {
             let text = format!("{}\n{text}", json!(kind));
             ("handleMessage", worker.0, text, fd.into_raw_fd()).into()
         }
-        Event::Warning { message, facts } => plain("warning", 0, json!({ "message": message, "facts": facts })),
+        Event::Warning { message, facts } => {
+            plain("warning", 0, json!({ "message": message, "facts": facts }))
+        }
         Event::ShutdownAsked => plain("shutdownAsked", 0, Value::Null),
         Event::StopAsked => plain("stopAsked", 0, Value::Null),
         Event::Ended => plain("ended", 0, Value::Null),

@@ -24,7 +24,7 @@ const BACKLOG_LIMIT: usize = 64 * 1024 * 1024;
 #[serde(rename_all = "camelCase")]
 struct Address {
     path: Option<String>,
-    address: Option<std::net::IpAddr>,
+    ip: Option<std::net::IpAddr>,
     #[serde(default)]
     port: u16,
     backlog: u32,
@@ -34,7 +34,7 @@ impl From<Address> for Want {
     fn from(from: Address) -> Self {
         let kind = match from.path {
             Some(path) => Kind::Unix { path: path.into() },
-            None => Kind::Tcp { address: from.address, port: from.port },
+            None => Kind::Tcp { address: from.ip, port: from.port },
         };
         let backlog = from.backlog;
         Self { kind, index: 0, fd: None, backlog, flags: 0, readable_all: false, writable_all: false }
@@ -75,7 +75,7 @@ impl Master {
     #[napi]
     pub fn start(&mut self, on_event: Function<'_, EventArgs, ()>) -> Result<()> {
         let setup = self.setup.take().ok_or(Error::NotRunning)?;
-        let (publish, undelivered) = emitter::publisher(on_event)?;
+        let (publish, undelivered) = emitter::publisher(&on_event)?;
         self.handle = Some(supervisor::start(setup, undelivered, publish)?);
         Ok(())
     }

@@ -1,10 +1,10 @@
-//! What happens between fork and exec, and how a child is signalled and waited for.
+//! What happens between fork and exec, and the bare signal to a child.
 //!
 //! `process::spawn` and `process::exit` are the only callers. The forking thread must live as long as the children do:
 //! the kernel sends the parent-death signal when that *thread* ends.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -54,69 +54,6 @@ fn die_with(parent: nix::unistd::Pid) -> io::Result<()> {
 #[expect(clippy::unnecessary_wraps, reason = "the Linux twin can fail")]
 fn die_with(_parent: nix::unistd::Pid) -> io::Result<()> {
     Ok(())
-}
-
-/// A descriptor that stands for one process and for no later one with the same pid; readable once it has ended.
-#[derive(Debug)]
-pub struct Pidfd(OwnedFd);
-
-impl Pidfd {
-    /// Opens the descriptor of `pid`.
-    ///
-    /// # Errors
-    /// `ESRCH` when no such process exists, `ENOSYS` or `EPERM` where the kernel or a sandbox has no pidfds.
-    #[cfg(target_os = "linux")]
-    pub fn open(pid: u32) -> io::Result<Self> {
-        let pid = libc::pid_t::try_from(pid).map_err(|_| io::Error::from_raw_os_error(libc::ESRCH))?;
-        // SAFETY: the call takes two integers and returns a new descriptor, close-on-exec by definition, or -1.
-        let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-        let fd = RawFd::try_from(fd).ok().filter(|fd| *fd >= 0).ok_or_else(io::Error::last_os_error)?;
-        // SAFETY: the kernel has just made this descriptor and nobody else knows it.
-        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
-    }
-
-    /// Says that this system has no pidfds.
-    ///
-    /// # Errors
-    /// Always `Unsupported`.
-    #[cfg(not(target_os = "linux"))]
-    pub fn open(_pid: u32) -> io::Result<Self> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    /// Sends `signal`, a number as in `kill -l`; 0 only asks whether that could be done.
-    ///
-    /// # Errors
-    /// `ESRCH` once the process has been reaped, `EPERM` for somebody else's, `EINVAL` for a signal that does not exist.
-    #[cfg(target_os = "linux")]
-    pub fn signal(&self, signal: i32) -> io::Result<()> {
-        let no_info = std::ptr::null::<libc::siginfo_t>();
-        // SAFETY: the descriptor is a pidfd that we hold open; a null siginfo means "as kill(2) would".
-        let done =
-            unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.0.as_raw_fd(), signal, no_info, 0) };
-        if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-    }
-
-    /// Says that this system has no pidfds.
-    ///
-    /// # Errors
-    /// Always `Unsupported`.
-    #[cfg(not(target_os = "linux"))]
-    pub fn signal(&self, _signal: i32) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-}
-
-impl AsFd for Pidfd {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
-impl AsRawFd for Pidfd {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
-    }
 }
 
 /// Sends `signal` by number to a child that has not been reaped yet, so that its pid can't be anybody else's.

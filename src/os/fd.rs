@@ -19,8 +19,9 @@ pub fn own_received(fd: RawFd) -> OwnedFd {
 /// # Errors
 /// `EBADF` when the number names none, `EMFILE` when there are too many.
 pub fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
+    const FIRST_AFTER_STDIO: libc::c_int = 3;
     // SAFETY: F_DUPFD_CLOEXEC touches no memory; a number that names nothing gives EBADF.
-    let copy = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) };
+    let copy = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, FIRST_AFTER_STDIO) };
     if copy < 0 {
         return Err(io::Error::last_os_error());
     }

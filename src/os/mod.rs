@@ -5,4 +5,5 @@ pub mod child;
 pub mod fd;
 pub mod net;
 pub mod peer;
+pub mod pidfd;
 pub mod watch;

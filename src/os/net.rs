@@ -4,7 +4,6 @@
 //! close-on-exec and non-blocking.
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use socket2::Socket;
 
@@ -43,21 +42,6 @@ pub mod op {
     pub const RETURN_ACCUMULATOR: u16 = 0x16;
     /// The "offset" at which the kernel puts 32 random bits: `SKF_AD_OFF + SKF_AD_RANDOM`.
     pub const RANDOM: u32 = 0xffff_f038;
-}
-
-/// Duplicates a descriptor of which only the number is known, for example one that the application named.
-///
-/// # Errors
-/// `EBADF` when no such descriptor is open, `EMFILE` when there is no room for another.
-pub fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
-    const FIRST_AFTER_STDIO: libc::c_int = 3;
-    // SAFETY: the call takes integers; a number that is not open gives EBADF, and whoever owns `fd` keeps it.
-    let copy = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, FIRST_AFTER_STDIO) };
-    if copy < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the kernel has just made this descriptor and nobody else knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
 /// Takes the next connection from a listening socket's queue.
@@ -107,7 +91,7 @@ pub fn attach_chooser(_member: &Socket, _program: &[Instruction]) -> io::Result<
 /// Lets `program` look at each packet for `socket`, from its TCP header on; the packet is dropped when the answer is 0.
 ///
 /// # Errors
-/// `ENOMEM` when the program is too long for this kernel's limits, `EPERM` when a filter is locked in place.
+/// `EPERM` without `CAP_NET_ADMIN` on recent kernels (seen on 6.18), `ENOMEM` when the program is too long.
 #[cfg(target_os = "linux")]
 pub fn attach_filter(socket: &Socket, program: &[Instruction]) -> io::Result<()> {
     let code: Vec<socket2::SockFilter> = program
@@ -123,6 +107,34 @@ pub fn attach_filter(socket: &Socket, program: &[Instruction]) -> io::Result<()>
 /// Always `Unsupported`.
 #[cfg(not(target_os = "linux"))]
 pub fn attach_filter(_socket: &Socket, _program: &[Instruction]) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Ties `listening` to an interface number that no interface has: nothing new reaches it any more.
+///
+/// # Errors
+/// `EPERM` without privilege on kernels before 5.7, or when the socket is tied already; `ENOPROTOOPT` before 5.1.
+#[cfg(target_os = "linux")]
+pub fn bind_to_no_interface(listening: &Socket) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+
+    // The kernel counts interfaces up from 1 and does not ask whether the number is in use.
+    static NO_INTERFACE: libc::c_int = libc::c_int::MAX;
+    const SIZE: libc::socklen_t = 4;
+    let value = (&raw const NO_INTERFACE).cast();
+    // SAFETY: the descriptor is open for the length of the call; the kernel reads the four bytes of a constant.
+    let done = unsafe {
+        libc::setsockopt(listening.as_raw_fd(), libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, value, SIZE)
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Says that this system has no such option.
+///
+/// # Errors
+/// Always `Unsupported`.
+#[cfg(not(target_os = "linux"))]
+pub fn bind_to_no_interface(_listening: &Socket) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

@@ -7,7 +7,7 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::pidfd::Pidfd;
+
 /// How often a process without a pidfd is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
@@ -23,7 +25,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub struct Process {
     pid: Pid,
-    fd: Option<OwnedFd>,
+    fd: Option<Pidfd>,
 }
 
 impl Process {
@@ -31,14 +33,20 @@ impl Process {
     #[must_use]
     pub fn open(pid: u32) -> Option<Self> {
         let pid = i32::try_from(pid).ok().filter(|&raw| raw > 0).map(Pid::from_raw)?;
-        let fd = match pidfd_open(pid) {
+        let fd = match Pidfd::open(pid.as_raw().unsigned_abs()) {
             Ok(fd) => Some(fd),
-            Err(Errno::ESRCH) => return None,
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return None,
             // No pidfd here, not allowed, or no descriptor left: fall back on the pid, if it is anybody's.
             Err(_) => None,
         };
         let process = Self { pid, fd };
         (!process.is_gone()).then_some(process)
+    }
+
+    /// Does this stay with the process whatever becomes of its pid?
+    #[must_use]
+    pub fn is_pinned(&self) -> bool {
+        self.fd.is_some()
     }
 
     /// Has it ended? One that only waits for its parent to collect it has.
@@ -71,16 +79,20 @@ impl Process {
     /// What the kernel says, `EPERM` for a process of another user.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
         let sent = match &self.fd {
-            Some(fd) => match pidfd_send_signal(fd, signal) {
-                Err(Errno::ENOSYS) => kill(self.pid, signal),
+            Some(fd) => match fd.signal(signal as i32) {
+                Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => self.signal_by_pid(signal),
                 sent => sent,
             },
-            None => kill(self.pid, signal),
+            None => self.signal_by_pid(signal),
         };
         match sent {
-            Ok(()) | Err(Errno::ESRCH) => Ok(()),
-            Err(errno) => Err(errno.into()),
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+            sent => sent,
         }
+    }
+
+    fn signal_by_pid(&self, signal: Signal) -> io::Result<()> {
+        Ok(kill(self.pid, signal)?)
     }
 }
 
@@ -95,7 +107,7 @@ pub fn parent_and_state(pid: u32) -> Option<(u32, char)> {
     Some((fields.next()?.parse().ok()?, state))
 }
 
-fn poll_once(fd: &OwnedFd, left: Duration) -> bool {
+fn poll_once(fd: &Pidfd, left: Duration) -> bool {
     // Rounded up, or the last part of a millisecond would be spun away.
     let millis = left.as_nanos().div_ceil(1_000_000);
     let timeout = i32::try_from(millis).ok().and_then(|ms| PollTimeout::try_from(ms).ok());
@@ -107,22 +119,6 @@ fn poll_once(fd: &OwnedFd, left: Duration) -> bool {
 fn is_dead_or_zombie(pid: Pid) -> bool {
     let is_zombie = || matches!(parent_and_state(pid.as_raw().unsigned_abs()), Some((_, 'Z' | 'X')));
     kill(pid, None) == Err(Errno::ESRCH) || is_zombie()
-}
-
-fn pidfd_open(pid: Pid) -> Result<OwnedFd, Errno> {
-    // SAFETY: the call takes two integers and touches no memory of ours.
-    let answer = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
-    let raw = i32::try_from(Errno::result(answer)?).map_err(|_| Errno::EBADF)?;
-    // SAFETY: the kernel has just made this descriptor for us (close-on-exec); nobody else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
-}
-
-fn pidfd_send_signal(fd: &OwnedFd, signal: Signal) -> Result<(), Errno> {
-    let no_info = std::ptr::null::<libc::siginfo_t>();
-    let raw = fd.as_raw_fd();
-    // SAFETY: the descriptor is borrowed for the call, and a null siginfo means that of kill(2).
-    let answer = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, raw, signal as i32, no_info, 0) };
-    Errno::result(answer).map(drop)
 }
 
 #[cfg(test)]

@@ -13,7 +13,8 @@ use nix::unistd::Pid;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use crate::os::child::{Pidfd, signal_pid};
+use crate::os::child::signal_pid;
+use crate::os::pidfd::Pidfd;
 use crate::os::watch::watch;
 
 /// How often a child is looked at where the system has no pidfds.

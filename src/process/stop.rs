@@ -122,7 +122,7 @@ impl Errand {
         // One that can't even be asked won't go by itself.
         let until = if self.connection.is_ok() { until } else { Instant::now() };
         if !self.process.wait_gone(until) {
-            self.signal(Signal::SIGKILL)?;
+            self.kill()?;
             if !self.process.wait_gone(Instant::now() + KILL_PATIENCE) {
                 return Err("it does not end, not even by SIGKILL".to_owned());
             }
@@ -137,10 +137,16 @@ impl Errand {
         if has_agreed || self.process.is_gone() { Ok(()) } else { self.signal(Signal::SIGTERM) }
     }
 
-    /// Signals the master, if it is still the one.
+    /// Kills the master. A hold that can't slip was verified once and for all, even if the master has closed its files
+    /// since and is stuck on its way out.
+    fn kill(&self) -> Result<(), String> {
+        if self.process.is_pinned() { self.send(Signal::SIGKILL) } else { self.signal(Signal::SIGKILL) }
+    }
+
+    /// Signals the master, if it still is one.
     fn signal(&self, signal: Signal) -> Result<(), String> {
         match verify::examine(&self.found.path, self.found.pid) {
-            Standing::Live => self.process.signal(signal).map_err(|error| format!("{signal}: {error}")),
+            Standing::Live => self.send(signal),
             // It has ended or closed its files just now: it is on its way out.
             Standing::Stale | Standing::Foreign => Ok(()),
             // A process that is ending has closed its files an instant before the kernel lets go of its locks.
@@ -151,6 +157,10 @@ impl Errand {
             }
             Standing::Elsewhere | Standing::Unknown => Err("its pid file changed hands".to_owned()),
         }
+    }
+
+    fn send(&self, signal: Signal) -> Result<(), String> {
+        self.process.signal(signal).map_err(|error| format!("{signal}: {error}"))
     }
 
     /// Removes what a master that was killed could not remove itself.

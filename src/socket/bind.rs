@@ -79,7 +79,7 @@ pub(super) fn unix(path: &Path) -> io::Result<(Socket, Option<UnixFile>)> {
 
 /// Duplicates a socket that the application's own process holds: a bound or listening one, or a bound UDP one.
 pub(super) fn adopt(fd: RawFd, kind: Type) -> io::Result<Socket> {
-    let socket = Socket::from(net::duplicate(fd)?);
+    let socket = Socket::from(crate::os::fd::duplicate(fd)?);
     // Not a socket at all, or one that can't do what is asked: Node says EINVAL to both.
     if socket.r#type().map_err(|_| invalid())? != kind {
         return Err(invalid());

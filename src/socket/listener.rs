@@ -155,9 +155,9 @@ impl Listener {
     /// Lets no new connection in; what is queued stays. A socket of the application's own (`fd`) is left alone, since it may
     /// outlive us; a UDP socket has no connections, and an abstract name can't be taken away before its socket closes.
     pub(super) fn shut_the_door(&mut self) -> io::Result<()> {
-        self.shut = true;
+        let was_shut = std::mem::replace(&mut self.shut, true);
         self.file = None;
-        if self.want.fd.is_some() || !matches!(self.place, Place::Tcp(_)) {
+        if was_shut || self.want.fd.is_some() || !matches!(self.place, Place::Tcp(_)) {
             return Ok(());
         }
         self.sockets().try_for_each(|(_, socket)| door::shut(socket))

@@ -240,8 +240,9 @@ impl Sockets {
     }
 
     /// From now on nothing new gets in, through sockets still to be made either; what is queued stays and can be accepted.
-    /// TCP connection requests are dropped, unix paths unlinked. Left as they are: UDP, abstract names, and sockets of the
-    /// application's own, which others may go on using after us.
+    /// TCP clients are refused, or on old kernels unanswered until the port is closed; unix paths are unlinked. A handshake
+    /// that is under way may still come through. Left as they are: UDP, abstract names, and sockets of the application's
+    /// own, which others may go on using after us. A second call does nothing.
     ///
     /// # Errors
     /// The first failure, after everything has been tried; that socket's queue goes on filling. `Unsupported` for TCP on

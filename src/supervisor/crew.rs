@@ -31,6 +31,18 @@ pub(crate) struct InFlight {
     pub(crate) refusals: u32,
 }
 
+/// Whether a worker is on its way out, and on whose account. One that is takes no new connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leave {
+    No,
+    /// We told it to.
+    Ordered,
+    /// It got a signal and told us.
+    Signalled,
+    /// It, or the application in the master, called `disconnect()`; or its channel is closed.
+    Disconnecting,
+}
+
 /// One worker process.
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -40,12 +52,7 @@ pub(crate) struct Worker {
     pub(crate) loans: Vec<Loan>,
     pub(crate) addresses: Vec<ListeningAddress>,
     pub(crate) in_flight: VecDeque<InFlight>,
-    /// Said to drain, or leaving by itself: it takes no new connection.
-    pub(crate) is_leaving: bool,
-    /// It, or the application in the master, called `disconnect()`.
-    pub(crate) was_let_go: bool,
-    /// It said that it leaves because of a signal.
-    pub(crate) said_leaving: bool,
+    pub(crate) leave: Leave,
     /// Our library runs in it, and will say when it is ready.
     pub(crate) has_agent: bool,
     /// How it ended, once it is reaped.
@@ -68,9 +75,7 @@ impl Worker {
             loans: Vec::new(),
             addresses: Vec::new(),
             in_flight: VecDeque::new(),
-            is_leaving: false,
-            was_let_go: false,
-            said_leaving: false,
+            leave: Leave::No,
             has_agent: false,
             exit: None,
             last_words: None,
@@ -87,7 +92,7 @@ impl Worker {
 
     /// Whether it takes new connections of `listener`.
     pub(crate) fn serves(&self, listener: ListenerId) -> bool {
-        !self.is_leaving && self.key_of(listener).is_some()
+        self.leave == Leave::No && self.key_of(listener).is_some()
     }
 
     pub(crate) fn key_of(&self, listener: ListenerId) -> Option<&str> {

@@ -1,7 +1,7 @@
-//! All slots together: start, keep full, scale, shut down, stop; pure.
+//! All slots together: start, keep full, shut down, stop; pure.
 //!
 //! The supervisor's loop owns one [`Fleet`], feeds it every [`Input`] with the time, and performs the [`Effect`]s in
-//! order. Recycling and reloading are in files of their own beside this one; `docs/lifecycle.md` has the whole as a
+//! order. Scaling, recycling and reloading are in files of their own beside this one; `docs/lifecycle.md` has the whole as a
 //! table.
 //! Invariants: a slot has one worker in post, and at most one more, its successor. A worker in post is told to go by us
 //! only once its successor is ready, or because there are to be fewer workers. Nothing is forked after a shutdown or a
@@ -10,12 +10,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use super::backoff::{Backoff, Jitter, after};
+use super::backoff::{Jitter, after};
 pub use super::contract::{
     Cause, Effect, Input, Phase, Policy, Purpose, Replaced, Report, Restart, State, Strategy, View, Why,
 };
 use super::recycle::Recycles;
 use super::reload::Reload;
+use super::scale::within_bounds;
 use super::slot::{Life, News, Order, Place, Post, Slot, Worker};
 pub use crate::ids::{SlotIndex, WorkerId};
 
@@ -23,12 +24,12 @@ pub use crate::ids::{SlotIndex, WorkerId};
 #[derive(Debug)]
 pub struct Fleet {
     pub(super) policy: Policy,
-    phase: Phase,
-    started: bool,
+    pub(super) phase: Phase,
+    pub(super) started: bool,
     /// What the user asked for last; what is wanted sinks below it when workers leave.
     pub(super) configured: usize,
     /// The number of slots to be kept full, as last reported.
-    wanted: usize,
+    pub(super) wanted: usize,
     /// How many reloads have begun.
     pub(super) generation: u32,
     last_worker: u32,
@@ -93,7 +94,7 @@ impl Fleet {
         std::mem::take(&mut self.effects)
     }
 
-    /// When to send [`Input::Tick`]; always later than the last step.
+    /// When to send [`Input::Tick`]; later than the last step, unless the policy has a timeout of zero.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         let lives = self.workers.values().filter_map(|worker| worker.life.deadline());
@@ -215,60 +216,6 @@ impl Fleet {
         let backoff = &mut self.slots.get_mut(&index)?.backoff;
         let until = backoff.died(dead.served(now), &self.policy.backoff, &mut self.jitter);
         Some((until, backoff.failures()))
-    }
-
-    fn scale(&mut self, wanted: usize, now: Instant) {
-        if self.phase != Phase::Running {
-            return;
-        }
-        self.configured = within_bounds(wanted);
-        if !self.started {
-            self.wanted = self.configured;
-            return;
-        }
-        self.grow(now);
-        // The highest go, but a slot where nobody serves goes before any where somebody does.
-        let mut kept = self.kept_slots();
-        kept.sort_by_key(|&index| !self.has_serving(index));
-        for &index in kept.iter().skip(self.configured) {
-            self.drop_slot(index, now);
-        }
-    }
-
-    fn has_serving(&self, index: SlotIndex) -> bool {
-        self.slots.get(&index).is_some_and(|slot| match slot.place {
-            Place::Held { by } | Place::Exchanging { by, .. } => self.is_serving(by),
-            Place::Waiting { .. } | Place::Retired => false,
-        })
-    }
-
-    /// Adds slots, lowest free index first, until there are as many as the user asked for.
-    pub(super) fn grow(&mut self, now: Instant) {
-        let missing = self.configured.saturating_sub(self.kept_slots().len());
-        for _ in 0..missing {
-            let free = (0..=u16::MAX).map(SlotIndex).find(|index| !self.slots.contains_key(index));
-            // As many slots as an index can name, closing ones included: the next call finds room again.
-            let Some(index) = free else { return };
-            let place = Place::Waiting { until: now };
-            self.slots.insert(index, Slot { place, backoff: Backoff::new(now), calm_until: None });
-            self.fork(index, Purpose::First, now);
-        }
-    }
-
-    fn drop_slot(&mut self, index: SlotIndex, now: Instant) {
-        let Some(slot) = self.slots.get(&index) else { return };
-        let (by, successor) = match slot.place {
-            Place::Waiting { .. } | Place::Retired => (None, None),
-            Place::Held { by } => (Some(by), None),
-            Place::Exchanging { by, successor } => (Some(by), Some(successor)),
-        };
-        self.set_place(index, Place::Retired);
-        for id in by.into_iter().chain(successor) {
-            self.dismiss(id, Cause::ScaledDown, self.policy.drain_timeout, now);
-            if let Some(reload) = &mut self.reload {
-                reload.forget(id);
-            }
-        }
     }
 
     fn shut_down(&mut self, now: Instant) {
@@ -429,18 +376,7 @@ impl Fleet {
         }
     }
 
-    /// The slots to be kept full, lowest first.
-    fn kept_slots(&self) -> Vec<SlotIndex> {
-        let is_kept = |slot: &Slot| slot.place != Place::Retired;
-        self.slots.iter().filter(|(_, slot)| is_kept(slot)).map(|(&index, _)| index).collect()
-    }
-
     fn ids(&self) -> Vec<WorkerId> {
         self.workers.keys().copied().collect()
     }
-}
-
-/// As many workers as slots can be named, and one at least.
-fn within_bounds(wanted: usize) -> usize {
-    wanted.clamp(1, usize::from(u16::MAX))
 }

@@ -81,8 +81,12 @@ impl State {
     pub(crate) fn steer(&mut self) {
         let ids: Vec<ListenerId> = self.sockets.listeners().collect();
         for listener in ids {
-            let serving: BTreeSet<SlotIndex> =
-                self.crew.values().filter(|worker| worker.serves(listener)).map(|worker| worker.slot).collect();
+            let serving: BTreeSet<SlotIndex> = self
+                .crew
+                .values()
+                .filter(|worker| worker.serves(listener))
+                .map(|worker| worker.slot)
+                .collect();
             if serving.is_empty() {
                 continue;
             }
@@ -105,7 +109,8 @@ impl State {
     }
 
     fn watch_stranded(&mut self, listener: ListenerId, slot: SlotIndex) {
-        let socket = self.sockets.borrow(listener, slot).map(|socket: BorrowedFd<'_>| socket.try_clone_to_owned());
+        let socket =
+            self.sockets.borrow(listener, slot).map(|socket: BorrowedFd<'_>| socket.try_clone_to_owned());
         // Without a watch the queue is still emptied at every input, only later.
         let Some(Ok(socket)) = socket else { return };
         let task = self.tasks.spawn(report_arrivals(socket, self.inputs.clone()));

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::crew::Loan;
+use super::crew::{Leave, Loan};
 use super::fleet::{self, Phase, Why};
 use super::state::State;
 use crate::event::Event;
@@ -51,12 +51,13 @@ impl State {
             FromAgent::Hello => worker.has_agent = true,
             FromAgent::Listening => {
                 worker.apps_listening += 1;
-                self.is_unshown = true;
+                self.pending.showing = true;
                 self.publish(Event::Listening { worker: id, pid });
             }
             FromAgent::Ready => self.ready(id, now),
             FromAgent::Leaving { .. } => {
-                worker.said_leaving = true;
+                worker.leave = Leave::Signalled;
+                self.pending.steering = true;
                 self.step(fleet::Input::Leaving { worker: id }, now);
             }
             FromAgent::Recycle { why } => {
@@ -76,7 +77,7 @@ impl State {
     fn ready(&mut self, id: WorkerId, now: Instant) {
         // Whatever was bound in advance and no worker asked for would let clients wait for ever.
         self.sockets.drop_unclaimed();
-        self.is_unsteered = true;
+        self.pending.steering = true;
         if let Some(worker) = self.crew.get_mut(&id) {
             worker.ready.get_or_insert(now);
         }
@@ -88,7 +89,7 @@ impl State {
         let is_first_without_agent = !worker.has_agent && worker.addresses.is_empty();
         let pid = worker.pid();
         worker.addresses.push((*address).clone());
-        self.is_unsteered = true;
+        self.pending.steering = true;
         self.publish(Event::ServerListening { worker: id, address });
         if is_first_without_agent {
             self.publish(Event::Listening { worker: id, pid });
@@ -111,7 +112,7 @@ impl State {
                 let data = self.server_data.entry(lent.listener).or_insert(data).clone();
                 worker.loans.push(Loan { key: key.clone(), listener: lent.listener });
                 worker.speaker.say_with(&ToWorker::Lend { ack: seq, key, data }, lent.fd);
-                self.is_unsteered = true;
+                self.pending.steering = true;
             }
             Err(error) => {
                 let errno = -error.raw_os_error().unwrap_or(libc::EINVAL);
@@ -126,8 +127,8 @@ impl State {
         let Some(worker) = self.crew.get_mut(&id) else { return };
         let Some(at) = worker.loans.iter().position(|loan| loan.key == key) else { return };
         let listener = worker.loans.swap_remove(at).listener;
-        let on_purpose = !worker.is_leaving;
-        self.is_unsteered = true;
+        let on_purpose = worker.leave == Leave::No;
+        self.pending.steering = true;
         let is_anyones = self.crew.values().any(|worker| worker.key_of(listener).is_some());
         let is_wanted = self.fleet.workers().any(|view| view.state == fleet::State::Starting);
         if on_purpose && !is_anyones && !is_wanted {
@@ -140,19 +141,19 @@ impl State {
     /// `disconnect()` or `kill()` of the worker itself: it waits for the nod.
     fn let_go(&mut self, id: WorkerId, seq: u64) {
         let Some(worker) = self.crew.get_mut(&id) else { return };
-        worker.is_leaving = true;
-        worker.was_let_go = true;
+        worker.leave = Leave::Disconnecting;
         worker.speaker.say(&ToWorker::Ack { ack: seq });
-        self.is_unsteered = true;
+        self.pending.steering = true;
         self.publish(Event::LeavesOnPurpose { worker: id });
     }
 
     /// The channel has ended: what was under way over it goes to others, and a worker that still lives is on its way out.
     pub(crate) fn hang_up(&mut self, id: WorkerId, now: Instant) {
         let Some(worker) = self.crew.get_mut(&id) else { return };
-        worker.is_leaving = true;
+        let was_let_go = worker.leave == Leave::Disconnecting;
+        worker.leave = Leave::Disconnecting;
         worker.loans.clear();
-        let (is_alive, was_let_go) = (worker.exit.is_none(), worker.was_let_go);
+        let is_alive = worker.exit.is_none();
         let in_flight = std::mem::take(&mut worker.in_flight);
         self.handoff.take_back(in_flight);
         self.backlogs.remove(id);

@@ -28,12 +28,18 @@ mod hearing;
 mod performing;
 mod recycle;
 mod reload;
+mod scale;
 pub mod setup;
 pub mod slot;
 mod state;
 mod telling;
 
 pub use setup::Setup;
+
+#[cfg(test)]
+mod fleet_tests;
+#[cfg(test)]
+mod reload_tests;
 
 /// How many inputs may wait for the loop; a full queue makes the readers of channels wait, and so the workers.
 const INPUTS: usize = 1024;
@@ -112,7 +118,8 @@ impl Handle {
     pub fn close(&self) {
         self.call(Call::Close);
         if let Ok(ended) = self.ended.lock() {
-            let (Ok(()) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected)) = ended.recv_timeout(CLOSING);
+            let (Ok(()) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected)) =
+                ended.recv_timeout(CLOSING);
         }
     }
 }
@@ -131,8 +138,10 @@ pub fn start(
     let (done, ended) = std::sync::mpsc::channel();
     let backlogs = crew::Backlogs::default();
     let shared = backlogs.clone();
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|source| Error::Thread { source })?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Error::Thread { source })?;
     let body = move || {
         block_all_signals();
         let local = tokio::task::LocalSet::new();
@@ -141,7 +150,10 @@ pub fn start(
         // Whoever waited may have given up.
         let _ = done.send(());
     };
-    std::thread::Builder::new().name("cluster2".into()).spawn(body).map_err(|source| Error::Thread { source })?;
+    std::thread::Builder::new()
+        .name("cluster2".into())
+        .spawn(body)
+        .map_err(|source| Error::Thread { source })?;
     Ok(Handle { calls, ended: std::sync::Mutex::new(ended), backlogs })
 }
 

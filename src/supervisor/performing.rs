@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::Input;
-use super::crew::Worker;
+use super::crew::{Leave, Worker};
 use super::fleet::{self, Cause, Effect, Phase, Policy, Purpose, Report};
 use super::state::State;
 use crate::event::{Event, Undelivered, signal_name};
@@ -36,7 +36,10 @@ const SETTLE: Duration = Duration::from_millis(1500);
 pub(crate) enum Door {
     Open,
     /// Nothing new gets in; the workers that shall drain wait until the queues are empty.
-    Closing { since: Instant, drains: Vec<WorkerId> },
+    Closing {
+        since: Instant,
+        drains: Vec<WorkerId>,
+    },
     Shut,
 }
 
@@ -96,7 +99,7 @@ impl State {
                 self.handoff.forget();
                 self.sockets.close_all();
             }
-            Effect::Report(report) => self.report(report),
+            Effect::Report(report) => self.report(&report),
         }
         None
     }
@@ -118,7 +121,13 @@ impl State {
         let child = Rc::new(child);
         self.backlogs.insert(id, speaker.backlog());
         self.tasks.spawn(speaker.clone().write_out());
-        self.tasks.spawn(listen(id, listener, self.inputs.clone(), self.undelivered.clone(), Rc::clone(&self.publish)));
+        self.tasks.spawn(listen(
+            id,
+            listener,
+            self.inputs.clone(),
+            self.undelivered.clone(),
+            Rc::clone(&self.publish),
+        ));
         self.tasks.spawn(await_exit(id, Rc::clone(&child), self.inputs.clone()));
         let pid = child.pid();
         self.crew.insert(id, Worker::new(slot, child, speaker, now));
@@ -136,16 +145,18 @@ impl State {
         }
         let why = self.drain_reason(id);
         if let Some(worker) = self.worker_mut(id) {
-            worker.is_leaving = true;
+            if worker.leave == Leave::No {
+                worker.leave = Leave::Ordered;
+            }
             worker.speaker.say(&ToWorker::Drain { why });
-            self.is_unsteered = true;
+            self.pending.steering = true;
         }
     }
 
     fn drain_reason(&self, id: WorkerId) -> &'static str {
         match self.crew.get(&id) {
             _ if self.fleet.phase() != Phase::Running => "shutdown",
-            Some(worker) if worker.said_leaving => "leave",
+            Some(worker) if worker.leave == Leave::Signalled => "leave",
             Some(_) | None => "recycle",
         }
     }
@@ -180,7 +191,7 @@ impl State {
         for (slot, _) in due {
             self.handoff.unwatch_slot(slot);
             self.sockets.close_slot(slot);
-            self.is_unsteered = true;
+            self.pending.steering = true;
         }
     }
 
@@ -198,18 +209,21 @@ impl State {
 
     /// A worker is forgotten once it is dead and its channel has been read to the end, in either order.
     pub(crate) fn forget_if_done(&mut self, id: WorkerId) {
-        self.is_unsteered = true;
+        self.pending.steering = true;
         let is_done = |worker: &Worker| worker.exit.is_some() && worker.speaker.is_closed();
         if self.crew.get(&id).is_some_and(is_done) {
             self.crew.remove(&id);
         }
     }
 
-    fn report(&mut self, report: Report) {
-        match report {
+    fn report(&mut self, report: &Report) {
+        match *report {
             Report::Died { worker, cause, .. } => self.report_death(worker, cause),
             Report::BackingOff { slot, failures, delay } => self.warn(
-                format!("slot {slot}: {failures} deaths in a row, the next start waits {} ms", delay.as_millis()),
+                format!(
+                    "slot {slot}: {failures} deaths in a row, the next start waits {} ms",
+                    delay.as_millis()
+                ),
                 json!({ "slot": slot.0, "failures": failures, "delay": millis(delay) }),
             ),
             Report::SuccessorFailed { worker, of } => self.warn(
@@ -224,7 +238,10 @@ impl State {
                 );
             }
             Report::ReloadFailed { worker } => {
-                self.warn(format!("the reload stopped: worker {worker} failed"), json!({ "worker": worker.0 }));
+                self.warn(
+                    format!("the reload stopped: worker {worker} failed"),
+                    json!({ "worker": worker.0 }),
+                );
             }
             Report::WantedChanged { .. } | Report::Recycling { .. } | Report::ReloadDone { .. } => {}
             Report::Finished => self.is_over = true,

@@ -56,7 +56,12 @@ impl Setup {
     #[must_use]
     pub fn addresses(&self) -> serde_json::Value {
         let bound = self.sockets.addresses();
-        bound.into_iter().map(|one| json!({ "kind": one.kind, "address": one.address, "port": one.port, "path": one.path })).collect()
+        bound
+            .into_iter()
+            .map(
+                |one| json!({ "kind": one.kind, "address": one.address, "port": one.port, "path": one.path }),
+            )
+            .collect()
     }
 
     /// The monitor's address, where it has one.

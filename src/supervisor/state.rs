@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::crew::{Backlogs, Crew};
+use super::crew::{Backlogs, Crew, Leave};
 use super::fleet::{self, Fleet, Phase};
 use super::handoff::HandOff;
 use super::performing::{Door, policy};
@@ -58,15 +58,21 @@ pub(crate) struct State {
     pub(crate) clocks: Clocks,
     /// Nobody is left or coming, and the sockets are closed.
     pub(crate) none_left: bool,
-    /// Something changed that is shown.
-    pub(crate) is_unshown: bool,
-    /// Something changed that steering depends on.
-    pub(crate) is_unsteered: bool,
+    pub(crate) pending: Pending,
     pub(crate) is_over: bool,
     /// Callers from outside who wait until no new connection can get in.
     shutdown_replies: Vec<Reply>,
     monitor: Option<std::net::TcpListener>,
     control: Option<control::ControlSocket>,
+}
+
+/// What the last inputs made out of date; brought up to date once per turn.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    /// Who takes new connections.
+    pub(crate) steering: bool,
+    /// What the monitor shows.
+    pub(crate) showing: bool,
 }
 
 impl State {
@@ -99,8 +105,7 @@ impl State {
             publish,
             clocks,
             none_left: false,
-            is_unsteered: true,
-            is_unshown: true,
+            pending: Pending { steering: true, showing: true },
             is_over: false,
             shutdown_replies: Vec::new(),
             monitor: setup.monitor,
@@ -163,7 +168,7 @@ impl State {
 
     /// Lets the fleet decide and performs what it decided, failures included.
     pub(crate) fn step(&mut self, input: fleet::Input, now: Instant) {
-        self.is_unshown = true;
+        self.pending.showing = true;
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
             for effect in self.fleet.step(input, now) {
@@ -214,13 +219,14 @@ impl State {
             }
             Call::Disconnect { worker } => {
                 if let Some(worker) = self.crew.get_mut(&worker) {
-                    worker.is_leaving = true;
-                    worker.was_let_go = true;
-                    self.is_unsteered = true;
+                    worker.leave = Leave::Disconnecting;
+                    self.pending.steering = true;
                     worker.speaker.say(&crate::ipc::message::ToWorker::Disconnect);
                 }
             }
-            Call::Recycle { worker } => self.step(fleet::Input::Recycle { worker, why: fleet::Why::Asked }, now),
+            Call::Recycle { worker } => {
+                self.step(fleet::Input::Recycle { worker, why: fleet::Why::Asked }, now);
+            }
             Call::Shutdown => self.shut_down(now),
             Call::Stop => self.step(fleet::Input::Stop, now),
             Call::Close => self.is_over = true,
@@ -258,7 +264,7 @@ impl State {
 
     /// Brings everything that follows from who serves up to date.
     fn settle(&mut self, now: Instant) {
-        if std::mem::take(&mut self.is_unsteered) {
+        if std::mem::take(&mut self.pending.steering) {
             self.steer();
         }
         self.say_farewells(now);
@@ -270,7 +276,7 @@ impl State {
                 reply.send(json!({ "ok": true }));
             }
         }
-        if std::mem::take(&mut self.is_unshown) {
+        if std::mem::take(&mut self.pending.showing) {
             self.refresh_stats();
         }
     }

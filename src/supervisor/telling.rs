@@ -52,7 +52,9 @@ impl State {
             Phase::Running => match stats.state {
                 // A cluster that has served is not starting again because all its workers died.
                 ClusterState::Serving => ClusterState::Serving,
-                _ => ClusterState::Starting,
+                ClusterState::Starting | ClusterState::NoWorkerLeft | ClusterState::ShuttingDown => {
+                    ClusterState::Starting
+                }
             },
             Phase::ShuttingDown | Phase::Stopping | Phase::Finished => ClusterState::ShuttingDown,
         };
@@ -75,7 +77,7 @@ impl State {
             since: self.clocks.time_of(view.since),
             forked_at: self.clocks.time_of(worker.forked),
             ready_at: worker.ready.map(|ready| self.clocks.time_of(ready)),
-            generation: view.generation.into(),
+            generation: view.generation,
             listening: worker.apps_listening,
         })
     }

@@ -1,0 +1,251 @@
+//! The books that the simulation keeps beside the fleet, and the checks of one against the other.
+//!
+//! They are kept from inputs and effects alone and trust nothing that the fleet says about itself.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use cluster2::supervisor::fleet::{Cause, Input, Report, Restart, SlotIndex, State, Why, WorkerId};
+
+use super::{SLACK, World};
+
+/// The model's own book on one process.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each noted by itself")]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Process {
+    pub(super) slot: SlotIndex,
+    pub(super) forked: Instant,
+    pub(super) successor_of: Option<WorkerId>,
+    pub(super) ready: bool,
+    /// On its way out, by an order or on its own account.
+    pub(super) going: bool,
+    pub(super) has_channel: bool,
+    pub(super) drained: bool,
+    pub(super) gone_by: Option<Instant>,
+}
+
+impl Process {
+    pub(super) fn serves(&self) -> bool {
+        self.ready && !self.going
+    }
+}
+
+impl World {
+    /// Whether the input is about nobody, or about somebody who is gone.
+    pub(super) fn is_idle(&self, input: Input) -> bool {
+        match input {
+            Input::Ready { worker }
+            | Input::Exited { worker, .. }
+            | Input::SpawnFailed { worker }
+            | Input::Leaving { worker }
+            | Input::Disconnected { worker }
+            | Input::Recycle { worker, .. } => !self.processes.contains_key(&worker),
+            Input::Start => self.spawned > 0,
+            Input::Tick => true,
+            Input::Reload { .. } => self.end_by.is_some() || self.is_reloading,
+            Input::Scale { .. } | Input::Shutdown => self.end_by.is_some(),
+            Input::Stop => self.finished,
+        }
+    }
+
+    /// Enters the input into the books; says whether a slot is no longer served because of it.
+    pub(super) fn take_note(&mut self, input: Input) -> bool {
+        let running = self.end_by.is_none();
+        match input {
+            Input::Ready { worker } => {
+                if let Some(process) = self.processes.get_mut(&worker) {
+                    process.ready |= !process.going;
+                }
+                false
+            }
+            Input::Exited { worker, clean } => {
+                self.loses(worker, clean && self.policy.restart == Restart::OnFailure)
+            }
+            Input::SpawnFailed { worker } => self.loses(worker, false),
+            Input::Leaving { worker } | Input::Disconnected { worker } => {
+                let lost = self.loses(worker, true);
+                let gone_by = self.now + self.policy.drain_timeout + SLACK;
+                if let Some(process) = self.processes.get_mut(&worker) {
+                    let is_off = matches!(input, Input::Disconnected { .. });
+                    process.has_channel &= !is_off;
+                    if is_off && !process.going {
+                        process.going = true;
+                        process.gone_by = Some(gone_by);
+                    }
+                }
+                lost
+            }
+            Input::Reload { .. } if running && !self.is_reloading => {
+                self.is_reloading = true;
+                self.reloads += 1;
+                self.recycling = None;
+                self.wanted = self.configured;
+                false
+            }
+            Input::Scale { wanted } if running => {
+                self.configured = wanted.max(1);
+                self.wanted = self.configured;
+                false
+            }
+            Input::Shutdown if running => {
+                let longest = self.policy.drain_timeout + self.policy.kill_timeout;
+                self.end_by = Some(self.now + longest + SLACK);
+                false
+            }
+            Input::Stop if !self.finished => {
+                self.end_by = Some(self.now + SLACK);
+                false
+            }
+            Input::Start
+            | Input::Recycle { .. }
+            | Input::Reload { .. }
+            | Input::Scale { .. }
+            | Input::Shutdown
+            | Input::Stop
+            | Input::Tick => false,
+        }
+    }
+
+    /// A worker is lost to its slot, and with `for_good` so is its place unless there is another worker in it; says
+    /// whether the slot is no longer served.
+    pub(super) fn loses(&mut self, worker: WorkerId, for_good: bool) -> bool {
+        let Some(process) = self.processes.get(&worker).copied() else { return false };
+        if for_good && !process.going && self.end_by.is_none() && self.in_post(process.slot).len() == 1 {
+            self.wanted -= 1;
+        }
+        let is_served_by = |id: &WorkerId| self.processes[id].serves();
+        process.serves() && self.in_post(process.slot).iter().filter(|id| is_served_by(id)).count() == 1
+    }
+
+    /// A crash loop is never a busy loop.
+    pub(super) fn check_spacing(&mut self, slot: SlotIndex) {
+        let forks = self.refills.entry(slot).or_default();
+        forks.retain(|&at| self.now - at < Duration::from_secs(1));
+        forks.push(self.now);
+        assert!(forks.len() <= 6, "{} forks within a second", forks.len());
+    }
+
+    /// A worker in post goes by order only for one of the good reasons.
+    pub(super) fn check_order(&self, worker: WorkerId, input: Input) {
+        let process = self.processes[&worker];
+        if process.going || self.end_by.is_some() || matches!(input, Input::Scale { .. }) {
+            return;
+        }
+        let others: Vec<_> = self.in_post(process.slot).into_iter().filter(|&id| id != worker).collect();
+        let left = matches!(input, Input::Leaving { worker: who } if who == worker);
+        let is_relieved = others.iter().any(|id| self.processes[id].serves());
+        let is_late = !process.ready && self.now >= process.forked + self.policy.start_timeout;
+        assert!(left || is_relieved || is_late, "{worker} is sent away, and nobody is ready in its place");
+    }
+
+    pub(super) fn send_away(&mut self, worker: WorkerId, gone_by: Instant) {
+        let process = self.processes.get_mut(&worker).unwrap();
+        process.going = true;
+        process.gone_by = Some(process.gone_by.map_or(gone_by, |known| known.min(gone_by)));
+    }
+
+    pub(super) fn hear(&mut self, report: &Report, input: Input) {
+        self.remember(report);
+        match *report {
+            Report::Died { worker, slot, .. } => {
+                let is_answer = matches!(input, Input::Exited { worker: who, .. } | Input::SpawnFailed { worker: who } if who == worker);
+                assert!(is_answer, "{worker} died of {input:?}");
+                let process = self.processes.remove(&worker).expect("died twice");
+                assert_eq!(process.slot, slot);
+                self.died += 1;
+            }
+            Report::BackingOff { delay, failures, .. } => {
+                assert!(delay > Duration::ZERO && delay <= Duration::from_secs(30) && failures > 1);
+            }
+            Report::SuccessorFailed { worker, of } => {
+                assert!(self.processes[&of].serves(), "{of} had to go for {worker}, which failed");
+                self.recycling = None;
+            }
+            Report::Recycling { worker, successor } => {
+                assert_eq!(self.processes[&successor].successor_of, Some(worker));
+                let is_alone = self.recycling.is_none_or(|old| !self.processes.contains_key(&old));
+                assert!(is_alone, "two recycles at a time");
+                self.recycling = Some(worker);
+            }
+            Report::WantedChanged { wanted } => assert_eq!(wanted, self.wanted),
+            Report::ReloadDone { ref replaced } => {
+                assert!(std::mem::take(&mut self.is_reloading));
+                for one in replaced {
+                    assert!(one.started <= one.ready && !self.processes.contains_key(&one.old));
+                }
+                let mut in_post = self.fleet.workers().filter(|view| view.state != State::Draining);
+                assert!(in_post.all(|view| view.generation == self.reloads), "an old worker stayed");
+            }
+            Report::ReloadFailed { .. } => assert!(std::mem::take(&mut self.is_reloading)),
+            Report::NoneLeft => assert!(self.processes.is_empty() && self.end_by.is_none()),
+            Report::Finished => {
+                assert!(!std::mem::replace(&mut self.finished, true), "finished twice");
+                assert!(self.processes.is_empty() && self.now <= self.end_by.unwrap(), "too late");
+            }
+        }
+    }
+
+    /// For the tally: the kind of report, or the cause of a death.
+    pub(super) fn remember(&mut self, report: &Report) {
+        let name = match report {
+            Report::Died { cause, .. } => match cause {
+                Cause::Unasked => "Unasked",
+                Cause::StartTimeout => "StartTimeout",
+                Cause::Drained => "Drained",
+                Cause::Left => "Left",
+                Cause::Recycled(Why::Hung) => "Hung",
+                Cause::Recycled(_) => "Recycled",
+                Cause::Reloaded => "Reloaded",
+                Cause::ScaledDown => "ScaledDown",
+                Cause::Stopped => "Stopped",
+                Cause::Overdue => "Overdue",
+                Cause::GivenUp => "GivenUp",
+            },
+            Report::BackingOff { .. } => "BackingOff",
+            Report::SuccessorFailed { .. } => "SuccessorFailed",
+            Report::Recycling { .. } => "Recycling",
+            Report::WantedChanged { .. } => "WantedChanged",
+            Report::ReloadDone { .. } => "ReloadDone",
+            Report::ReloadFailed { .. } => "ReloadFailed",
+            Report::NoneLeft => "NoneLeft",
+            Report::Finished => "Finished",
+        };
+        self.seen.insert(name);
+    }
+
+    pub(super) fn check_invariants(&self) {
+        assert!(self.fleet.next_deadline().is_none_or(|at| at > self.now), "a deadline was overlooked");
+        for (&worker, process) in &self.processes {
+            let is_overdue = process.gone_by.is_some_and(|by| by < self.now);
+            assert!(!is_overdue, "{worker} outlived its ladder");
+            assert_eq!(self.fleet.is_serving(worker), process.serves(), "{worker}");
+            assert_eq!(self.fleet.slot_of(worker), Some(process.slot));
+        }
+        if self.end_by.is_none() {
+            assert_eq!(self.fleet.wanted(), self.wanted);
+            for &slot in &self.slots {
+                self.check_slot(slot);
+            }
+        }
+    }
+
+    pub(super) fn check_slot(&self, slot: SlotIndex) {
+        match self.in_post(slot)[..] {
+            [] | [_] => {}
+            [old, new] => assert_eq!(self.processes[&new].successor_of, Some(old), "{slot} has two workers"),
+            ref crowd => panic!("{slot} has {crowd:?}"),
+        }
+    }
+
+    /// The workers of a slot that are not on their way out, oldest first.
+    pub(super) fn in_post(&self, slot: SlotIndex) -> Vec<WorkerId> {
+        let is_here = |process: &Process| process.slot == slot && !process.going;
+        self.processes.iter().filter(|(_, process)| is_here(process)).map(|(&id, _)| id).collect()
+    }
+
+    /// How many slots are served. While a slot is handed over, two workers serve it, and one of them is a bonus.
+    pub(super) fn serving(&self) -> usize {
+        let served = self.processes.values().filter(|process| process.serves()).map(|process| process.slot);
+        served.collect::<BTreeSet<_>>().len()
+    }
+}

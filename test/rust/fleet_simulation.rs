@@ -1,0 +1,409 @@
+//! Random histories of a whole fleet in a fake world, with every invariant checked after every step.
+//!
+//! A history is its seed: workers that start, fail, hang, crash, drain or refuse to, and an operator who recycles,
+//! reloads, scales and stops at random. `SEED=n HISTORIES=1` replays one, `TRACE=1` prints it; `HISTORIES=100000` is for
+//! a long run (with `--release`). Every input and every effect is entered in books of the simulation's own, which are
+//! compared with the fleet (`fleet_books.rs`).
+
+#![expect(clippy::print_stdout, reason = "the seed and the trace of a history are for its reader")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a model that contradicts itself must end the test"
+)]
+
+mod fleet_books;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use cluster2::supervisor::backoff;
+use cluster2::supervisor::fleet::{
+    Effect, Fleet, Input, Phase, Policy, Purpose, Restart, SlotIndex, Strategy, Why, WorkerId,
+};
+
+use fleet_books::Process;
+
+/// The loop's lateness, the kernel's, and a rung or two of each.
+const SLACK: Duration = ms(30);
+/// More steps than any history needs that comes to rest.
+const MANY_STEPS: usize = 20_000;
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+#[test]
+fn the_invariants_hold_in_every_history() {
+    let number = |name: &str, default| std::env::var(name).map_or(default, |text| text.parse().unwrap());
+    let (first, histories) = (number("SEED", 1), number("HISTORIES", 4000));
+    let mut seen = BTreeSet::new();
+    for seed in first..first + histories {
+        let _guard = Shout(seed);
+        let mut world = World::new(seed);
+        world.live();
+        seen.append(&mut world.seen);
+    }
+    // A simulation in which nothing happens proves nothing.
+    if histories >= 1000 {
+        let expected = [
+            "BackingOff SuccessorFailed Recycling WantedChanged ReloadDone ReloadFailed NoneLeft Finished",
+            "Unasked StartTimeout Drained Left Hung Recycled Reloaded ScaledDown Stopped Overdue GivenUp",
+        ];
+        for name in expected.iter().flat_map(|line| line.split(' ')) {
+            assert!(seen.contains(name), "no history had {name}");
+        }
+    }
+}
+
+/// Names the seed of a history that fails.
+struct Shout(u64);
+
+impl Drop for Shout {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("replay with SEED={} HISTORIES=1 TRACE=1", self.0);
+        }
+    }
+}
+
+/// `SplitMix64`.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    fn percent(&mut self, chance: u64) -> bool {
+        self.below(100) < chance
+    }
+
+    fn ms(&mut self, most: u64) -> Duration {
+        ms(self.below(most + 1))
+    }
+
+    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[usize::try_from(self.below(from.len() as u64)).unwrap()]
+    }
+}
+
+/// What is going to happen in the world.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Happening {
+    News(Input),
+    /// Nobody asked for it; the world stops doing so when it is to come to rest.
+    Crash(WorkerId, bool),
+    /// The operator, or a worker, does something at random.
+    Whim,
+}
+
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each noted by itself")]
+struct World {
+    random: Random,
+    policy: Policy,
+    fleet: Fleet,
+    now: Instant,
+    queue: BTreeMap<(Instant, u64), Happening>,
+    scheduled: u64,
+    trace: bool,
+    /// The release that is on disk can't start.
+    is_release_broken: bool,
+    is_kind: bool,
+    processes: BTreeMap<WorkerId, Process>,
+    spawned: u32,
+    died: u32,
+    slots: BTreeSet<SlotIndex>,
+    refills: BTreeMap<SlotIndex, Vec<Instant>>,
+    configured: usize,
+    wanted: usize,
+    recycling: Option<WorkerId>,
+    is_reloading: bool,
+    reloads: u32,
+    end_by: Option<Instant>,
+    finished: bool,
+    seen: BTreeSet<&'static str>,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut random = Random(seed);
+        let wanted = usize::try_from(1 + random.below(5)).unwrap();
+        let policy = Policy {
+            wanted,
+            restart: if random.percent(25) { Restart::Always } else { Restart::OnFailure },
+            start_timeout: ms(200) + random.ms(500),
+            drain_timeout: ms(100) + random.ms(400),
+            recycle_timeout: ms(100) + random.ms(800),
+            kill_timeout: ms(50) + random.ms(200),
+            backoff: backoff::Policy::default(),
+            settle: random.ms(300),
+            seed,
+        };
+        Self {
+            fleet: Fleet::new(policy),
+            now: Instant::now(),
+            queue: BTreeMap::new(),
+            scheduled: 0,
+            trace: std::env::var_os("TRACE").is_some(),
+            is_release_broken: random.percent(10),
+            is_kind: false,
+            processes: BTreeMap::new(),
+            spawned: 0,
+            died: 0,
+            slots: BTreeSet::new(),
+            refills: BTreeMap::new(),
+            configured: wanted,
+            wanted,
+            recycling: None,
+            is_reloading: false,
+            reloads: 0,
+            end_by: None,
+            finished: false,
+            seen: BTreeSet::new(),
+            policy,
+            random,
+        }
+    }
+
+    /// Start, turmoil, perhaps rest, end.
+    fn live(&mut self) {
+        self.step(Input::Start);
+        let length = ms(500) + self.random.ms(9000);
+        for _ in 0..self.random.below(40) {
+            let at = self.random.ms(u64::try_from(length.as_millis()).unwrap());
+            self.schedule(at, Happening::Whim);
+        }
+        let end = self.now + length;
+        self.run_until(Some(end));
+        if self.random.percent(60) {
+            self.come_to_rest();
+        }
+        self.end();
+    }
+
+    fn come_to_rest(&mut self) {
+        self.is_kind = true;
+        self.is_release_broken = false;
+        self.queue.retain(|_, happening| matches!(happening, Happening::News(_)));
+        self.run_until(None);
+        assert_eq!(self.fleet.next_deadline(), None);
+        assert_eq!(self.serving(), self.wanted, "the wanted number is not restored");
+        assert_eq!(self.fleet.workers().count(), self.wanted);
+        assert!(!self.is_reloading, "a reload never ended");
+    }
+
+    fn end(&mut self) {
+        let input = self.random.pick(&[Input::Shutdown, Input::Stop]);
+        self.step(input);
+        if self.random.percent(30) {
+            let soon = self.now + self.random.ms(200);
+            self.run_until(Some(soon));
+            let again = self.random.pick(&[Input::Shutdown, Input::Stop, Input::Start]);
+            self.step(again);
+        }
+        self.run_until(None);
+        assert!(self.finished, "the end never came");
+        assert_eq!(self.fleet.phase(), Phase::Finished);
+        assert_eq!(self.spawned, self.died, "a worker without its Died");
+        assert_eq!(self.fleet.workers().count(), 0);
+    }
+
+    /// Lets time pass, event by event, up to `end` or until nothing is going to happen.
+    fn run_until(&mut self, end: Option<Instant>) {
+        for _ in 0..MANY_STEPS {
+            let tick = self.fleet.next_deadline().map(|at| at.max(self.now));
+            let event = self.queue.keys().next().copied();
+            let Some(next) = tick.into_iter().chain(event.map(|(at, _)| at)).min() else { return };
+            if end.is_some_and(|end| next > end) {
+                self.now = self.now.max(end.unwrap());
+                return;
+            }
+            self.now = self.now.max(next);
+            if event.is_some_and(|(at, _)| at == next) {
+                let happening = self.queue.remove(&event.unwrap()).unwrap();
+                self.let_happen(happening);
+            } else {
+                // The loop is sometimes late.
+                self.now += self.random.ms(3);
+                self.step(Input::Tick);
+            }
+        }
+        panic!("does not come to rest");
+    }
+
+    fn schedule(&mut self, after: Duration, happening: Happening) {
+        self.scheduled += 1;
+        self.queue.insert((self.now + after, self.scheduled), happening);
+    }
+
+    fn news(&mut self, within: u64, input: Input) {
+        let after = self.random.ms(within);
+        self.schedule(after, Happening::News(input));
+    }
+
+    fn let_happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::News(input) => self.step(input),
+            Happening::Crash(worker, clean) => self.step(Input::Exited { worker, clean }),
+            Happening::Whim => self.follow_a_whim(),
+        }
+    }
+
+    fn follow_a_whim(&mut self) {
+        let mut workers: Vec<_> = self.processes.keys().copied().collect();
+        // Somebody who never was, and perhaps somebody who was once.
+        workers.push(WorkerId(1 + u32::try_from(self.random.below(100)).unwrap()));
+        let worker = self.random.pick(&workers);
+        let why = [
+            Why::Asked,
+            Why::Connections,
+            Why::Requests,
+            Why::Uptime,
+            Why::Memory,
+            Why::Exception,
+            Why::Hung,
+        ];
+        let input = match self.random.below(20) {
+            0..5 => Input::Recycle { worker, why: self.random.pick(&why) },
+            5..8 => {
+                self.is_release_broken = self.random.percent(30);
+                Input::Reload { strategy: self.random.pick(&[Strategy::Rolling, Strategy::AllFirst]) }
+            }
+            8..11 => Input::Scale { wanted: usize::try_from(self.random.below(7)).unwrap() },
+            11 | 12 => Input::Leaving { worker },
+            13 => Input::Disconnected { worker },
+            14 => Input::Ready { worker },
+            15 => self.random.pick(&[Input::Start, Input::Tick]),
+            _ => Input::Exited { worker, clean: self.random.percent(20) },
+        };
+        self.step(input);
+    }
+
+    /// One step of the fleet, with the model's books kept beside it and compared after it.
+    fn step(&mut self, input: Input) {
+        let before = self.serving();
+        let is_idle_news = self.is_idle(input) && self.fleet.next_deadline().is_none_or(|at| at > self.now);
+        let lost = usize::from(self.take_note(input));
+        let effects = self.fleet.step(input, self.now);
+        if self.trace {
+            println!("{:?} {input:?} -> {effects:?}", self.now);
+        }
+        assert!(!is_idle_news || effects.is_empty(), "late news changed something: {input:?}: {effects:?}");
+        for effect in &effects {
+            self.perform(effect, input);
+        }
+        self.check_invariants();
+        if self.end_by.is_none() {
+            let floor = (before - lost).min(self.wanted);
+            assert!(self.serving() >= floor, "{} serve, of {floor} that could", self.serving());
+        }
+    }
+
+    fn perform(&mut self, effect: &Effect, input: Input) {
+        match *effect {
+            Effect::Spawn { worker, slot, purpose } => self.spawn(worker, slot, purpose),
+            Effect::Drain { worker, by } => {
+                self.check_order(worker, input);
+                assert!(self.processes[&worker].has_channel, "an order on a closed channel");
+                assert!(!self.processes[&worker].drained, "a second order to drain");
+                assert!(by <= self.now + self.policy.recycle_timeout.max(self.policy.drain_timeout));
+                self.send_away(worker, by + self.policy.kill_timeout + SLACK);
+                self.processes.get_mut(&worker).unwrap().drained = true;
+                match self.random.below(100) {
+                    0..70 => self.news(250, Input::Exited { worker, clean: true }),
+                    70..75 => self.news(100, Input::Exited { worker, clean: false }),
+                    75..85 => self.news(200, Input::Disconnected { worker }),
+                    _ => {}
+                }
+            }
+            Effect::End { worker } => {
+                self.check_order(worker, input);
+                assert!(self.processes[&worker].has_channel, "an order on a closed channel");
+                self.send_away(worker, self.now + self.policy.kill_timeout + SLACK);
+                if self.random.percent(60) {
+                    self.news(60, Input::Exited { worker, clean: false });
+                }
+            }
+            Effect::Kill { worker } => {
+                self.check_order(worker, input);
+                self.send_away(worker, self.now + SLACK);
+                self.news(8, Input::Exited { worker, clean: false });
+            }
+            Effect::CloseSlot { slot } => {
+                let is_used = self.processes.values().any(|process| process.slot == slot);
+                assert!(!is_used && self.end_by.is_none(), "{slot} closed in use");
+                assert!(self.slots.remove(&slot), "{slot} closed twice");
+                self.refills.remove(&slot);
+            }
+            Effect::CloseSockets => assert!(self.processes.is_empty() && self.wanted == 0),
+            Effect::Report(ref report) => self.hear(report, input),
+        }
+    }
+
+    fn spawn(&mut self, worker: WorkerId, slot: SlotIndex, purpose: Purpose) {
+        assert!(self.end_by.is_none(), "a fork after the shutdown");
+        self.spawned += 1;
+        assert_eq!(worker.0, self.spawned, "ids are counted from 1 and never used again");
+        let in_post = self.in_post(slot);
+        let successor_of = match purpose {
+            Purpose::First => {
+                assert!(self.slots.insert(slot), "{slot} is not new");
+                None
+            }
+            Purpose::Refill => {
+                assert!(self.slots.contains(&slot) && in_post.is_empty(), "{slot} is filled");
+                self.check_spacing(slot);
+                None
+            }
+            Purpose::Successor { of } => {
+                assert_eq!(in_post, [of], "{slot} has a successor, or not {of}");
+                assert!(self.processes[&of].serves(), "a successor of one that does not serve");
+                Some(of)
+            }
+        };
+        let process = Process {
+            slot,
+            forked: self.now,
+            successor_of,
+            ready: false,
+            going: false,
+            has_channel: true,
+            drained: false,
+            gone_by: None,
+        };
+        self.processes.insert(worker, process);
+        self.decide_fate(worker);
+    }
+
+    fn decide_fate(&mut self, worker: WorkerId) {
+        let luck = self.random.below(100);
+        if self.is_kind || (!self.is_release_broken && luck < 85) {
+            self.news(120, Input::Ready { worker });
+            if !self.is_kind && self.random.percent(15) {
+                let (after, clean) = (self.random.ms(8000), self.random.percent(25));
+                self.schedule(after, Happening::Crash(worker, clean));
+            }
+            return;
+        }
+        match luck % 6 {
+            0 | 1 => self.news(60, Input::Exited { worker, clean: false }),
+            2 => self.news(60, Input::Exited { worker, clean: true }),
+            3 => self.news(5, Input::SpawnFailed { worker }),
+            4 => {
+                self.news(30, Input::Ready { worker });
+                let after = ms(30) + self.random.ms(400);
+                self.schedule(after, Happening::Crash(worker, false));
+            }
+            // It hangs before it listens.
+            _ => {}
+        }
+    }
+}
