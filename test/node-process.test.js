@@ -1,0 +1,108 @@
+// What a worker is as a process: environment, arguments, directory, output; and scripts that use Node's own ways.
+'use strict';
+
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
+
+const { start, reap, request, eventually, isRefused } = require('./support');
+
+for (const master of ['raw', 'agent']) {
+  describe(`a worker's process (${master})`, function () {
+    this.timeout(30000);
+    afterEach(reap);
+
+    it('has the environment, arguments and directory that Node would give it', async () => {
+      const [ours, theirs] = await Promise.all([facts(master), facts('node')]);
+      assert.deepEqual(ours, theirs);
+      assert.deepEqual(ours.map(({ id, env, marked, isPrimary }) => [id, env, marked, isPrimary]),
+        [[1, [], 'with = and ů', false], [2, [], 'with = and ů', false]]);
+    });
+
+    it('writes to the output of the master, be it a pipe', async () => {
+      const program = begin(master);
+      for (const id of [1, 2]) {
+        await program.line(new RegExp(`^log of ${id}$`));
+        await eventually(() => program.stderr.includes(`error of ${id}\n`), { what: `error of ${id}` });
+      }
+    });
+
+    it('writes to the output of the master, be it a file', async () => {
+      const program = begin(master, { args: ['file'] });
+      const file = path.join(program.cwd, 'output.txt');
+      const texts = [1, 2].flatMap((id) => [`log of ${id}\n`, `error of ${id}\n`]);
+      await eventually(() => fs.existsSync(file) && texts.every((text) => fs.readFileSync(file, 'utf8').includes(text)));
+    });
+
+    it('starts programs that are not taken for workers, and may be masters', async () => {
+      const program = begin(master, { args: ['nested'], noWorkers: 1 });
+      assert.deepEqual((await program.line('nested')).args, [[false, 'undefined']]);
+      const isInner = ({ event, args }) => event === 'process' && args[0].argv[2] === 'inner';
+      const { args: [{ id, isPrimary }] } = await program.line(isInner);
+      assert.deepEqual([id, isPrimary], [1, false]);
+    });
+  });
+}
+
+describe('a script whose workers never call listen of this package', function () {
+  this.timeout(30000);
+  afterEach(reap);
+
+  it('is served, refilled and ended like any other', async () => {
+    const program = start('node-plain', { options: { noWorkers: 2 } });
+    const { args: [port] } = await program.line('port');
+    const [{ args: [victim] }] = await program.lines('listening', 2);
+    assert.match((await request(port)).body, /^\d+$/);
+    process.kill(victim, 'SIGKILL');
+    assert.equal((await program.line('died')).args[0], victim);
+    await program.lines('listening', 3);
+    assert.match((await request(port)).body, /^\d+$/);
+    program.kill('SIGTERM');
+    assert.deepEqual(await program.exit(), { code: 0, signal: null });
+    assert.equal(await isRefused(port), true);
+  });
+
+  it('finishes what is under way when it is shut down', async () => {
+    const program = start('node-plain', { options: { noWorkers: 1 } });
+    const { args: [port] } = await program.line('port');
+    const slow = request(port, { path: '/slow' });
+    // A second request that is answered says that the first has arrived.
+    await request(port);
+    program.kill('SIGTERM');
+    assert.equal((await slow).body, 'slow');
+    assert.deepEqual(await program.exit(), { code: 0, signal: null });
+  });
+});
+
+describe('a script that is an ES module', function () {
+  this.timeout(30000);
+  afterEach(reap);
+
+  it('runs, with awaits at its top level', async () => {
+    const program = start('node-esm.mjs', { options: { noWorkers: 2 } });
+    const { args: [port, ...names] } = await program.line('ready');
+    assert.deepEqual(names, [true, 'function']);
+    await program.lines('listening', 2);
+    assert.equal((await request(port)).status, 200);
+    program.kill('SIGTERM');
+    assert.deepEqual(await program.exit(), { code: 0, signal: null });
+    assert.equal(program.seen('died').length, 2);
+  });
+});
+
+function begin(master, { args = [], noWorkers = 2 } = {}) {
+  return start('node-process', {
+    options: { noWorkers },
+    args,
+    execArgv: ['--no-deprecation', '--max-old-space-size=300'],
+    env: { CLUSTER2_TEST_MASTER: master, MARKED_BY_TEST: 'with = and ů' },
+  });
+}
+
+// By worker id, without the directory, which is each program's own.
+async function facts(master) {
+  const program = begin(master, { args: ['--flag', 'two words', ''] });
+  const lines = await program.lines('process', 2);
+  return lines.map(({ args: [{ cwd, ...rest }] }) => ({ ...rest, isInCwd: cwd === program.cwd }))
+    .sort((a, b) => a.id - b.id);
+}
