@@ -50,8 +50,17 @@ process.on('message', (message) => {
   if (message?.command) report('command', message);
 });
 cluster.on('message', (worker, message) => {
+  if (message?.call === 'block') return block();
   if (message?.call) c[message.call]().then(() => report('ended', message.call));
+  return undefined;
 });
+
+// Stands still for longer than anything that goes on meanwhile takes.
+function block() {
+  report('blocked');
+  for (const until = Date.now() + 3000; Date.now() < until;);
+  report('unblocked');
+}
 
 const c = new Cluster(options);
 reportEvents(c, 'forked', 'listening', 'died', 'SIGTERM', 'SIGINT', 'SIGKILL', 'warning', 'draining');
