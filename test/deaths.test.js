@@ -90,7 +90,7 @@ describe('workers that die again and again', () => {
   afterEach(reap);
 
   for (const [shape, code] of [['exitsInWorker', 7], ['throwsInWorker', 1]]) {
-    it(`at their start (${shape}) are forked with growing pauses, a warning says why, and a shutdown ends it`, async () => {
+    it(`at their start (${shape}) are forked with growing pauses, with a warning, until a shutdown`, async () => {
       const program = start('api-shapes', { args: [shape], env: { SHUTDOWN_AFTER: '2000' } });
       await program.line('time');
       assert.deepEqual(await program.exit({ within: 3000 }), { code: 0, signal: null });

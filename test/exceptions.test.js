@@ -1,4 +1,4 @@
-// Exceptions that nobody catches, in a worker that serves: `onUncaughtException` and a handler of the application's own.
+// Exceptions that nobody catches, in a worker that serves: `onUncaughtException`, and a handler of the application.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -28,7 +28,7 @@ describe('an exception that a worker does not catch', () => {
     });
   }
 
-  it('costs a slot one recycle at most while it backs off; further ones are printed and the worker goes on', async () => {
+  it('costs a slot one recycle at most while it backs off, and the worker goes on after further ones', async () => {
     const program = await startCluster({ noWorkers: 1, keepAliveGrace: 50 });
     (await connect(program.port)).get('/throw');
     await died(program, program.workers[0]);

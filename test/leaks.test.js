@@ -1,4 +1,4 @@
-// What a long life must not leave in the master: zombies, descriptors, and confusion with the application's own children.
+// What a long life must not leave in the master: zombies, descriptors, confusion with the application's own children.
 'use strict';
 
 const assert = require('node:assert/strict');

@@ -27,7 +27,8 @@ describe("the README's script", () => {
   afterEach(() => fs.rmSync(cwd, { recursive: true, force: true }));
 
   function run(name) {
-    const text = fs.readFileSync(path.join(SEED, name), 'utf8').replace('port: 3000', `port: ${port}, monPort: ${monPort}`);
+    const printed = fs.readFileSync(path.join(SEED, name), 'utf8');
+    const text = printed.replace('port: 3000', `port: ${port}, monPort: ${monPort}`);
     const script = path.join(cwd, name);
     fs.writeFileSync(script, text);
     return start(script, { cwd, env: { NODE_PATH: MODULES } });

@@ -6,7 +6,8 @@ const fs = require('node:fs');
 const path = require('node:path');
 
 const {
-  connect, died, eventually, isAlive, isRefused, makeDirectory, masterEvents, reap, request, start, startCluster, underWay,
+  connect, died, eventually, isAlive, isRefused, makeDirectory, masterEvents, reap, request, start, startCluster,
+  underWay,
 } = require('./support');
 
 async function assertStopped(program) {

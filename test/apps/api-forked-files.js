@@ -11,6 +11,7 @@ const { report } = require('../support/report');
 const c = new Cluster(options);
 c.on('forked', (pid) => {
   const names = fs.readdirSync('pids');
-  report('files', { hasWorker: names.includes(`worker.${pid}.pid`), hasMaster: names.includes(`master.${process.pid}.pid`) });
+  const has = (name) => names.includes(name);
+  report('files', { hasWorker: has(`worker.${pid}.pid`), hasMaster: has(`master.${process.pid}.pid`) });
 });
 c.listen((callback) => callback(http.createServer()));

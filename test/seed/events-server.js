@@ -1,4 +1,5 @@
 // README of cluster2: a server that logs the events of its cluster.
+/* eslint-disable -- as it is printed there */
 var Cluster = require('cluster2-rs'),
     http = require('http');
 

@@ -1,4 +1,5 @@
 // README of cluster2: an express server, with `express()` in place of `express.createServer()`.
+/* eslint-disable -- as it is printed there */
 var Cluster = require('cluster2-rs'),
     express = require('express');
 var app = express();

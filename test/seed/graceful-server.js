@@ -1,4 +1,5 @@
 // README of cluster2: a server that knows of its shutdown by 'close'. What is printed there ends before `listen`.
+/* eslint-disable -- as it is printed there */
 var Cluster = require('cluster2-rs'),
     http = require('http');
 var serving = true;

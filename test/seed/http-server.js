@@ -1,4 +1,5 @@
 // README of cluster2: an HTTP server.
+/* eslint-disable -- as it is printed there */
 var Cluster = require('cluster2-rs'),
     http = require('http');
 var server = http.createServer(function (req, res) {

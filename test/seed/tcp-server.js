@@ -1,4 +1,5 @@
 // README of cluster2: a TCP server.
+/* eslint-disable -- as it is printed there */
 var Cluster = require('cluster2-rs'),
     net = require('net');
 var server = net.createServer(function (c) {

@@ -11,7 +11,7 @@ async function startCluster({ ...options } = {}, rest = {}) {
   return ready(program, options.noWorkers);
 }
 
-/** Waits for a program's workers to listen; gives it `port` (the first one, or a path), `workers` (pids), `addresses`. */
+/** Waits for a program's workers to listen; gives it `port` (the first, or a path), `workers` (pids), `addresses`. */
 async function ready(program, noWorkers = 2) {
   const lines = await program.lines('listening', noWorkers);
   const [{ args: [addresses] }] = await program.lines('addresses', 1);
