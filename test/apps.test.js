@@ -37,16 +37,16 @@ async function overHttp2(url) {
   }
 }
 
-const KINDS = [
-  'http', 'function', 'https', 'http2', 'http2s', 'tcp', 'express4', 'express5', 'koa', 'fastify', 'anything with listen',
-];
+const KINDS = ['http', 'function', 'https', 'http2', 'http2s', 'tcp', 'express4', 'express5', 'koa', 'fastify',
+  'anything with listen'];
 
 describe('an app', () => {
   afterEach(reap);
 
   for (const kind of KINDS) {
     it(`of the kind ${kind} is served and shut down`, async () => {
-      const program = await ready(start('api-apps', { args: [kind], options: { noWorkers: 1, keepAliveGrace: 50 } }), 1);
+      const options = { noWorkers: 1, keepAliveGrace: 50 };
+      const program = await ready(start('api-apps', { args: [kind], options }), 1);
       assert.equal(await (clients[kind] ?? overHttp)(program.port), `hello from ${kind}`);
       program.kill('SIGTERM');
       assert.deepEqual(await program.exit(), { code: 0, signal: null });

@@ -1,5 +1,7 @@
-// The standard program: a cluster of a small http server, with every event reported. What a request does, its path says:
-// see `deeds`. A worker that sends `{call: name}` makes the master call that method of its Cluster.
+// The standard program: a cluster of a small http server, with every event reported.
+//
+// What a request does, its path says: see `deeds`. A worker that sends `{call: name}` makes the master call that method
+// of its Cluster.
 'use strict';
 
 const cluster = require('node:cluster');

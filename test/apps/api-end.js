@@ -1,5 +1,5 @@
-// Ends clusters from outside, as the first argument says: `stop` and `shutdown` call the methods, the same with `option`
-// before it uses the options.
+// Ends clusters from outside, as the arguments say: `stop` and `shutdown` call the methods, `option stop` and
+// `option shutdown` use the options.
 'use strict';
 
 const Cluster = require('../support/cluster');
