@@ -373,7 +373,6 @@ impl World {
             Purpose::Successor { of } => {
                 assert_eq!(in_post, [of], "{slot} has a successor, or not {of}");
                 assert!(self.processes[&of].serves(), "a successor of one that does not serve");
-                self.check_rolling();
                 Some(of)
             }
         };
@@ -381,6 +380,7 @@ impl World {
             slot,
             forked: self.now,
             successor_of,
+            is_of_recycle: false,
             ready: false,
             going: false,
             has_channel: true,
