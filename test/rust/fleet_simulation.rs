@@ -36,7 +36,7 @@ const fn ms(millis: u64) -> Duration {
 #[test]
 fn the_invariants_hold_in_every_history() {
     let number = |name: &str, default| std::env::var(name).map_or(default, |text| text.parse().unwrap());
-    let (first, histories) = (number("SEED", 1), number("HISTORIES", 4000));
+    let (first, histories) = (number("SEED", 1), number("HISTORIES", 3000));
     let mut seen = BTreeSet::new();
     for seed in first..first + histories {
         let _guard = Shout(seed);
