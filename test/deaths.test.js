@@ -4,7 +4,7 @@
 const assert = require('node:assert/strict');
 
 const {
-  connect, connectTo, died, eventually, freePort, isRefused, masterEvents, ready, reap, request, start, startCluster,
+  connect, connectTo, died, freePort, refused, masterEvents, ready, reap, request, start, startCluster,
 } = require('./support');
 
 describe('a worker that dies', () => {
@@ -65,7 +65,7 @@ describe('a worker that dies', () => {
     const program = await startCluster({ noWorkers: 1, monPort });
     (await connect(program.port)).get('/exit?0');
     await died(program, program.workers[0]);
-    await eventually(() => isRefused(program.port));
+    await refused(program.port);
     assert.equal((await request(monPort, { headers: { accept: 'application/json' } })).status, 200);
     assert.ok(program.isRunning);
     program.kill('SIGTERM');

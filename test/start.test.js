@@ -49,7 +49,7 @@ describe('starting a cluster', () => {
   it('tells in addresses() which port 0 became', () => {
     const { app, monitor } = program.addresses;
     assert.equal(app.length, 1);
-    assert.equal(app[0].kind, 'tcp');
+    assert.equal(app[0].kind, 'tcp4');
     assert.equal(app[0].address, '127.0.0.1');
     assert.ok(app[0].port > 0);
     assert.equal(monitor, null);

@@ -157,8 +157,7 @@ class Program {
       ended = isMute();
       return find().length >= count || ended;
     }, { within, what: `${count} lines matching ${match}` }).catch((error) => {
-      error.message += `\n${this.output()}`;
-      throw error;
+      throw new Error(`${error.message}\n${this.output()}`);
     });
     const found = find();
     if (found.length < count) throw new Error(`ended without ${count} lines matching ${match}\n${this.output()}`);
