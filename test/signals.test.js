@@ -89,7 +89,7 @@ describe('a request that comes on an open connection during the shutdown', () =>
     const program = await startCluster({ noWorkers: 1, keepAliveGrace: 5000 });
     const connection = await connectTo(program.port, program.workers[0]);
     program.kill('SIGTERM');
-    await refused(program.port);
+    await program.line('draining');
     connection.get('/');
     assert.match((await connection.until(/\r\n\r\nhello$/)).input, /connection: close/i);
     assert.deepEqual(await program.exit({ within: 3000 }), { code: 0, signal: null });

@@ -135,6 +135,19 @@ describe('apps and ports', () => {
     assert.equal(program.workers.length, 1);
   });
 
+  it('takes the ports of a list of apps as strings, and checks them like the option', async () => {
+    const ports = [await freePort(), await freePort(), await freePort()].map(String);
+    const program = start('api-shapes', { args: ['list', ...ports], env: { TEXT: '1' }, options: { noWorkers: 1 } });
+    await program.lines('listening', 2);
+    assert.equal((await request(Number(ports[2]))).body, 'two');
+
+    const refused = start('api-shapes', { args: ['list', '1', '2', '70000'], options: { noWorkers: 1 } });
+    assert.equal((await refused.exit()).code, 1);
+    assert.match(refused.stderr, /ERR_CLUSTER2_INVALID_OPTION/);
+    assert.match(refused.stderr, /port.*70000/);
+    assert.equal(refused.seen('forked').length, 0);
+  });
+
   it('passes the application for the monitor on to the callback', async () => {
     const program = start('api-shapes', { args: ['monitor'], options: { noWorkers: 1 } });
     const callbacks = await program.lines('callback', 2);
