@@ -113,6 +113,12 @@ function native() {
   return load();
 }
 
+// Parsed, `port` is a list; scripts that read the default know a number.
+function defaultOptions() {
+  const defaults = native().defaultOptions();
+  return { ...defaults, port: defaults.port[0] };
+}
+
 // `c.options` shows what cluster2 showed: the defaults, shallowly overlaid.
 function legacyDefaults() {
   const { cluster, port, monPort, ecv, monPath, noWorkers, pids, logs } = Cluster.defaultOptions;
@@ -120,7 +126,7 @@ function legacyDefaults() {
 }
 
 Object.defineProperty(Cluster, 'version', { value: version, enumerable: true });
-Object.defineProperty(Cluster, 'defaultOptions', { get: () => native().defaultOptions(), enumerable: true });
+Object.defineProperty(Cluster, 'defaultOptions', { get: defaultOptions, enumerable: true });
 
 load();
 
