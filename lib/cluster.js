@@ -25,6 +25,7 @@ let listening = false;
 class Cluster extends EventEmitter {
   #role;
   #parsed;
+  #given;
 
   /**
    * Checks the options and remembers them; nothing is opened before `listen`.
@@ -33,7 +34,8 @@ class Cluster extends EventEmitter {
   constructor(options = {}) {
     super();
     const given = options ?? {};
-    const { options: parsed, warnings } = checked(() => native().parseOptions(encode(given)));
+    this.#given = encode(given);
+    const { options: parsed, warnings } = checked(() => native().parseOptions(this.#given));
     this.#parsed = Object.freeze(parsed);
     this.options = { ...legacyDefaults(), ...given };
     if (!isWorker) {
@@ -52,7 +54,7 @@ class Cluster extends EventEmitter {
     if (listening) throw errors.createError('ERR_CLUSTER2_ALREADY_LISTENING');
     listening = true;
     const Role = this.#roleClass();
-    this.#role = new Role(this, { raw: this.options, parsed: this.#parsed, createApp, callback });
+    this.#role = new Role(this, { raw: this.#given, parsed: this.#parsed, createApp, callback });
     // What fails here is the script's own failure: it ends the process as any uncaught exception would.
     this.#role.run().catch((error) => process.nextTick(() => { throw error; }));
     return this;

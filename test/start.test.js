@@ -82,6 +82,12 @@ describe('what a script can read', () => {
     assert.deepEqual(seen.pids, [seen.pid]);
     assert.deepEqual(await program.exit(), { code: 0, signal: null });
   });
+
+  it('changes nothing when c.options is changed after the options were checked', async () => {
+    const program = start('api-facts', { options: { noWorkers: 1 } });
+    await program.exit();
+    assert.equal(program.seen('forked').length, 1);
+  });
 });
 
 describe('apps and ports', () => {
