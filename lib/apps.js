@@ -11,6 +11,8 @@ const { AsyncLocalStorage } = require('node:async_hooks');
 const http = require('node:http');
 const net = require('node:net');
 
+const { Cluster2Error } = require('./errors');
+
 const catcher = new AsyncLocalStorage();
 let catching = 0;
 let listen;
@@ -118,5 +120,5 @@ function invalidApp(problem, cause) {
 }
 
 function failure(code, message, cause) {
-  return Object.assign(new Error(message, cause && { cause }), { code });
+  return new Cluster2Error(code, message, cause && { cause });
 }
