@@ -29,6 +29,7 @@ let listening = false;
 class Cluster extends EventEmitter {
   #role;
   #parsed;
+  #given;
 
   /**
    * Checks the options and remembers them; nothing is opened before `listen`.
@@ -37,7 +38,8 @@ class Cluster extends EventEmitter {
   constructor(options = {}) {
     super();
     const given = options ?? {};
-    const { options: parsed, warnings } = checked(() => native().parseOptions(encode(given)));
+    this.#given = encode(given);
+    const { options: parsed, warnings } = checked(() => native().parseOptions(this.#given));
     this.#parsed = Object.freeze(parsed);
     this.options = { ...legacyDefaults(), ...given };
     if (!isWorker) {
@@ -56,7 +58,7 @@ class Cluster extends EventEmitter {
     if (listening) throw errors.createError('ERR_CLUSTER2_ALREADY_LISTENING');
     listening = true;
     const Role = this.#roleClass();
-    this.#role = new Role(this, { raw: this.options, parsed: this.#parsed, createApp, callback });
+    this.#role = new Role(this, { raw: this.#given, parsed: this.#parsed, createApp, callback });
     // What fails here is the script's own failure: it ends the process as any uncaught exception would.
     this.#role.run().catch((error) => process.nextTick(() => { throw error; }));
     return this;
@@ -117,6 +119,12 @@ function native() {
   return load();
 }
 
+// Parsed, `port` is a list; scripts that read the default know a number.
+function defaultOptions() {
+  const defaults = native().defaultOptions();
+  return { ...defaults, port: defaults.port[0] };
+}
+
 // `c.options` shows what cluster2 showed: the defaults, shallowly overlaid.
 function legacyDefaults() {
   const { cluster, port, monPort, ecv, monPath, noWorkers, pids, logs } = Cluster.defaultOptions;
@@ -124,7 +132,7 @@ function legacyDefaults() {
 }
 
 Object.defineProperty(Cluster, 'version', { value: version, enumerable: true });
-Object.defineProperty(Cluster, 'defaultOptions', { get: () => native().defaultOptions(), enumerable: true });
+Object.defineProperty(Cluster, 'defaultOptions', { get: defaultOptions, enumerable: true });
 
 load();
 
