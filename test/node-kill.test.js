@@ -92,7 +92,7 @@ function ask(port) {
     socket.setEncoding('latin1').on('data', (text) => { received += text; });
     socket.on('error', ({ code }) => resolve(code));
     socket.on('close', () => resolve(received.endsWith('done') ? undefined : 'cut'));
-    socket.end('GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+    socket.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
   });
 }
 

@@ -11,6 +11,9 @@ const { run } = require('./node-run');
 
 const what = process.argv[2];
 
+// Programs that are started from here go when whoever started them goes.
+if (cluster.isPrimary && process.channel) process.once('disconnect', () => process.exit());
+
 if (what === 'file' && !process.env.INTO_FILE) intoFile();
 else run({ worker, master: () => cluster.on('online', () => report('online')) });
 
@@ -41,14 +44,14 @@ function worker() {
 function nest() {
   const look = 'console.log(JSON.stringify([require("node:cluster").isWorker, typeof process.send]))';
   execFile(process.execPath, ['-e', look], (error, stdout) => report('nested', error?.message ?? JSON.parse(stdout)));
-  const inner = spawn(process.execPath, [__filename, 'inner'], { stdio: 'inherit' });
+  const inner = spawn(process.execPath, [__filename, 'inner'], { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] });
   inner.on('exit', (code, signal) => report('inner exit', code, signal));
 }
 
 function intoFile() {
   const file = fs.openSync('output.txt', 'a');
   const child = spawn(process.execPath, [__filename, 'file'], {
-    stdio: ['ignore', file, file],
+    stdio: ['ignore', file, file, 'ipc'],
     env: { ...process.env, INTO_FILE: 'yes' },
   });
   child.on('exit', () => report('child exit'));
