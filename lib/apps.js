@@ -1,22 +1,27 @@
 'use strict';
 
-// What the application hands over: its `createApp`, run and listened to, and a server made of whatever it gave.
+// What the application hands over: its `createApp`, run and listened to, and a server made of whatever it
+// gave.
 //
-// The master and every worker call `collectApps` once; who is to listen calls `toServer` for each app. Nothing here
-// listens: an app that must be asked to, because its server is hidden, has the call caught before it takes effect.
+// The master and every worker call `collectApps` once; who is to listen calls `toServer` for each app.
+// Nothing here listens: an app that must be asked to, because its server is hidden, has the call caught
+// before it takes effect.
 
 const { AsyncLocalStorage } = require('node:async_hooks');
 const http = require('node:http');
 const net = require('node:net');
+
+const { Cluster2Error } = require('./errors');
 
 const catcher = new AsyncLocalStorage();
 let catching = 0;
 let listen;
 
 /**
- * Runs `createApp(callback)` and gives what it passes to the callback: `{apps: [{app, port}], monApp}`. One app comes
- * without a port (it is the option's); of an array the entries that lack an app or a port are left out. `createApp`
- * may be async, may call back at any later time, and its first call counts; if it throws or rejects, so does this.
+ * Runs `createApp(callback)` and gives what it passes to the callback: `{apps: [{app, port}], monApp}`. One
+ * app comes without a port (it is the option's); of an array the entries that lack an app or a port are left
+ * out. `createApp` may be async, may call back at any later time, and its first call counts; if it throws or
+ * rejects, so does this.
  */
 function collectApps(createApp) {
   return new Promise((resolve, reject) => {
@@ -36,7 +41,8 @@ function collectApps(createApp) {
       });
     };
     Promise.resolve(createApp(callback)).catch((error) => {
-      // Once the app is handed over nobody waits for this promise: a later failure must not be swallowed by it.
+      // Once the app is handed over nobody waits for this promise: a later failure must not be swallowed by
+      // it.
       if (isSettled) throw error;
       settle(reject, error);
     });
@@ -44,14 +50,16 @@ function collectApps(createApp) {
 }
 
 /**
- * Gives the server to listen with for an app: servers as they are, a request listener (express) or Koa app in an HTTP
- * server, Fastify's own once it is ready, and for anything else with a `listen` the server that it would listen with.
- * Rejects with ERR_CLUSTER2_INVALID_APP, or ERR_CLUSTER2_APP_LISTENING for one that listens already.
+ * Gives the server to listen with for an app: servers as they are, a request listener (express) or Koa app in
+ * an HTTP server, Fastify's own once it is ready, and for anything else with a `listen` the server that it
+ * would listen with. Rejects with ERR_CLUSTER2_INVALID_APP, or ERR_CLUSTER2_APP_LISTENING for one that
+ * listens already.
  */
 async function toServer(app) {
   const server = await serverOf(app);
   if (server.listening) {
-    throw failure('ERR_CLUSTER2_APP_LISTENING', 'the app listens already: hand it over without calling its `listen`');
+    const problem = 'the app listens already: hand it over without calling its `listen`';
+    throw failure('ERR_CLUSTER2_APP_LISTENING', problem);
   }
   return server;
 }
@@ -61,7 +69,7 @@ module.exports = { collectApps, toServer };
 async function serverOf(app) {
   if (app instanceof net.Server) return app;
   if (typeof app === 'function') return http.createServer(app);
-  if (app === null || typeof app !== 'object') throw invalidApp(`${app === null ? 'null' : typeof app} is not an app`);
+  if (typeof app !== 'object' || app === null) throw invalidApp(`it is ${String(app)}`);
   if (typeof app.ready === 'function' && app.server instanceof net.Server) {
     await app.ready();
     return app.server;
@@ -79,8 +87,8 @@ function portedApps(app) {
   return app.filter(isServed).map((entry) => ({ app: entry.app, port: entry.port }));
 }
 
-// Lets the app call `listen`, and takes the server on which it does so. Only calls that descend from this one are
-// caught, across awaits too; other servers of the process may start to listen meanwhile.
+// Lets the app call `listen`, and takes the server on which it does so. Only calls that descend from this one
+// are caught, across awaits too; other servers of the process may start to listen meanwhile.
 async function catchServer(app) {
   const { prototype } = net.Server;
   if (catching === 0) {
@@ -112,5 +120,5 @@ function invalidApp(problem, cause) {
 }
 
 function failure(code, message, cause) {
-  return Object.assign(new Error(message, cause && { cause }), { code });
+  return new Cluster2Error(code, message, cause && { cause });
 }

@@ -2,11 +2,12 @@
 
 // How a process takes leave of its clients without losing a request.
 //
-// The worker (and a process with `cluster: false`) makes one `Drain` when its servers start; until `begin` it only
-// keeps a record per connection. `begin` closes the listening sockets, lets every request that is under way or still
-// comes be answered, and closes what is idle once the grace is over; `endNow` is the deadline. It owns the records and
-// one timer that lives from `begin` to the end of the last connection. Invariants: an HTTP connection with a request
-// on it is closed by `endNow` alone; upgraded and raw connections are never closed before it.
+// The worker (and a process with `cluster: false`) makes one `Drain` when its servers start; until `begin` it
+// only keeps a record per connection. `begin` closes the listening sockets, lets every request that is under
+// way or still comes be answered, and closes what is idle once the grace is over; `endNow` is the deadline.
+// It owns the records and one timer that lives from `begin` to the end of the last connection. Invariants: an
+// HTTP connection with a request on it is closed by `endNow` alone; upgraded and raw connections are never
+// closed before it.
 
 const http = require('node:http');
 const https = require('node:https');
@@ -18,7 +19,8 @@ const { activeParsers, closeAfterLastAnswer } = require('./last-answer');
 const { sayGoingAway, watchUpgrades } = require('./websocket');
 
 const DEFAULT_GRACE = 1000;
-// How often, in a grace, connections are looked at; bounded, so that neither a tiny nor a huge grace does harm.
+// How often, in a grace, connections are looked at; bounded, so that neither a tiny nor a huge grace does
+// harm.
 const LOOKS_PER_GRACE = 4;
 const SHORTEST_LOOK = 10;
 const LONGEST_LOOK = 250;
@@ -65,7 +67,7 @@ class Connection {
     return this.top.parser?.incoming && this.top.parser.incoming !== answer.req ? 2 : 1;
   }
 
-  /** True where nothing but the client's next request is waited for; `active` are the parsers amid a message. */
+  /** True where only the client's next request is waited for; `active` are the parsers amid a message. */
   isIdle(active) {
     if (this.isShakingHands) return true;
     if (this.top._httpMessage) return false;
@@ -94,13 +96,13 @@ class Drain {
   #cut;
   #ended = false;
 
-  /** Starts to follow the connections of `servers`; `keepAliveGrace` (ms) is what idle ones get once draining. */
+  /** Starts to follow the connections of `servers`; idle ones get `keepAliveGrace` ms once it drains. */
   constructor(servers = [], { keepAliveGrace = DEFAULT_GRACE } = {}) {
     this.#grace = keepAliveGrace;
     for (const server of servers) this.add(server);
   }
 
-  /** Follows one more server; while draining, it is closed like the others. Nothing happens the second time. */
+  /** Follows one more server; while draining, it is closed like the others. Twice is as good as once. */
   add(server) {
     if (this.#servers.has(server)) return;
     this.#servers.add(server);
@@ -118,8 +120,8 @@ class Drain {
   }
 
   /**
-   * Begins to drain. Resolves when every connection is gone, 'close' listeners of the servers included; never rejects.
-   * A second call changes nothing and returns the same promise.
+   * Begins to drain. Resolves when every connection is gone, 'close' listeners of the servers included; never
+   * rejects. A second call changes nothing and returns the same promise.
    */
   begin() {
     if (this.#begun) return this.#begun;
@@ -130,17 +132,18 @@ class Drain {
     for (const server of this.#servers) this.#close(server);
     for (const connection of this.#connections) this.#welcome(connection);
     const period = Math.min(Math.max(this.#grace / LOOKS_PER_GRACE, SHORTEST_LOOK), LONGEST_LOOK);
-    // Timers run before the loop reads from its sockets, immediates right after: so a request that had arrived is
-    // seen before its connection is taken for idle.
+    // Timers run before the loop reads from its sockets, immediates right after: so a request that had
+    // arrived is seen before its connection is taken for idle.
     this.#look = setInterval(() => setImmediate(() => this.#sweep()), period);
     this.#settle();
     return this.#begun;
   }
 
   /**
-   * Ends every connection, and begins to drain if that had not happened. Returns what was still open, by kind, and
-   * the number of requests under way. WebSockets get a close frame with status 1001 and HTTP/2 clients a GOAWAY; who
-   * does not go by that is cut within a quarter of a second. A second call returns zeros.
+   * Ends every connection, and begins to drain if that had not happened. Returns what was still open, by
+   * kind, and the number of requests under way. WebSockets get a close frame with status 1001 and HTTP/2
+   * clients a GOAWAY; who does not go by that is cut within a quarter of a second. A second call returns
+   * zeros.
    */
   endNow() {
     const report = { http: 0, http2: 0, websocket: 0, tcp: 0, requests: 0 };
@@ -241,8 +244,8 @@ class Drain {
 
   #settle() {
     if (!this.#begun || this.#connections.size) return;
-    // The server's 'close' comes in the ticks that follow the last socket's; and a connection that was accepted in the
-    // same turn may be on its way here.
+    // The server's 'close' comes in the ticks that follow the last socket's; and a connection that was
+    // accepted in the same turn may be on its way here.
     setImmediate(() => {
       if (this.#connections.size) return;
       clearInterval(this.#look);
@@ -267,9 +270,10 @@ function upgrade(request, stream) {
   connection.upgraded = { protocol, stream };
 }
 
-// A client that is told to go before it could ask for anything would have to fail; so a fresh session is told at its
-// first stream. Frames keep their order: when the answer to the ping is here, so is every stream that the client had
-// opened before it knew, and none but these are to be served. A client that answers no ping has the grace.
+// A client that is told to go before it could ask for anything would have to fail; so a fresh session is told
+// at its first stream. Frames keep their order: when the answer to the ping is here, so is every stream that
+// the client had opened before it knew, and none but these are to be served. A client that answers no ping
+// has the grace.
 function announce(connection) {
   const { session } = connection;
   if (session.destroyed || session.closed) return;

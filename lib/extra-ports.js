@@ -2,16 +2,18 @@
 
 // One server on several ports: Node lets a server listen once, so each further port gets a plain net.Server.
 //
-// Whoever makes the application listen calls `extraServer` once per further port and listens with what it returns.
-// An extra server owns its listening socket and nothing else: each connection is handed to the application's server by
-// the same 'connection' event that its own socket would cause, and is counted there, so that requests, timeouts,
-// `getConnections`, `maxConnections` and 'close' behave as if there were one server on all ports.
+// Whoever makes the application listen calls `extraServer` once per further port and listens with what it
+// returns. An extra server owns its listening socket and nothing else: each connection is handed to the
+// application's server by the same 'connection' event that its own socket would cause, and is counted there,
+// so that requests, timeouts, `getConnections`, `maxConnections` and 'close' behave as if there were one
+// server on all ports.
 
 const net = require('node:net');
 
 // What an accepted socket takes over from the server that accepts it.
 const ACCEPT_SETTINGS = [
-  'allowHalfOpen', 'pauseOnConnect', 'noDelay', 'keepAlive', 'keepAliveInitialDelay', 'highWaterMark', 'blockList',
+  'allowHalfOpen', 'pauseOnConnect', 'noDelay', 'keepAlive', 'keepAliveInitialDelay', 'highWaterMark',
+  'blockList',
 ];
 const extras = new WeakMap();
 
@@ -39,7 +41,8 @@ function extraServers(server) {
 
 module.exports = { extraServer, extraServers };
 
-// `_server` is whom a socket tells of its end, `_connections` the count that holds back 'close'; both are Node's own.
+// `_server` is whom a socket tells of its end, `_connections` the count that holds back 'close'; both are
+// Node's own.
 function handOver(extra, server, socket) {
   if (socket._server === extra) {
     socket._server = server;
@@ -50,8 +53,8 @@ function handOver(extra, server, socket) {
   server.emit('connection', socket);
 }
 
-// The extra server's own count stays at zero, so its limit is what the application's server has left. Node 18 reads
-// zero as "no limit"; a negative one is refused by every version.
+// The extra server's own count stays at zero, so its limit is what the application's server has left. Node 18
+// reads zero as "no limit"; a negative one is refused by every version.
 function shareLimit(extra, server) {
   Object.defineProperty(extra, 'maxConnections', {
     configurable: true,

@@ -2,21 +2,23 @@
 
 // The option `timeout`: a connection on which nothing moved for so long is cut, whatever it was doing.
 //
-// The worker (and a process with `cluster: false`) calls `applyIdleTimeout` once per server, before it listens. It
-// owns no timer: each socket's own one is set, and so is what Node sets it to by itself (`server.timeout`,
-// `keepAliveTimeout`). An application that sets another timeout on one of its sockets has the last word there.
+// The worker (and a process with `cluster: false`) calls `applyIdleTimeout` once per server, before it
+// listens. It owns no timer: each socket's own one is set, and so is what Node sets it to by itself
+// (`server.timeout`, `keepAliveTimeout`). An application that sets another timeout on one of its sockets has
+// the last word there.
 
 const net = require('node:net');
 const { watchUpgrades } = require('./websocket');
 
-// Clients are advised to give up an idle connection this long before it is cut, or they would send into the cut.
+// Clients are advised to give up an idle connection this long before it is cut, or they would send into the
+// cut.
 const ADVICE_MARGIN = 1000;
 const kSelf = Symbol('cluster2.self');
 
 /**
  * Destroys every connection of `server` that is idle for `ms` milliseconds (no byte either way), and calls
- * `onTimeout()` once for each. Counts as activity: whatever is read or written; a slow answer is idleness too.
- * Nothing happens where `ms` is 0.
+ * `onTimeout()` once for each. Counts as activity: whatever is read or written; a slow answer is idleness
+ * too. Nothing happens where `ms` is 0.
  */
 function applyIdleTimeout(server, ms, onTimeout) {
   if (!ms) return;
@@ -35,9 +37,9 @@ function applyIdleTimeout(server, ms, onTimeout) {
 
 module.exports = { applyIdleTimeout };
 
-// After each answer Node sets the socket's timer to `keepAliveTimeout` plus a buffer, and advises the client of the
-// former. Where the buffer cannot be chosen (before Node 22), and where the advice would be nil, a zero makes Node
-// leave our timer alone and advise nothing.
+// After each answer Node sets the socket's timer to `keepAliveTimeout` plus a buffer, and advises the client
+// of the former. Where the buffer cannot be chosen (before Node 22), and where the advice would be nil, a
+// zero makes Node leave our timer alone and advise nothing.
 function bound(server, ms) {
   const isAdvised = 'keepAliveTimeoutBuffer' in server && ms >= 2 * ADVICE_MARGIN;
   server.keepAliveTimeout = isAdvised ? ms - ADVICE_MARGIN : 0;
@@ -57,7 +59,8 @@ function watch(socket, ms, onTimeout) {
   });
 }
 
-// All traffic goes through the session, whose timer is refreshed by its streams; the socket's own would see nothing.
+// All traffic goes through the session, whose timer is refreshed by its streams; the socket's own would see
+// nothing.
 function watchSession(session, ms, onTimeout) {
   const socket = session.socket[kSelf];
   let isCut = false;

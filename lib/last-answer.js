@@ -2,14 +2,14 @@
 
 // `Connection: close` on the right answer of each HTTP/1 connection, while a server drains.
 //
-// The drain calls `closeAfterLastAnswer` once per server when it begins; before that nothing here runs. The right
-// answer is the one to the last request that was received: a close on an earlier one would lose the rest of a
-// pipeline. Two things make that known in time. Events that hand a request to the application wait for the end of the
-// loop's turn, when all that had arrived is parsed; and the choice falls when an answer's headers are rendered, in
-// `_storeHeader`, which every way of answering passes through. That method, `socket._httpMessage`, `response._last`
-// and the list of parsers behind a symbol are Node's own; they are the same in Node 18 to 26, and the tests run on
-// each. Without the list a message half received looks like none; without the method answers keep the connection
-// open, and the drain closes it when it is idle.
+// The drain calls `closeAfterLastAnswer` once per server when it begins; before that nothing here runs. The
+// right answer is the one to the last request that was received: a close on an earlier one would lose the
+// rest of a pipeline. Two things make that known in time. Events that hand a request to the application wait
+// for the end of the loop's turn, when all that had arrived is parsed; and the choice falls when an answer's
+// headers are rendered, in `_storeHeader`, which every way of answering passes through. That method,
+// `socket._httpMessage`, `response._last` and the list of parsers behind a symbol are Node's own; they are
+// the same in Node 18 to 26, and the tests run on each. Without the list a message half received looks like
+// none; without the method answers keep the connection open, and the drain closes it when it is idle.
 
 const http = require('node:http');
 
@@ -19,20 +19,21 @@ const draining = new WeakSet();
 const held = new WeakMap();
 let hooked = false;
 
-/** From now on the last answer on each HTTP/1 connection of `server` says close, and the connection ends with it. */
+/** From now on the last answer on each HTTP/1 connection of `server` says close, and ends the connection. */
 function closeAfterLastAnswer(server) {
   if (draining.has(server)) return;
   draining.add(server);
   hookHeaders();
   const { emit } = server;
-  server.emit = function emitLater(event, request, ...rest) {
+  server.emit = function emitLater(...args) {
+    const [event, request] = args;
     if (!HANDED_TO_APPLICATION.has(event) || request?.httpVersionMajor !== 1) {
-      return Reflect.apply(emit, this, [event, request, ...rest]);
+      return Reflect.apply(emit, this, args);
     }
     holdHalfOpen(server, request.socket);
     setImmediate(() => {
       releaseHalfOpen(request.socket);
-      Reflect.apply(emit, this, [event, request, ...rest]);
+      Reflect.apply(emit, this, args);
     });
     return true;
   };
@@ -47,9 +48,10 @@ function activeParsers(server) {
 
 module.exports = { closeAfterLastAnswer, activeParsers };
 
-// A client may send its request and end its side at once. Node ends ours when it sees that, which is harmless where
-// the handler has already run, but would lose the answer to a request that waits here. So for as long as one waits,
-// the listener that does it finds a server that allows half-open connections.
+// A client may send its request and end its side at once. Node ends ours when it sees that, which is harmless
+// where the handler has already run, but would lose the answer to a request that waits here. So for as long
+// as one waits, the 'end' of its socket finds half-open connections allowed. (Seen with TLS, where request
+// and end are read at once.)
 function holdHalfOpen(server, socket) {
   const hold = held.get(socket);
   if (hold) {
@@ -60,6 +62,8 @@ function holdHalfOpen(server, socket) {
   const allow = () => {
     before = server.httpAllowHalfOpen;
     server.httpAllowHalfOpen = true;
+    // TLS sockets are ended by the stream itself. From here on the answer's end is theirs too.
+    socket.allowHalfOpen = true;
   };
   const restore = () => {
     server.httpAllowHalfOpen = before;
@@ -102,8 +106,8 @@ function isLastAnswer(response) {
   return !(request.complete && activeParsers(socket.server).includes(parser));
 }
 
-// An answer may be out before its request is wholly received. To close then would reset the connection, and the
-// client could lose the answer; so the rest of the upload is read first.
+// An answer may be out before its request is wholly received. To close then would reset the connection, and
+// the client could lose the answer; so the rest of the upload is read first.
 function awaitUpload(response) {
   const { req: request } = response;
   const { socket } = request;
@@ -121,8 +125,8 @@ function isKeepAlive(value) {
   return typeof value === 'string' && value.trim().toLowerCase() === 'keep-alive';
 }
 
-// Headers come as an object, as pairs, or as names and values in turn. A keep-alive that the application asked for
-// (proxies pass it on, SSE servers set it) gives way; "Connection: Upgrade" and the like stay.
+// Headers come as an object, as pairs, or as names and values in turn. A keep-alive that the application
+// asked for (proxies pass it on, SSE servers set it) gives way; "Connection: Upgrade" and the like stay.
 function withoutKeepAlive(headers) {
   const corrected = (name, value) => (/^connection$/i.test(name) && isKeepAlive(value) ? 'close' : value);
   if (!headers || typeof headers !== 'object') return headers;

@@ -8,6 +8,8 @@
 const fs = require('node:fs');
 const path = require('node:path');
 
+const { Cluster2Error } = require('./errors');
+
 const SUPPORTED = [
   'linux-x64-gnu',
   'linux-x64-musl',
@@ -124,7 +126,7 @@ function readAt(fd, position, length) {
 }
 
 function errorWithCode(code, message, cause) {
-  return Object.assign(new Error(message, cause && { cause }), { code });
+  return new Cluster2Error(code, message, cause && { cause });
 }
 
 module.exports = { load, targetName, locate, libcOfLoader, loaderOf, currentTarget };

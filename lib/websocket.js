@@ -2,9 +2,9 @@
 
 // Connections that left HTTP: who upgraded, and how a WebSocket is told goodbye.
 //
-// The drain and the idle timeout call it in every worker. It owns one listener per server for each of 'upgrade' and
-// 'connect', which is there only while the application has a listener of its own: the mere presence of one makes Node
-// treat requests as upgrades, so ours must never be the first nor the last.
+// The drain and the idle timeout call it in every worker. It owns one listener per server for each of
+// 'upgrade' and 'connect', which is there only while the application has a listener of its own: the mere
+// presence of one makes Node treat requests as upgrades, so ours must never be the first nor the last.
 
 const EVENTS = ['upgrade', 'connect'];
 // One unmasked close frame: FIN and opcode 8, two bytes of payload, status 1001 ("going away").
@@ -12,8 +12,8 @@ const GOING_AWAY = Buffer.from([0x88, 0x02, 0x03, 0xe9]);
 const observers = new WeakMap();
 
 /**
- * Calls `observer(request, stream)` for every HTTP/1 connection of `server` that is upgraded or becomes a tunnel,
- * before the application's own listener runs.
+ * Calls `observer(request, stream)` for every HTTP/1 connection of `server` that is upgraded or becomes a
+ * tunnel, before the application's own listener runs.
  */
 function watchUpgrades(server, observer) {
   const known = observers.get(server);
@@ -29,7 +29,8 @@ function watchUpgrades(server, observer) {
 /** Sends the close frame 1001 after what is already queued, and ends the stream. */
 function sayGoingAway(stream) {
   if (!stream.writable) return;
-  // The peer's answer may make the application's library write to the stream that ends here: that error is ours.
+  // The peer's answer may make the application's library write to the stream that ends here: that error is
+  // ours.
   stream.on('error', () => {});
   stream.end(GOING_AWAY);
 }

@@ -44,8 +44,8 @@ async function fetchNode(version, home) {
   say(`Fetching ${PACKAGE}@${version}`);
   const unfinished = `${home}.${process.pid}.tmp`;
   fs.mkdirSync(unfinished, { recursive: true });
-  const options = ['--ignore-scripts', '--no-save', '--no-audit', '--no-fund', '--fetch-retries=1'];
-  const args = ['install', ...options, '--prefix', unfinished, `${PACKAGE}@${version}`];
+  const quick = ['--no-audit', '--no-fund', '--fetch-retries=1', '--fetch-retry-mintimeout=1000'];
+  const args = ['install', '--ignore-scripts', '--no-save', ...quick, '--prefix', unfinished, `${PACKAGE}@${version}`];
   const { ok, overdue, output } = await npm(args, { output: 'hide', timeout: LONGEST_FETCH });
   try {
     if (ok) {
@@ -53,7 +53,7 @@ async function fetchNode(version, home) {
       fs.renameSync(unfinished, home);
       return null;
     }
-    const reason = overdue ? 'it took too long' : output.match(/npm (?:error|ERR!) (?!code)(.*)/)?.[1];
+    const reason = overdue ? 'it took too long' : output.match(/npm (?:error|ERR!) (?!code|syscall|errno)(.*)/)?.[1];
     return `${PACKAGE}@${version} could not be fetched${reason ? `: ${reason}` : ''}`;
   } finally {
     fs.rmSync(unfinished, { recursive: true, force: true });

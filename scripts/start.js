@@ -1,7 +1,9 @@
 'use strict';
 
 // `npm start`: makes the checkout ready, then becomes examples/http-server.js. It runs the example in this
-// very process, so that the process which npm signals, and which Ctrl-C reaches, is the master itself.
+// very process, so that the process which npm signals, and which Ctrl-C reaches, is the master itself; the
+// `exec` in package.json takes the shell out from between them, which would die of the signal and let npm
+// return too early.
 
 const Module = require('node:module');
 const path = require('node:path');

@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::os::net;
 
 /// Node's own default; the kernel cuts it to `somaxconn`.
 const DEFAULT_BACKLOG: u32 = 511;

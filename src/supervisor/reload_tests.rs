@@ -167,3 +167,14 @@ fn scaling_down_during_a_reload_is_no_failure() {
     stage.wait(2 * SECOND);
     assert_eq!(done_with(&stage.exit(1)), [(1, 3)]);
 }
+
+#[test]
+fn a_recycle_waits_while_a_reload_has_exchanges_but_not_for_its_drains() {
+    let mut stage = Stage::serving(2);
+    stage.reload(Strategy::Rolling);
+    stage.ready(3);
+    stage.wait(2 * SECOND);
+    assert_eq!(stage.recycle(3, Why::Hung), []);
+    let effects = stage.ready(4);
+    assert_eq!(effects[..2], [stage.drain(2, 60 * SECOND), successor(5, 0, 3)]);
+}

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use cluster2::supervisor::fleet::{Cause, Input, Report, Restart, SlotIndex, State, Why, WorkerId};
+use cluster2::supervisor::fleet::{Cause, Input, Report, Restart, SlotIndex, State, Strategy, Why, WorkerId};
 
 use super::{SLACK, World};
 
@@ -16,6 +16,7 @@ pub(super) struct Process {
     pub(super) slot: SlotIndex,
     pub(super) forked: Instant,
     pub(super) successor_of: Option<WorkerId>,
+    pub(super) is_of_recycle: bool,
     pub(super) ready: bool,
     /// On its way out, by an order or on its own account.
     pub(super) going: bool,
@@ -25,6 +26,12 @@ pub(super) struct Process {
 }
 
 impl Process {
+    /// Whether it is a successor that the reload has forked.
+    pub(super) fn is_of_reload(&self, reload: Option<(Strategy, Instant)>) -> bool {
+        let is_exchange = self.successor_of.is_some() && !self.is_of_recycle;
+        is_exchange && reload.is_some_and(|(_, began)| self.forked >= began)
+    }
+
     pub(super) fn serves(&self) -> bool {
         self.ready && !self.going
     }
@@ -42,7 +49,7 @@ impl World {
             | Input::Recycle { worker, .. } => !self.processes.contains_key(&worker),
             Input::Start => self.spawned > 0,
             Input::Tick => true,
-            Input::Reload { .. } => self.end_by.is_some() || self.is_reloading,
+            Input::Reload { .. } => self.end_by.is_some() || self.reload.is_some(),
             Input::Scale { .. } | Input::Shutdown => self.end_by.is_some(),
             Input::Stop => self.finished,
         }
@@ -55,6 +62,9 @@ impl World {
             Input::Ready { worker } => {
                 if let Some(process) = self.processes.get_mut(&worker) {
                     process.ready |= !process.going;
+                    if process.serves() && process.is_of_reload(self.reload) && self.proof_began.is_none() {
+                        self.proof_began = Some(self.now);
+                    }
                 }
                 false
             }
@@ -75,8 +85,9 @@ impl World {
                 }
                 lost
             }
-            Input::Reload { .. } if running && !self.is_reloading => {
-                self.is_reloading = true;
+            Input::Reload { strategy } if running && self.reload.is_none() => {
+                self.reload = Some((strategy, self.now));
+                self.proof_began = None;
                 self.reloads += 1;
                 self.recycling = None;
                 self.wanted = self.configured;
@@ -94,6 +105,12 @@ impl World {
             }
             Input::Stop if !self.finished => {
                 self.end_by = Some(self.now + SLACK);
+                false
+            }
+            Input::Recycle { worker, why } if running && why != Why::Exception => {
+                if self.processes.get(&worker).is_some_and(|process| !process.going) {
+                    self.wishes.insert(worker);
+                }
                 false
             }
             Input::Start
@@ -136,6 +153,22 @@ impl World {
         let is_relieved = others.iter().any(|id| self.processes[id].serves());
         let is_late = !process.ready && self.now >= process.forked + self.policy.start_timeout;
         assert!(left || is_relieved || is_late, "{worker} is sent away, and nobody is ready in its place");
+        let is_called_off = process.successor_of.is_some_and(|of| others.contains(&of));
+        if !left && is_relieved && !is_called_off && self.reload.is_some() {
+            let is_proven = self.proof_began.is_some_and(|began| began + self.policy.settle <= self.now);
+            assert!(is_proven, "{worker} is relieved before the release has settled");
+        }
+    }
+
+    /// The successors of a rolling reload start one after the other.
+    pub(super) fn check_rolling(&self) {
+        if !self.reload.is_some_and(|(strategy, _)| strategy == Strategy::Rolling) {
+            return;
+        }
+        let is_starting =
+            |process: &Process| process.is_of_reload(self.reload) && !process.ready && !process.going;
+        let starting = self.processes.values().filter(|process| is_starting(process)).count();
+        assert!(starting <= 1, "{starting} successors of a rolling reload start at a time");
     }
 
     pub(super) fn send_away(&mut self, worker: WorkerId, gone_by: Instant) {
@@ -166,17 +199,18 @@ impl World {
                 let is_alone = self.recycling.is_none_or(|old| !self.processes.contains_key(&old));
                 assert!(is_alone, "two recycles at a time");
                 self.recycling = Some(worker);
+                self.processes.get_mut(&successor).unwrap().is_of_recycle = true;
             }
             Report::WantedChanged { wanted } => assert_eq!(wanted, self.wanted),
             Report::ReloadDone { ref replaced } => {
-                assert!(std::mem::take(&mut self.is_reloading));
+                assert!(self.reload.take().is_some());
                 for one in replaced {
                     assert!(one.started <= one.ready && !self.processes.contains_key(&one.old));
                 }
                 let mut in_post = self.fleet.workers().filter(|view| view.state != State::Draining);
                 assert!(in_post.all(|view| view.generation == self.reloads), "an old worker stayed");
             }
-            Report::ReloadFailed { .. } => assert!(std::mem::take(&mut self.is_reloading)),
+            Report::ReloadFailed { .. } => assert!(self.reload.take().is_some()),
             Report::NoneLeft => assert!(self.processes.is_empty() && self.end_by.is_none()),
             Report::Finished => {
                 assert!(!std::mem::replace(&mut self.finished, true), "finished twice");
@@ -223,6 +257,7 @@ impl World {
         }
         if self.end_by.is_none() {
             assert_eq!(self.fleet.wanted(), self.wanted);
+            self.check_rolling();
             for &slot in &self.slots {
                 self.check_slot(slot);
             }

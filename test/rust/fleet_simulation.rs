@@ -36,7 +36,7 @@ const fn ms(millis: u64) -> Duration {
 #[test]
 fn the_invariants_hold_in_every_history() {
     let number = |name: &str, default| std::env::var(name).map_or(default, |text| text.parse().unwrap());
-    let (first, histories) = (number("SEED", 1), number("HISTORIES", 4000));
+    let (first, histories) = (number("SEED", 1), number("HISTORIES", 3000));
     let mut seen = BTreeSet::new();
     for seed in first..first + histories {
         let _guard = Shout(seed);
@@ -125,8 +125,12 @@ struct World {
     configured: usize,
     wanted: usize,
     recycling: Option<WorkerId>,
-    is_reloading: bool,
     reloads: u32,
+    /// Of the reload under way: its manner, its beginning, and when one of its successors was ready first.
+    reload: Option<(Strategy, Instant)>,
+    proof_began: Option<Instant>,
+    /// Workers that are to be recycled.
+    wishes: BTreeSet<WorkerId>,
     end_by: Option<Instant>,
     finished: bool,
     seen: BTreeSet<&'static str>,
@@ -163,8 +167,10 @@ impl World {
             configured: wanted,
             wanted,
             recycling: None,
-            is_reloading: false,
             reloads: 0,
+            reload: None,
+            proof_began: None,
+            wishes: BTreeSet::new(),
             end_by: None,
             finished: false,
             seen: BTreeSet::new(),
@@ -197,7 +203,8 @@ impl World {
         assert_eq!(self.fleet.next_deadline(), None);
         assert_eq!(self.serving(), self.wanted, "the wanted number is not restored");
         assert_eq!(self.fleet.workers().count(), self.wanted);
-        assert!(!self.is_reloading, "a reload never ended");
+        assert!(self.reload.is_none(), "a reload never ended");
+        assert!(!self.wishes.iter().any(|id| self.processes.contains_key(id)), "a recycle was forgotten");
     }
 
     fn end(&mut self) {
@@ -373,6 +380,7 @@ impl World {
             slot,
             forked: self.now,
             successor_of,
+            is_of_recycle: false,
             ready: false,
             going: false,
             has_channel: true,

@@ -107,7 +107,9 @@ describe('toServer', () => {
         });
       },
     }),
-    'an object with a server': () => ({ server: http.createServer((request, response) => response.end('hello')) }),
+    'an object with a server': () => ({
+      server: http.createServer((request, response) => response.end('hello')),
+    }),
   };
   for (const [name, make] of Object.entries(frameworks)) {
     it(`makes a server of ${name}`, async function test() {

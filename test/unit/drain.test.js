@@ -1,6 +1,7 @@
 'use strict';
 
-// How a drain takes leave of each kind of client, with real sockets: nothing that was asked stays without its answer.
+// How a drain takes leave of each kind of client, with real sockets: nothing that was asked stays without its
+// answer.
 
 const assert = require('node:assert');
 const { once } = require('node:events');
@@ -55,7 +56,8 @@ describe('Drain', () => {
     while (held.length < count) await new Promise(setImmediate);
   }
 
-  // What the kernel has accepted and the server has not is the business of whoever holds the listening socket.
+  // What the kernel has accepted and the server has not is the business of whoever holds the listening
+  // socket.
   async function accepted(count) {
     while (drain.open < count) await new Promise(setImmediate);
   }
@@ -161,8 +163,8 @@ describe('Drain', () => {
         for (const [socket, count] of [[before, 10], [after, 9]]) {
           const answers = socket.received.split('HTTP/1.1 200 OK').slice(1);
           assert.strictEqual(answers.length, count);
-          assert.deepStrictEqual(answers.map((text) => /connection: close/i.test(text)).lastIndexOf(false), count - 2);
-          assert.match(answers[count - 1], /connection: close/i);
+          const closing = answers.map((text) => /connection: close/i.test(text));
+          assert.strictEqual(closing.indexOf(true), count - 1);
         }
       });
 
@@ -187,7 +189,8 @@ describe('Drain', () => {
         const post = (path) => get(path, 'Transfer-Encoding: chunked\r\n').replace('GET', 'POST');
         const echo = await connect(port, { secure });
         const early = await connect(port, { secure });
-        for (const [socket, path] of [[echo, '/echo'], [early, '/held']]) socket.write(`${post(path)}2\r\nab\r\n`);
+        echo.write(`${post('/echo')}2\r\nab\r\n`);
+        early.write(`${post('/held')}2\r\nab\r\n`);
         await received(echo, /ab/);
         while (!held.length) await new Promise(setImmediate);
         const drained = drain.begin();
@@ -239,15 +242,24 @@ describe('Drain', () => {
     });
   }
 
-  it('answers a client that ends its side with its request', async () => {
-    await serve(http.createServer(handle));
-    const socket = await connect(port);
-    await accepted(1);
-    const drained = drain.begin();
-    socket.end(get('/now'));
-    await received(socket, /\/now/);
-    await drained;
-  });
+  for (const secure of [false, true]) {
+    it(`answers a client that ends its side with its request${secure ? ', over TLS' : ''}`, async () => {
+      const server = secure ? https.createServer({ key, cert }, handle) : http.createServer(handle);
+      await serve(server);
+      const accepting = once(server, secure ? 'secureConnection' : 'connection');
+      const socket = await connect(port, { secure });
+      const [other] = await accepting;
+      const drained = drain.begin();
+      // Both must be here before the server reads, so that it sees the end while the request still waits.
+      other.pause();
+      socket.end(get('/now'));
+      await once(socket, 'finish');
+      await pause(GRACE / 4);
+      other.resume();
+      await received(socket, /\/now/);
+      await drained;
+    });
+  }
 
   it('overrides a keep-alive that the application asks for, and nothing else', async () => {
     const forms = [

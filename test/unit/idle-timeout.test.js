@@ -60,8 +60,9 @@ describe('applyIdleTimeout', () => {
   });
 
   for (const secure of [false, true]) {
-    it(`cuts an idle keep-alive connection, later requests included${secure ? ', over TLS' : ''}`, async () => {
-      const port = await serve(secure ? https.createServer({ key, cert }, answer) : http.createServer(answer));
+    it(`cuts an idle keep-alive connection after each request${secure ? ', over TLS' : ''}`, async () => {
+      const server = secure ? https.createServer({ key, cert }, answer) : http.createServer(answer);
+      const port = await serve(server);
       const socket = await connect(port, { secure });
       for (const count of [1, 2, 3]) {
         socket.write(GET);
@@ -138,7 +139,7 @@ describe('applyIdleTimeout', () => {
     await assertCut(socket);
   });
 
-  it('leaves upgrade requests to the request handler where the application has no upgrade listener', async () => {
+  it('leaves upgrade requests to the request handler where no other listener is', async () => {
     const socket = await connect(await serve(http.createServer(answer)));
     socket.write('GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
     await received(socket, /200 OK[^]*done/);
@@ -152,7 +153,8 @@ describe('applyIdleTimeout', () => {
       for (const path of ['/', '/slow']) {
         cuts = 0;
         const session = http2.connect(`${secure ? 'https' : 'http'}://localhost:${port}`, {
-          rejectUnauthorized: false, createConnection: secure ? undefined : () => net.connect(port, '127.0.0.1'),
+          rejectUnauthorized: false,
+          createConnection: secure ? undefined : () => net.connect(port, '127.0.0.1'),
         });
         opened.add(session);
         session.on('error', () => {});

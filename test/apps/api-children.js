@@ -1,0 +1,37 @@
+// A master that runs child processes of its own all the time and checks how each is said to have ended; at SIGUSR2 it
+// stops doing so and reports how many were told wrongly and rightly.
+'use strict';
+
+const { spawn } = require('node:child_process');
+const cluster = require('node:cluster');
+const http = require('node:http');
+
+const Cluster = require('../support/cluster');
+const options = require('../support/options');
+const { report, reportEvents } = require('../support/report');
+
+const PAUSE_MS = 50;
+let wrong = 0;
+let right = 0;
+let isOver = false;
+
+const c = new Cluster(options);
+reportEvents(c, 'forked', 'listening', 'died', 'warning');
+c.on('listening', () => report('addresses', c.addresses()));
+c.listen((callback) => callback(http.createServer((request, response) => response.end('hello'))));
+
+if (cluster.isPrimary) {
+  process.on('SIGUSR2', () => { isOver = true; });
+  runChild();
+}
+
+function runChild() {
+  const expected = (wrong + right) % 2 ? 3 : 0;
+  spawn('sh', ['-c', `exit ${expected}`], { stdio: 'ignore' }).on('exit', (code) => {
+    if (code === expected) right += 1;
+    else wrong += 1;
+    report('child', code);
+    if (isOver) report('children done', wrong, right);
+    else setTimeout(runChild, PAUSE_MS);
+  });
+}

@@ -1,0 +1,28 @@
+// The standard program without workers.
+'use strict';
+
+const http = require('node:http');
+
+const Cluster = require('../support/cluster');
+const options = require('../support/options');
+const { report, reportEvents } = require('../support/report');
+
+const deeds = {
+  '': (response) => response.end('hello'),
+  pid: (response) => response.end(String(process.pid)),
+  slow: (response, ms) => setTimeout(() => response.end('slow'), Number(ms)),
+  never: (response) => response.write('never'),
+};
+const server = http.createServer((request, response) => {
+  const [, name, argument] = /^\/(\w*)\??(.*)$/.exec(request.url);
+  report('request', request.url);
+  deeds[name](response, argument);
+});
+server.on('close', () => report('close'));
+
+const c = new Cluster(options);
+reportEvents(c, 'forked', 'listening', 'died', 'SIGTERM', 'SIGINT', 'warning');
+c.listen((callback) => callback(server), (app, monApp) => {
+  report('facts', { hasProcessCluster: process.cluster !== undefined });
+  report('callback', { isApp: app === server, monApp: typeof monApp });
+});

@@ -1,0 +1,103 @@
+// The pid files: what they are called and hold, when they come and go, and whose files are left alone.
+'use strict';
+
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
+
+const { died, eventually, makeDirectory, ready, reap, request, start, startCluster } = require('./support');
+
+const pidFiles = (program, directory = 'pids') => program.files(directory).filter((name) => name.endsWith('.pid'));
+
+describe('pid files', () => {
+  afterEach(reap);
+  const directories = [];
+  const newDirectory = () => directories[directories.push(makeDirectory()) - 1];
+  after(() => {
+    for (const directory of directories) fs.rmSync(directory, { recursive: true, force: true });
+  });
+
+  it('are named after role and pid, hold the pid in decimal, and follow the workers', async () => {
+    const program = await startCluster();
+    const [first, second] = program.workers;
+    const expected = [`master.${program.pid}.pid`, `worker.${first}.pid`, `worker.${second}.pid`].sort();
+    assert.deepEqual(pidFiles(program), expected);
+    for (const name of expected) {
+      assert.equal(fs.readFileSync(path.join(program.cwd, 'pids', name), 'utf8'), /\d+/.exec(name)[0]);
+    }
+
+    process.kill(first, 'SIGKILL');
+    await died(program, first);
+    const [, , { args: [third] }] = await program.lines('forked', 3);
+    const later = [`master.${program.pid}.pid`, `worker.${second}.pid`, `worker.${third}.pid`].sort();
+    await eventually(() => pidFiles(program).join() === later.join());
+
+    program.kill('SIGTERM');
+    await program.exit();
+    assert.deepEqual(program.files('pids'), []);
+  });
+
+  it('are there when forked is emitted', async () => {
+    const program = start('api-forked-files', { options: { noWorkers: 2 } });
+    const lines = await program.lines('files', 2);
+    for (const { args: [{ hasWorker, hasMaster }] } of lines) assert.ok(hasWorker && hasMaster);
+  });
+
+  it('of clusters that are gone are cleared at the start, foreign files are kept', async () => {
+    const cwd = newDirectory();
+    const killed = await startCluster({ noWorkers: 1 }, { cwd });
+    killed.kill('SIGKILL');
+    await killed.exit();
+    await killed.gone();
+    const stale = pidFiles(killed);
+    assert.equal(stale.length, 2);
+    fs.writeFileSync(path.join(cwd, 'pids', 'notes.txt'), 'keep me');
+    fs.writeFileSync(path.join(cwd, 'pids', 'nginx.pid'), '1');
+
+    const program = await startCluster({ noWorkers: 1 }, { cwd });
+    const own = [`master.${program.pid}.pid`, `worker.${program.workers[0]}.pid`];
+    assert.deepEqual(pidFiles(program), [...own, 'nginx.pid'].sort());
+    program.kill('SIGTERM');
+    await program.exit();
+    assert.deepEqual(program.files('pids'), ['nginx.pid', 'notes.txt']);
+    assert.equal(fs.readFileSync(path.join(cwd, 'pids', 'notes.txt'), 'utf8'), 'keep me');
+  });
+
+  it('go where the option pids says, which is made; logs is made too', async () => {
+    const program = await startCluster({ noWorkers: 1, pids: 'run/of/app', logs: 'var/log' });
+    assert.equal(pidFiles(program, 'run/of/app').length, 2);
+    assert.ok(fs.statSync(path.join(program.cwd, 'var/log')).isDirectory());
+    assert.deepEqual(program.files('.').filter((name) => ['pids', 'logs'].includes(name)), []);
+    const ender = start('api-end', { args: ['shutdown'], cwd: program.cwd, options: { pids: 'run/of/app' } });
+    assert.equal((await ender.exit()).code, 0);
+    assert.equal((await program.exit()).code, 0);
+    assert.deepEqual(program.files('run/of/app'), []);
+  });
+
+  it('of two masters in one directory do not disturb each other', async () => {
+    const cwd = newDirectory();
+    const one = await startCluster({ noWorkers: 1 }, { cwd });
+    const two = await startCluster({ noWorkers: 1 }, { cwd });
+    assert.equal(pidFiles(one).length, 4);
+    two.kill('SIGTERM');
+    await two.exit();
+    assert.deepEqual(pidFiles(one), [`master.${one.pid}.pid`, `worker.${one.workers[0]}.pid`].sort());
+    assert.equal((await request(one.port)).body, 'hello');
+  });
+
+  it('that cannot be written end the start with a code', async () => {
+    const cwd = newDirectory();
+    fs.writeFileSync(path.join(cwd, 'pids'), 'a file, not a directory');
+    const program = start('api-cluster', { cwd });
+    assert.equal((await program.exit()).code, 1);
+    assert.match(program.stderr, /ERR_CLUSTER2_PIDS/);
+  });
+
+  it('come back with the workers that replace the dead', async () => {
+    const program = await ready(start('api-cluster', { options: { noWorkers: 1 } }), 1);
+    process.kill(program.workers[0], 'SIGKILL');
+    const [, { args: [pid] }] = await program.lines('listening', 2);
+    await eventually(() => pidFiles(program).includes(`worker.${pid}.pid`));
+    assert.equal(pidFiles(program).length, 2);
+  });
+});

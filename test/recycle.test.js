@@ -1,0 +1,59 @@
+// Workers that are replaced while they still serve, and the messages by which workers speak to all of the cluster.
+'use strict';
+
+const assert = require('node:assert/strict');
+
+const { died, masterEvents, reap, request, startCluster, underWay } = require('./support');
+
+const IN_ORDER = ['forked', 'listening', 'forked', 'listening', 'died'];
+
+describe('a recycle', () => {
+  afterEach(reap);
+
+  it('comes when a worker accepted more connections than connThreshold, and loses no request', async () => {
+    const program = await startCluster({ noWorkers: 1, connThreshold: 5, keepAliveGrace: 50 });
+    const [old] = program.workers;
+    for (let count = 0; count < 5; count += 1) await request(program.port);
+    const busy = await underWay(program, old, '/slow?1500');
+    const hello = async () => assert.equal((await request(program.port)).body, 'hello');
+    while (program.seen('listening').length < 2) await hello();
+    // Not so many that the successor reaches its own threshold.
+    for (let count = 0; count < 3; count += 1) await hello();
+    const { code, signal } = await died(program, old);
+    assert.deepEqual([code, signal], [0, null]);
+    await busy.until(/\r\n\r\nslow$/);
+    const interrupted = program.seen(({ event, pid }) => event === 'SIGINT' && pid === old);
+    assert.deepEqual(interrupted.map(({ args }) => args), [[{ pid: old, type: 'worker' }]]);
+    assert.deepEqual(masterEvents(program, 'forked', 'listening', 'died').slice(0, 5), IN_ORDER);
+  });
+
+  it('comes when a worker is older than uptimeThreshold', async () => {
+    const program = await startCluster({ noWorkers: 1, uptimeThreshold: 0.5, keepAliveGrace: 50 });
+    const { code, signal } = await died(program, program.workers[0]);
+    assert.deepEqual([code, signal], [0, null]);
+    assert.deepEqual(masterEvents(program, 'forked', 'listening', 'died').slice(0, 5), IN_ORDER);
+  });
+
+  it("comes at a worker's own request, for one after the other when both ask", async () => {
+    const program = await startCluster({ noWorkers: 2, keepAliveGrace: 50 });
+    for (const worker of program.workers) await underWay(program, worker, '/suicide');
+    for (const worker of program.workers) assert.equal((await died(program, worker)).code, 0);
+    const inTurn = ['forked', 'listening', 'died'];
+    assert.deepEqual(masterEvents(program, ...inTurn),
+      ['forked', 'forked', 'listening', 'listening', ...inTurn, ...inTurn]);
+    assert.equal((await request(program.port)).body, 'hello');
+  });
+});
+
+describe('a message with a command', () => {
+  afterEach(reap);
+
+  it('from one worker reaches all workers, the sender included', async () => {
+    const program = await startCluster({ noWorkers: 3 });
+    await request(program.port, { path: '/command' });
+    const heard = await program.lines('command', 3);
+    assert.deepEqual(heard.map(({ pid }) => pid).sort(), [...program.workers].sort());
+    const { pid: sender } = await program.line('request');
+    for (const { args } of heard) assert.deepEqual(args, [{ command: 'wave', from: sender }]);
+  });
+});

@@ -1,0 +1,24 @@
+// A key and a certificate for localhost that only tests use; valid for a hundred years, and worth nothing.
+'use strict';
+
+const key = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgasl/6HU5u8tmEFo1
+h26i2CRmeTQ916c8a3VfpR404HahRANCAAQGJddcUm9965nwA+zJHjdsuAowQdeK
+C5tQzbQDXO0t35oCyPqJ0AediS8vlBprDiBd1wSd/qrUKO+4Zr9d8Tae
+-----END PRIVATE KEY-----
+`;
+
+const cert = `-----BEGIN CERTIFICATE-----
+MIIBmzCCAUGgAwIBAgIUNy04h9NU52tcINxLGu/iFGcftF0wCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMzE5MTE0OVoYDzIxMjYxMDMw
+MTkxMTQ5WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAAQGJddcUm9965nwA+zJHjdsuAowQdeKC5tQzbQDXO0t35oCyPqJ0Aed
+iS8vlBprDiBd1wSd/qrUKO+4Zr9d8Taeo28wbTAdBgNVHQ4EFgQUiAHEvS/LK1R9
+5iak5IbFErjRPW4wHwYDVR0jBBgwFoAUiAHEvS/LK1R95iak5IbFErjRPW4wDwYD
+VR0TAQH/BAUwAwEB/zAaBgNVHREEEzARgglsb2NhbGhvc3SHBH8AAAEwCgYIKoZI
+zj0EAwIDSAAwRQIgL2VHjyVLkq+XvYJQpHdeHqP2Ot5LXXT+tOhHox5pU7cCIQCY
+yS4rQajnFcQOIRxHQPbyFK8LOmdQ/UPV6EXSrmNclg==
+-----END CERTIFICATE-----
+`;
+
+module.exports = { key, cert };
