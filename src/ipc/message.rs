@@ -155,7 +155,10 @@ pub struct ListeningAddress {
 pub fn parse(line: &[u8]) -> Option<ToMaster> {
     memmem::find(line, INTERNAL.as_bytes())?;
     let envelope: Envelope = serde_json::from_slice(line).ok()?;
-    let cmd = envelope.cmd.as_str().filter(|cmd| cmd.strip_prefix(INTERNAL).is_some_and(|rest| !rest.is_empty()))?;
+    let cmd = envelope
+        .cmd
+        .as_str()
+        .filter(|cmd| cmd.strip_prefix(INTERNAL).is_some_and(|rest| !rest.is_empty()))?;
     Some(match cmd {
         "NODE_CLUSTER" => envelope.clustering().unwrap_or(ToMaster::Unknown),
         "NODE_CLUSTER2" => serde_json::from_slice(line).map_or(ToMaster::Unknown, ToMaster::Agent),
