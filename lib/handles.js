@@ -14,18 +14,21 @@ function openHandle(kind, fd) {
   }
 }
 
-/** How to send a handle of the application, `{kind, fd, dgramType}`, or undefined for what can't be sent. */
+/**
+ * How to send a handle of the application: `{kind, fd, dgramType}`, or undefined for what can't be sent. Without an
+ * `fd` it was closed or sent before, and the message goes alone.
+ */
 function describeHandle(handle) {
   const fd = nativeOf(handle)?.fd;
-  if (!(fd >= 0)) return undefined;
   if (handle instanceof net.Socket) return { kind: 'net.Socket', fd };
   if (handle instanceof net.Server) return { kind: 'net.Server', fd };
-  return { kind: 'dgram.Socket', fd, dgramType: handle.type };
+  if (handle instanceof dgram.Socket) return { kind: 'dgram.Socket', fd, dgramType: handle.type };
+  return undefined;
 }
 
 /**
- * What Node does once a duplicate is on its way: a socket belongs to whoever receives it, and this process neither reads
- * from it nor holds it open. Servers and datagram sockets stay.
+ * What Node does once a duplicate is on its way: a socket belongs to whoever receives it, and this process neither
+ * reads from it nor holds it open. Servers and datagram sockets stay.
  */
 function giveAway(handle) {
   if (!(handle instanceof net.Socket)) return;

@@ -46,7 +46,7 @@ class WorkerProcess extends EventEmitter {
       else if (this.listenerCount('error') > 0) process.nextTick(() => this.emit('error', told));
       return false;
     }
-    if (given && !options?.keepOpen) giveAway(given);
+    if (fd !== undefined && !options?.keepOpen) giveAway(given);
     if (done) process.nextTick(done, null);
     return waiting < HIGH_WATER;
   }
@@ -193,6 +193,7 @@ function envelope(message, handle) {
   const described = describeHandle(handle);
   if (!described) throw refusal('ERR_INVALID_HANDLE_TYPE', 'This handle type cannot be sent');
   const { kind, fd, dgramType } = described;
+  if (!(fd >= 0)) return [JSON.stringify(message), undefined];
   return [JSON.stringify({ cmd: 'NODE_HANDLE', type: kind, dgramType, msg: message }), fd];
 }
 
