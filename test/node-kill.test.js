@@ -1,5 +1,5 @@
-// kill -9 of workers under load: the dead take with them no more than they had accepted, as /proc tells; everybody else is
-// answered, nobody is refused, nobody hangs. $CLUSTER2_TEST_KILLS makes it longer (12 in the full run).
+// kill -9 of workers under load: the dead take with them no more than they had accepted, as /proc tells; everybody
+// else is answered, nobody is refused, nobody hangs. $CLUSTER2_TEST_KILLS makes it longer (12 in the full run).
 'use strict';
 
 const assert = require('node:assert/strict');

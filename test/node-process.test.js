@@ -33,7 +33,8 @@ for (const master of ['raw', 'agent']) {
       const program = begin(master, { args: ['file'] });
       const file = path.join(program.cwd, 'output.txt');
       const texts = [1, 2].flatMap((id) => [`log of ${id}\n`, `error of ${id}\n`]);
-      await eventually(() => fs.existsSync(file) && texts.every((text) => fs.readFileSync(file, 'utf8').includes(text)));
+      const read = () => (fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : '');
+      await eventually(() => texts.every((text) => read().includes(text)), { what: read });
     });
 
     it('starts programs that are not taken for workers, and may be masters', async () => {
@@ -101,8 +102,8 @@ function begin(master, { args = [], noWorkers = 2 } = {}) {
   });
 }
 
-// By worker id, without the directory, which is each program's own, and our mark, which only our library can take out of
-// the environment of a worker.
+// By worker id, without the directory, which is each program's own, and our mark, which only our library can take
+// out of the environment of a worker.
 async function facts(master) {
   const program = begin(master, { args: ['--flag', 'two words', ''] });
   const lines = await program.lines('process', 2);

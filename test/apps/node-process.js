@@ -1,5 +1,5 @@
-// What a worker sees of its own process; each worker reports it once. The argument `nested` makes it start programs of its
-// own as well, `file` makes the master send the workers' output to a file.
+// What a worker sees of its own process; each worker reports it once. The argument `nested` makes it start programs
+// of its own as well, `file` makes the master send the workers' output to a file.
 'use strict';
 
 const { execFile, spawn } = require('node:child_process');
@@ -30,7 +30,7 @@ function worker() {
     connected: process.connected,
     title: process.title,
     stdin: fs.fstatSync(0).rdev === fs.statSync('/dev/null').rdev,
-    stdout: { isPipe: fs.fstatSync(1).isFIFO(), isSocket: fs.fstatSync(1).isSocket(), isFile: fs.fstatSync(1).isFile() },
+    stdout: fs.fstatSync(1).mode.toString(8),
     umask: process.umask(),
     blockedSignals: statusOf('SigBlk'),
     ignoredSignals: statusOf('SigIgn'),
