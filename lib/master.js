@@ -18,8 +18,8 @@ const { refusePort } = require('./refuse-port');
 
 const debug = debuglog('cluster2');
 
-// A second signal ends the cluster at once, but only when it comes this much later: Ctrl-C reaches a process twice when
-// npm passes it on.
+// A second signal ends the cluster at once, but only when it comes this much later: Ctrl-C reaches a process
+// twice when npm passes it on.
 const SECOND_SIGNAL_MS = 1000;
 // How long a stop waits for the deaths of its workers, so as to report them.
 const STOP_MS = 500;
@@ -187,7 +187,8 @@ function parse(line) {
   }
 }
 
-// What the workers will ask for, so that it can be bound before they are forked. Host names are resolved as `listen` does.
+// What the workers will ask for, so that it can be bound before they are forked. Host names are resolved as
+// `listen` does.
 async function addressesOf(apps, { host, port, backlog }) {
   const { address } = await dns.promises.lookup(host);
   const ports = apps.flatMap((app) => app.port ?? port);

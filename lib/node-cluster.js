@@ -1,7 +1,7 @@
 // Our workers as Node's `cluster` module shows workers, for old scripts and libraries that look there.
 //
-// One `ClusterWorker` per process, with the `process` object that cluster2 kept in `process.cluster.workers`. They hold no
-// state of supervision: they send, and repeat what the supervisor reports.
+// One `ClusterWorker` per process, with the `process` object that cluster2 kept in `process.cluster.workers`.
+// They hold no state of supervision: they send, and repeat what the supervisor reports.
 'use strict';
 
 const nodeCluster = require('node:cluster');

@@ -20,7 +20,6 @@ class Single {
   #service;
   #native;
   #firstSignalAt;
-  #bound = [];
 
   constructor(cluster, setup) {
     this.#cluster = cluster;
