@@ -1,7 +1,8 @@
 // The `Cluster` class: an EventEmitter in front of one of three roles.
 //
-// The same script runs in the master and, run again, in each worker; `listen` finds out which it is and hands over to
-// lib/master.js, lib/worker.js or (with `cluster: false`) lib/single.js. This file keeps no state of supervision.
+// The same script runs in the master and, run again, in each worker; `listen` finds out which it is and hands
+// over to lib/master.js, lib/worker.js or (with `cluster: false`) lib/single.js. This file keeps no state of
+// supervision.
 'use strict';
 
 const nodeCluster = require('node:cluster');
@@ -9,14 +10,17 @@ const { EventEmitter } = require('node:events');
 
 const { version } = require('../package.json');
 const errors = require('./errors');
-const { load } = require('./native');
+const { load, useAddon } = require('./native');
 const { encode } = require('./encode');
 
-// Tells our workers from those of somebody else's cluster (PM2's cluster mode runs a script as one); taken out of the
-// environment, as Node does with its own variables, so that programs started by a worker don't take themselves for one.
+// Tells our workers from those of somebody else's cluster (PM2's cluster mode runs a script as one); taken out
+// of the environment, as Node does with its own variables, so that programs started by a worker don't take
+// themselves for one.
 const isWorker = nodeCluster.isWorker && process.env.CLUSTER2_MASTER !== undefined;
 delete process.env.CLUSTER2_MASTER;
 const place = takePlace(process.env);
+if (isWorker) useAddon(process.env.CLUSTER2_ADDON);
+delete process.env.CLUSTER2_ADDON;
 
 // How long another master may take to answer before it is ended by signal.
 const ANSWER_MS = 2000;
@@ -26,6 +30,7 @@ let listening = false;
 class Cluster extends EventEmitter {
   #role;
   #parsed;
+  #given;
 
   /**
    * Checks the options and remembers them; nothing is opened before `listen`.
@@ -34,7 +39,8 @@ class Cluster extends EventEmitter {
   constructor(options = {}) {
     super();
     const given = options ?? {};
-    const { options: parsed, warnings } = checked(() => native().parseOptions(encode(given)));
+    this.#given = encode(given);
+    const { options: parsed, warnings } = checked(() => native().parseOptions(this.#given));
     this.#parsed = Object.freeze(parsed);
     this.options = { ...legacyDefaults(), ...given };
     if (!isWorker) {
@@ -53,7 +59,7 @@ class Cluster extends EventEmitter {
     if (listening) throw errors.createError('ERR_CLUSTER2_ALREADY_LISTENING');
     listening = true;
     const Role = this.#roleClass();
-    this.#role = new Role(this, { raw: this.options, parsed: this.#parsed, createApp, callback, place });
+    this.#role = new Role(this, { raw: this.#given, parsed: this.#parsed, createApp, callback, place });
     // What fails here is the script's own failure: it ends the process as any uncaught exception would.
     this.#role.run().catch((error) => process.nextTick(() => { throw error; }));
     return this;
@@ -122,6 +128,12 @@ function native() {
   return load();
 }
 
+// Parsed, `port` is a list; scripts that read the default know a number.
+function defaultOptions() {
+  const defaults = native().defaultOptions();
+  return { ...defaults, port: defaults.port[0] };
+}
+
 // `c.options` shows what cluster2 showed: the defaults, shallowly overlaid.
 function legacyDefaults() {
   const { cluster, port, monPort, ecv, monPath, noWorkers, pids, logs } = Cluster.defaultOptions;
@@ -129,7 +141,7 @@ function legacyDefaults() {
 }
 
 Object.defineProperty(Cluster, 'version', { value: version, enumerable: true });
-Object.defineProperty(Cluster, 'defaultOptions', { get: () => native().defaultOptions(), enumerable: true });
+Object.defineProperty(Cluster, 'defaultOptions', { get: defaultOptions, enumerable: true });
 
 load();
 

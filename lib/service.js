@@ -1,10 +1,12 @@
-// The servers of one process, from listening to the last connection: what lib/worker.js and lib/single.js have in common.
+// The servers of one process, from listening to the last connection: what lib/worker.js and lib/single.js have
+// in common.
 'use strict';
 
 const { toServer } = require('./apps');
 const { Drain } = require('./drain');
 const { extraServer } = require('./extra-ports');
 const { applyIdleTimeout } = require('./idle-timeout');
+const { portsOf } = require('./ports');
 
 class Service {
   #cluster;
@@ -30,7 +32,7 @@ class Service {
   async listen(apps, onListening) {
     const served = [];
     for (const { app, port } of apps) {
-      const ports = [port ?? this.#options.port].flat();
+      const ports = portsOf({ port }, this.#options);
       const server = await toServer(app);
       served.push({ server, ports });
     }

@@ -3,7 +3,7 @@
 
 const assert = require('node:assert/strict');
 
-const { connectTo, died, eventually, isRefused, reap, request, startCluster, underWay } = require('./support');
+const { connectTo, died, eventually, refused, reap, request, startCluster, underWay } = require('./support');
 
 for (const signal of ['SIGTERM', 'SIGINT']) {
   describe(`${signal} to one worker`, () => {
@@ -45,7 +45,7 @@ for (const signal of ['SIGTERM', 'SIGINT']) {
 
         const { args } = await program.line(({ event, role }) => event === signal && role === 'master');
         assert.deepEqual(args, signal === 'SIGTERM' ? [{ pid: program.pid, type: 'master' }] : []);
-        await eventually(() => isRefused(program.port));
+        await refused(program.port);
         assert.ok(program.isRunning);
         await idle.ended();
         for (const connection of [busy, late]) {
@@ -89,7 +89,7 @@ describe('a request that comes on an open connection during the shutdown', () =>
     const program = await startCluster({ noWorkers: 1, keepAliveGrace: 5000 });
     const connection = await connectTo(program.port, program.workers[0]);
     program.kill('SIGTERM');
-    await eventually(() => isRefused(program.port));
+    await program.line('draining');
     connection.get('/');
     assert.match((await connection.until(/\r\n\r\nhello$/)).input, /connection: close/i);
     assert.deepEqual(await program.exit({ within: 3000 }), { code: 0, signal: null });

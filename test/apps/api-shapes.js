@@ -9,7 +9,7 @@ const options = require('../support/options');
 const { report, reportEvents } = require('../support/report');
 
 const [shape, ...ports] = process.argv.slice(2);
-const [first, second, third] = ports.map(Number);
+const [first, second, third] = process.env.TEXT ? ports : ports.map(Number);
 
 const named = (name) => http.createServer((request, response) => response.end(name));
 const shapes = {
