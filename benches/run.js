@@ -1,8 +1,9 @@
 // node benches/run.js [short|keepalive] [--node FILE] [--rounds N] [--seconds N] [--connections N] [--workers N]
 //
 // Requests per second, latency and processor time of this package and of Node's own cluster, in its default and its
-// shared mode. They take turns in one run, in an order that rotates, and are compared round by round, so that what else
-// the machine does meets them all alike. --node (or BENCH_NODE) runs the servers on another Node; the load stays as it is.
+// shared mode. They take turns in one run, in an order that rotates, and are compared round by round, so that what
+// else the machine does meets them all alike. --node (or BENCH_NODE) runs the servers on another Node; the load
+// stays as it is.
 'use strict';
 
 const { execFileSync, fork } = require('node:child_process');

@@ -8,7 +8,6 @@
 // before it takes effect.
 
 const { AsyncLocalStorage } = require('node:async_hooks');
-const http = require('node:http');
 const net = require('node:net');
 
 const { Cluster2Error } = require('./errors');
@@ -68,16 +67,21 @@ module.exports = { collectApps, toServer };
 
 async function serverOf(app) {
   if (app instanceof net.Server) return app;
-  if (typeof app === 'function') return http.createServer(app);
+  if (typeof app === 'function') return createHttpServer(app);
   if (typeof app !== 'object' || app === null) throw invalidApp(`it is ${String(app)}`);
   if (typeof app.ready === 'function' && app.server instanceof net.Server) {
     await app.ready();
     return app.server;
   }
-  if (typeof app.callback === 'function') return http.createServer(app.callback());
+  if (typeof app.callback === 'function') return createHttpServer(app.callback());
   if (typeof app.listen === 'function') return catchServer(app);
   if (app.server instanceof net.Server) return app.server;
   throw invalidApp('it must be a server, a request listener, or an object with `listen`');
+}
+
+// Loaded when needed: an application of raw sockets starts faster without it.
+function createHttpServer(listener) {
+  return require('node:http').createServer(listener);
 }
 
 function portedApps(app) {

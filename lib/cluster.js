@@ -1,7 +1,8 @@
 // The `Cluster` class: an EventEmitter in front of one of three roles.
 //
-// The same script runs in the master and, run again, in each worker; `listen` finds out which it is and hands over to
-// lib/master.js, lib/worker.js or (with `cluster: false`) lib/single.js. This file keeps no state of supervision.
+// The same script runs in the master and, run again, in each worker; `listen` finds out which it is and hands
+// over to lib/master.js, lib/worker.js or (with `cluster: false`) lib/single.js. This file keeps no state of
+// supervision.
 'use strict';
 
 const nodeCluster = require('node:cluster');
@@ -9,13 +10,16 @@ const { EventEmitter } = require('node:events');
 
 const { version } = require('../package.json');
 const errors = require('./errors');
-const { load } = require('./native');
+const { load, useAddon } = require('./native');
 const { encode } = require('./encode');
 
-// Tells our workers from those of somebody else's cluster (PM2's cluster mode runs a script as one); taken out of the
-// environment, as Node does with its own variables, so that programs started by a worker don't take themselves for one.
+// Tells our workers from those of somebody else's cluster (PM2's cluster mode runs a script as one); taken out
+// of the environment, as Node does with its own variables, so that programs started by a worker don't take
+// themselves for one.
 const isWorker = nodeCluster.isWorker && process.env.CLUSTER2_MASTER !== undefined;
 delete process.env.CLUSTER2_MASTER;
+if (isWorker) useAddon(process.env.CLUSTER2_ADDON);
+delete process.env.CLUSTER2_ADDON;
 
 // How long another master may take to answer before it is ended by signal.
 const ANSWER_MS = 2000;

@@ -1,4 +1,5 @@
-// Options on their way to Rust: plain JSON, with what JSON can't hold written as `{$js: text}` so that an error can show it.
+// Options on their way to Rust: plain JSON, with what JSON can't hold written as `{$js: text}` so that an error
+// can show it.
 'use strict';
 
 const MAX_DEPTH = 4;

@@ -2,8 +2,8 @@
 
 // What can go wrong in JavaScript, one permanent code each; the codes of the Rust core are in src/error.rs.
 //
-// Called by everything in lib/ that throws. A code is never renamed and never used for something else; docs/errors.md
-// lists them all, and a test compares both lists with it. Owns nothing.
+// Called by everything in lib/ that throws. A code is never renamed and never used for something else;
+// docs/errors.md lists them all, and a test compares both lists with it. Owns nothing.
 
 const { inspect } = require('node:util');
 

@@ -1,4 +1,5 @@
-// Uncaught exceptions in a worker: told to the master, and, once the worker serves, no reason to drop its other requests.
+// Uncaught exceptions in a worker: told to the master, and, once the worker serves, no reason to drop its other
+// requests.
 'use strict';
 
 const { inspect } = require('node:util');

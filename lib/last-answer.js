@@ -11,8 +11,6 @@
 // the same in Node 18 to 26, and the tests run on each. Without the list a message half received looks like
 // none; without the method answers keep the connection open, and the drain closes it when it is idle.
 
-const http = require('node:http');
-
 const HANDED_TO_APPLICATION = new Set(['request', 'checkContinue', 'checkExpectation']);
 const draining = new WeakSet();
 // Sockets on which a request waits for the end of the turn.
@@ -83,7 +81,7 @@ function releaseHalfOpen(socket) {
 }
 
 function hookHeaders() {
-  const { prototype } = http.ServerResponse;
+  const { prototype } = require('node:http').ServerResponse;
   const { _storeHeader: storeHeader } = prototype;
   if (hooked || typeof storeHeader !== 'function') return;
   hooked = true;

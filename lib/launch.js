@@ -1,7 +1,9 @@
-// How workers are to be started: what `cluster.fork` would take from this process, read once when the master starts.
+// How workers are to be started: what `cluster.fork` would take from this process, read once when the master
+// starts.
 'use strict';
 
 const errors = require('./errors');
+const { addonFile } = require('./native');
 
 const INSPECT = /--inspect(?:-brk|-port)?|--debug-port/;
 
@@ -13,7 +15,7 @@ function launch() {
     execArgv: process.execArgv,
     script,
     args: process.argv.slice(2),
-    env: { ...process.env },
+    env: { ...process.env, CLUSTER2_ADDON: addonFile() },
     inspectPort: wantsInspector() ? process.debugPort : null,
   };
 }

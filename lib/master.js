@@ -19,8 +19,8 @@ const { refusePort } = require('./refuse-port');
 
 const debug = debuglog('cluster2');
 
-// A second signal ends the cluster at once, but only when it comes this much later: Ctrl-C reaches a process twice when
-// npm passes it on.
+// A second signal ends the cluster at once, but only when it comes this much later: Ctrl-C reaches a process
+// twice when npm passes it on.
 const SECOND_SIGNAL_MS = 1000;
 // How long a stop waits for the deaths of its workers, so as to report them.
 const STOP_MS = 500;

@@ -26,14 +26,26 @@ const FOLDER = path.resolve(__dirname, '..');
 const PT_INTERP = 3;
 
 let addon;
+let file;
 
 /**
  * Returns the addon; the first call loads it. Throws ERR_CLUSTER2_UNSUPPORTED_PLATFORM,
  * ERR_CLUSTER2_NATIVE_MISSING.
  */
 function load() {
-  addon ??= require(locate(currentTarget(), FOLDER));
+  addon ??= require(addonFile());
   return addon;
+}
+
+/** The file that `load` loads. */
+function addonFile() {
+  file ??= locate(currentTarget(), FOLDER);
+  return file;
+}
+
+/** What a worker was told by its master, which has looked already; nothing is looked up then. */
+function useAddon(found) {
+  file = found;
 }
 
 /** The target of this process, such as `linux-x64-gnu`. */
@@ -129,4 +141,4 @@ function errorWithCode(code, message, cause) {
   return new Cluster2Error(code, message, cause && { cause });
 }
 
-module.exports = { load, targetName, locate, libcOfLoader, loaderOf, currentTarget };
+module.exports = { load, addonFile, useAddon, targetName, locate, libcOfLoader, loaderOf, currentTarget };

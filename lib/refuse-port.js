@@ -1,4 +1,5 @@
-// A port in use is an everyday mistake of a start script, which looks at the exit status: said in one line, status 255.
+// A port in use is an everyday mistake of a start script, which looks at the exit status: said in one line,
+// status 255.
 'use strict';
 
 const fs = require('node:fs');

@@ -1,4 +1,5 @@
-// The servers of one process, from listening to the last connection: what lib/worker.js and lib/single.js have in common.
+// The servers of one process, from listening to the last connection: what lib/worker.js and lib/single.js have
+// in common.
 'use strict';
 
 const { toServer } = require('./apps');

@@ -21,7 +21,6 @@ class Single {
   #service;
   #native;
   #firstSignalAt;
-  #bound = [];
 
   constructor(cluster, setup) {
     this.#cluster = cluster;

@@ -1,7 +1,8 @@
 // Runs in every worker: serves what createApp hands over, and ties the process to the master.
 //
-// Orders come as internal messages on the channel: `drain` (finish and go) and `end` (go at once). What the master should
-// know goes back the same way. Signals only tell the master, which gives the order; without a master they drain.
+// Orders come as internal messages on the channel: `drain` (finish and go) and `end` (go at once). What the
+// master should know goes back the same way. Signals only tell the master, which gives the order; without a
+// master they drain.
 'use strict';
 
 const { collectApps } = require('./apps');

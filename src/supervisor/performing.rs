@@ -148,7 +148,9 @@ impl State {
             if worker.leave == Leave::No {
                 worker.leave = Leave::Ordered;
             }
-            worker.speaker.say(&ToWorker::Drain { why });
+            // Without our library in it, Node's own order to leave must do.
+            let order = if worker.has_agent { ToWorker::Drain { why } } else { ToWorker::Disconnect };
+            worker.speaker.say(&order);
             self.pending.steering = true;
         }
     }
