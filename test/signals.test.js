@@ -3,7 +3,9 @@
 
 const assert = require('node:assert/strict');
 
-const { connectTo, died, eventually, refused, reap, request, startCluster, underWay } = require('./support');
+const {
+  connectTo, died, eventually, freePort, reap, refused, request, start, startCluster, underWay,
+} = require('./support');
 
 for (const signal of ['SIGTERM', 'SIGINT']) {
   describe(`${signal} to one worker`, () => {
@@ -81,6 +83,18 @@ for (const signal of ['SIGTERM', 'SIGINT']) {
     });
   });
 }
+
+describe('a shutdown while a worker starts', () => {
+  afterEach(reap);
+
+  it('lets that worker go too, in silence', async () => {
+    const options = { port: await freePort(), keepAliveGrace: 50 };
+    const program = start('api-shapes', { args: ['late'], options, env: { SHUTDOWN_ON_LISTENING: '1' } });
+    assert.deepEqual(await program.exit(), { code: 0, signal: null });
+    assert.deepEqual(program.seen('died').map(({ args: [, { code }] }) => code), [0, 0]);
+    assert.equal(program.stderr, '');
+  });
+});
 
 describe('a request that comes on an open connection during the shutdown', () => {
   afterEach(reap);
