@@ -183,6 +183,26 @@ export interface ClusterOptions {
    * @default 511
    */
   backlog?: number | string;
+
+  /**
+   * How long a graceful shutdown first answers DISABLED on the ECV path (and is not ready), while it serves on, in whole
+   * milliseconds from 0 to 2147483647: time for balancers to look elsewhere before the port closes.
+   * @default 0
+   */
+  drainDelay?: number | string;
+
+  /**
+   * `/live` on the monitor's port is 200 while some event loop has turned within this time, in whole milliseconds from 1
+   * to 2147483647.
+   * @default 30000
+   */
+  liveMaxAge?: number | string;
+
+  /**
+   * How many workers must serve, with an event loop that turns, for `/ready` to be 200; from 1 to 1024.
+   * @default 1
+   */
+  readyQuorum?: number | string;
 }
 
 /** The parts of the option `ecv`. */
@@ -216,4 +236,30 @@ export interface EcvOptions {
     headers: Record<string, string | string[] | undefined>,
     body: string,
   ) => unknown;
+
+  /**
+   * How long the request for `monitor` may take, in whole milliseconds from 1 to 2147483647; what takes longer makes the
+   * health answer 500.
+   * @default 5000
+   */
+  timeout?: number | string;
+
+  /**
+   * Whether the cluster begins disabled, until somebody enables it.
+   * @default false
+   */
+  startDisabled?: boolean;
+
+  /**
+   * From where `POST <path>/disable` and `/enable` are taken: an IP address, a block such as `'10.0.0.0/8'`, or a list of
+   * these. It is the address of the connection that counts; of a proxy, that is the proxy's. Others get 403.
+   * @default everywhere
+   */
+  controlFrom?: string | readonly string[];
+
+  /**
+   * A secret that these requests must bring as `Authorization: Bearer <token>`. Others get 403.
+   * @default none
+   */
+  token?: string;
 }

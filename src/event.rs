@@ -91,6 +91,19 @@ pub enum Event {
         /// Facts behind it, by name.
         facts: Value,
     },
+    /// The cluster was taken out of rotation or put back, or somebody wanted it where it was already.
+    Rotated {
+        /// The call that it answers; 0 for one from elsewhere.
+        call: u32,
+        /// It is out now.
+        disabled: bool,
+        /// Who wanted it.
+        by: String,
+        /// Why, if it was said.
+        reason: Option<String>,
+        /// It was the other way before.
+        changed: bool,
+    },
     /// Another process asked for a graceful shutdown, which has begun.
     ShutdownAsked,
     /// Another process asked for a stop, which has begun.

@@ -60,7 +60,7 @@ fn layout() -> Value {
     let fields: serde_json::Map<String, Value> =
         FIELDS.iter().map(|info| (info.name.to_owned(), json!(info.field as usize))).collect();
     json!({
-        "header": { "ecvState": header::ECV_STATE, "ecvSince": header::ECV_SINCE },
+        "header": { "ecvState": header::ECV_STATE, "ecvSince": header::ECV_SINCE, "leaving": header::LEAVING },
         "fields": fields,
         "histogram": { "at": histogram::AT, "buckets": histogram::BUCKETS, "parts": histogram::PARTS },
         "ring": {

@@ -68,6 +68,9 @@ fn args(event: Event) -> EventArgs {
         Event::Warning { message, facts } => {
             plain("warning", 0, json!({ "message": message, "facts": facts }))
         }
+        Event::Rotated { call, disabled, .. } => {
+            plain("rotated", 0, json!({ "call": call, "disabled": disabled }))
+        }
         Event::ShutdownAsked => plain("shutdownAsked", 0, Value::Null),
         Event::StopAsked => plain("stopAsked", 0, Value::Null),
         Event::Ended => plain("ended", 0, Value::Null),

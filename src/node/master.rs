@@ -128,6 +128,34 @@ impl Master {
         self.call(Call::Recycle { worker: WorkerId(worker) });
     }
 
+    /// Takes the cluster out of rotation or puts it back; the event `rotated` with this `call` says that it is done.
+    /// `false` when the supervisor has ended, and no event will come.
+    #[napi]
+    #[must_use]
+    pub fn rotate(&self, call: u32, disabled: bool, by: String, reason: Option<String>) -> bool {
+        self.handle.as_ref().is_some_and(|handle| handle.call(Call::Rotate { call, disabled, by, reason }))
+    }
+
+    /// Says that this process, which serves by itself, has begun to shut down.
+    #[napi]
+    pub fn leave(&self) {
+        self.call(Call::Leave);
+    }
+
+    /// Whether this process should answer DISABLED.
+    #[napi]
+    #[must_use]
+    pub fn is_out_of_rotation(&self) -> bool {
+        self.handle.as_ref().is_some_and(|handle| handle.rotation.is_out())
+    }
+
+    /// Replaces what the application adds to the metrics; `false` for a text above 4 MiB, which changes nothing.
+    #[napi]
+    #[must_use]
+    pub fn set_app_metrics(&self, text: String) -> bool {
+        self.handle.as_ref().is_none_or(|handle| handle.app_metrics.set(&text))
+    }
+
     /// Begins a graceful shutdown; `ended` is the last event.
     #[napi]
     pub fn shutdown(&self) {

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::ecv::guard::Guard;
 use crate::error::Error;
 use read::Problem;
 
@@ -100,6 +101,12 @@ pub struct Options {
     pub scheduling: Scheduling,
     /// `backlog`: how many connections the kernel queues for each listening socket.
     pub backlog: NonZeroU16,
+    /// `drainDelay`: how long a shutdown says DISABLED before it lets nobody in any more; may be zero.
+    pub drain_delay: Duration,
+    /// `liveMaxAge`: the cluster is live while an event loop has turned within this time.
+    pub live_max_age: Duration,
+    /// `readyQuorum`: how many workers must serve for the cluster to be ready.
+    pub ready_quorum: NonZeroU16,
 }
 
 /// Where an application listens.
@@ -122,6 +129,12 @@ pub struct Ecv {
     pub control: bool,
     /// Whether a validator function was given; the function itself stays in JavaScript.
     pub validator: bool,
+    /// How long the request for `monitor` may take.
+    pub timeout: Duration,
+    /// Whether the cluster begins disabled.
+    pub start_disabled: bool,
+    /// Who may enable and disable: `controlFrom` and `token`.
+    pub guard: Guard,
 }
 
 /// Which exits of a worker are made good by a new one.
@@ -214,6 +227,9 @@ impl Parsed {
             "recycleTimeout" => replace(&mut options.recycle_timeout, read::millis(value)?),
             "scheduling" => replace(&mut options.scheduling, read::scheduling(value, machine.linux)?),
             "backlog" => replace(&mut options.backlog, read::count(value, u64::from(u16::MAX))?),
+            "drainDelay" => replace(&mut options.drain_delay, read::millis_or_zero(value)?),
+            "liveMaxAge" => replace(&mut options.live_max_age, read::millis(value)?),
+            "readyQuorum" => replace(&mut options.ready_quorum, read::count(value, MAX_WORKERS)?),
             unknown => {
                 self.warnings.push(nearest::warning("", unknown, &NAMES));
                 return Ok(());
@@ -238,7 +254,7 @@ const MAX_WORKERS: u64 = 1024;
 const YES_OR_NO: [&str; 3] = ["cluster", "stop", "shutdown"];
 
 /// Every name that [`Parsed::take`] knows, for the guess at what a misspelt one meant.
-const NAMES: [&str; 26] = [
+const NAMES: [&str; 29] = [
     "cluster",
     "port",
     "host",
@@ -265,6 +281,9 @@ const NAMES: [&str; 26] = [
     "recycleTimeout",
     "scheduling",
     "backlog",
+    "drainDelay",
+    "liveMaxAge",
+    "readyQuorum",
 ];
 
 impl Options {
@@ -300,6 +319,9 @@ impl Options {
             recycle_timeout: death_timeout,
             scheduling: if machine.linux { Scheduling::Slots } else { Scheduling::Shared },
             backlog: NonZeroU16::MIN.saturating_add(510),
+            drain_delay: Duration::ZERO,
+            live_max_age: Duration::from_secs(30),
+            ready_quorum: NonZeroU16::MIN,
         }
     }
 
@@ -325,7 +347,15 @@ fn workers_for(cpus: usize) -> NonZeroU16 {
 
 impl Default for Ecv {
     fn default() -> Self {
-        Self { path: "/ecv".to_owned(), monitor: None, control: false, validator: false }
+        Self {
+            path: "/ecv".to_owned(),
+            monitor: None,
+            control: false,
+            validator: false,
+            timeout: Duration::from_secs(5),
+            start_disabled: false,
+            guard: Guard::default(),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::show::show;
 use super::{Address, Ecv, Machine, Scheduling, nearest};
+use crate::ecv::guard::{Network, Token};
 
 /// The longest time that a timer of JavaScript can hold.
 const MAX_MILLIS: u64 = 2_147_483_647;
@@ -222,6 +223,10 @@ pub(super) fn scheduling(value: &Value, linux: bool) -> Result<Option<Scheduling
     Ok(read)
 }
 
+/// The parts of the health answer.
+pub(super) const ECV_NAMES: [&str; 8] =
+    ["path", "monitor", "control", "validator", "timeout", "startDisabled", "controlFrom", "token"];
+
 /// The health answer: false is off; true, and falsy values other than false, are all defaults.
 pub(super) fn ecv(value: &Value, warnings: &mut Vec<String>) -> Result<Option<Ecv>, Problem> {
     if value == &Value::Bool(false) {
@@ -236,6 +241,7 @@ pub(super) fn ecv(value: &Value, warnings: &mut Vec<String>) -> Result<Option<Ec
     for (name, value) in given.iter().filter(|(_, value)| !is_undefined(value)) {
         ecv_part(&mut ecv, name, value, warnings).map_err(|problem| problem.below(&format!(".{name}")))?;
     }
+    check_monitor(&ecv)?;
     Ok(Some(ecv))
 }
 
@@ -248,11 +254,59 @@ fn ecv_part(ecv: &mut Ecv, name: &str, value: &Value, warnings: &mut Vec<String>
         }
         "control" => ecv.control = !is_falsy(value),
         "validator" => ecv.validator = validator(value)?,
-        unknown => {
-            warnings.push(nearest::warning("ecv.", unknown, &["path", "monitor", "control", "validator"]));
-        }
+        "timeout" => ecv.timeout = millis(value)?.unwrap_or_else(|| Ecv::default().timeout),
+        "startDisabled" => ecv.start_disabled = !is_falsy(value),
+        "controlFrom" => ecv.guard.from = networks(value)?,
+        "token" => ecv.guard.token = token(value)?,
+        unknown => warnings.push(nearest::warning("ecv.", unknown, &ECV_NAMES)),
     }
     Ok(())
+}
+
+/// A path that asked itself how it is would wait for its own answer.
+fn check_monitor(ecv: &Ecv) -> Result<(), Problem> {
+    let monitor = ecv.monitor.as_deref().unwrap_or("/");
+    let path = monitor.split('?').next().unwrap_or(monitor);
+    if crate::ecv::asked(&ecv.path, path) != Some(crate::ecv::Asked::Health) {
+        return Ok(());
+    }
+    let rule = "must be another path than `ecv.path`";
+    Err(Problem::new(rule, &Value::String(monitor.to_owned())).below(".monitor"))
+}
+
+/// Addresses and blocks of addresses: one, or a list.
+fn networks(value: &Value) -> Result<Vec<Network>, Problem> {
+    const RULE: &str = "must be an IP address or a block such as '10.0.0.0/8'";
+    if is_falsy(value) {
+        return Ok(Vec::new());
+    }
+    let read = |item: &Value| item.as_str().and_then(|text| text.parse().ok());
+    let Some(items) = value.as_array() else {
+        let one = read(value).ok_or_else(|| Problem::new(&format!("{RULE}, or a list of these"), value))?;
+        return Ok(vec![one]);
+    };
+    if items.is_empty() {
+        return Err(Problem::new("must not be an empty list", value));
+    }
+    let each = |(index, item): (usize, &Value)| {
+        read(item).ok_or_else(|| Problem::new(RULE, item).below(&format!("[{index}]")))
+    };
+    items.iter().enumerate().map(each).collect()
+}
+
+/// A secret that fits into a header. A wrong one is not repeated in the message.
+fn token(value: &Value) -> Result<Option<Token>, Problem> {
+    if is_falsy(value) {
+        return Ok(None);
+    }
+    let is_sendable = |text: &&str| text.bytes().all(|byte| byte.is_ascii_graphic());
+    match value.as_str().filter(is_sendable) {
+        Some(text) => Ok(Some(Token::new(text.to_owned()))),
+        None => {
+            let text = "must be a string of visible ASCII characters without spaces".to_owned();
+            Err(Problem { below: String::new(), text })
+        }
+    }
 }
 
 fn validator(value: &Value) -> Result<bool, Problem> {

@@ -7,13 +7,14 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
 use super::crew::{Leave, Loan};
 use super::fleet::{self, Phase, Why};
 use super::state::State;
+use crate::ecv::Change;
 use crate::event::Event;
 use crate::ids::WorkerId;
 use crate::ipc::message::{FromAgent, ListeningAddress, Query, ToMaster, ToWorker};
@@ -48,7 +49,10 @@ impl State {
         let Some(worker) = self.crew.get_mut(&id) else { return };
         let pid = worker.pid();
         match said {
-            FromAgent::Hello => worker.has_agent = true,
+            FromAgent::Hello => {
+                worker.has_agent = true;
+                self.greet(id);
+            }
             FromAgent::Listening => {
                 worker.apps_listening += 1;
                 self.pending.showing = true;
@@ -70,6 +74,10 @@ impl State {
                 self.step(fleet::Input::Recycle { worker: id, why }, now);
             }
             FromAgent::Fatal { text } => worker.last_words = Some(text),
+            FromAgent::Rotate { seq, disabled, by, reason } => {
+                let change = Change::new(&by, SystemTime::now(), reason.as_deref());
+                self.rotate_for(id, seq, disabled, change);
+            }
             FromAgent::Warning { message } => self.warn(message, json!({ "pid": pid })),
         }
     }

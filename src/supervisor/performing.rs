@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::Input;
 use super::crew::{Leave, Worker};
-use super::fleet::{self, Cause, Effect, Phase, Policy, Purpose, Report};
+use super::fleet::{self, Cause, Effect, Phase, Policy, Report};
 use super::state::State;
 use crate::event::{Event, Undelivered, signal_name};
 use crate::ids::{SlotIndex, WorkerId};
@@ -83,9 +83,7 @@ impl State {
         match effect {
             Effect::Spawn { worker, slot, purpose } => {
                 self.none_left = false;
-                if purpose != Purpose::First {
-                    self.stats.borrow_mut().restarts += 1;
-                }
+                self.count_fork(slot, purpose);
                 return self.fork(worker, slot, now);
             }
             Effect::Drain { worker, .. } => self.ask_to_drain(worker),
@@ -238,7 +236,10 @@ impl State {
 
     fn report(&mut self, report: &Report) {
         match *report {
-            Report::Died { worker, cause, .. } => self.report_death(worker, cause),
+            Report::Died { worker, slot, cause } => {
+                self.count_death(slot, cause);
+                self.report_death(worker, cause);
+            }
             Report::BackingOff { slot, failures, delay } => self.warn(
                 format!(
                     "slot {slot}: {failures} deaths in a row, the next start waits {} ms",

@@ -16,14 +16,18 @@ use super::crew::{Backlogs, Crew, Leave};
 use super::fleet::{self, Fleet, Phase};
 use super::handoff::HandOff;
 use super::performing::{Door, policy};
+use super::rotation::Switch;
 use super::setup::Setup;
-use super::telling::{Clocks, first_stats};
-use super::{Call, Input};
+use super::telling::{Clocks, View, first_stats};
+use super::{Call, Input, Shared};
+use crate::ecv::Rotation;
 use crate::error::Error;
 use crate::event::{Event, Undelivered};
 use crate::ids::{SlotIndex, WorkerId};
-use crate::monitor;
+use crate::monitor::metrics::AppMetrics;
+use crate::monitor::routes::{Rules, Site};
 use crate::monitor::stats::Stats;
+use crate::monitor::{self, health};
 use crate::options::Options;
 use crate::process::control::{self, Reply, Request};
 use crate::process::pidfile::PidDir;
@@ -56,6 +60,13 @@ pub(crate) struct State {
     pub(crate) scoreboard: Option<Rc<RefCell<Scoreboard>>>,
     /// Why there is none, until it has been told.
     no_scoreboard: Option<Error>,
+    /// In rotation or not.
+    pub(crate) switch: Rc<Switch>,
+    /// What workers without a scoreboard were told of that.
+    pub(crate) told_out: bool,
+    /// When a shutdown that has been announced begins.
+    pub(crate) shutdown_at: Option<Instant>,
+    app_metrics: AppMetrics,
     pub(crate) backlogs: Backlogs,
     pub(crate) undelivered: Undelivered,
     pub(crate) inputs: mpsc::Sender<Input>,
@@ -85,17 +96,22 @@ impl State {
     pub(crate) fn new(
         setup: Setup,
         inputs: mpsc::Sender<Input>,
-        backlogs: Backlogs,
+        shared: Shared,
         undelivered: Undelivered,
         publish: Rc<dyn Fn(Event)>,
     ) -> Self {
         let clocks = Clocks::now();
-        let stats = first_stats(&setup.options, clocks);
+        let stats = Rc::new(RefCell::new(first_stats(&setup.options, clocks)));
+        let Shared { backlogs, rotation: word, app_metrics } = shared;
         let (scoreboard, no_scoreboard) = match setup.scoreboard {
             Some(Ok(board)) => (Some(Rc::new(RefCell::new(board))), None),
             Some(Err(error)) => (None, Some(error)),
             None => (None, None),
         };
+        let start_disabled = setup.options.ecv.as_ref().is_some_and(|ecv| ecv.start_disabled);
+        let noted = noting(Rc::clone(&stats), Rc::clone(&publish));
+        let rotation = Rotation::at_start(start_disabled, clocks.time());
+        let switch = Switch::new(rotation, word, scoreboard.clone(), noted, inputs.clone());
         Self {
             fleet: Fleet::new(policy(&setup.options)),
             options: setup.options,
@@ -108,9 +124,13 @@ impl State {
             retiring: Vec::new(),
             server_data: HashMap::new(),
             pids: setup.pids,
-            stats: Rc::new(RefCell::new(stats)),
+            stats,
             scoreboard,
             no_scoreboard,
+            switch: Rc::new(switch),
+            told_out: false,
+            shutdown_at: None,
+            app_metrics,
             backlogs,
             undelivered,
             inputs,
@@ -129,10 +149,8 @@ impl State {
     /// Opens the monitor and the control socket, and forks the first workers.
     pub(crate) fn begin(&mut self) {
         if let Some(listener) = self.monitor.take() {
-            let stats = Rc::clone(&self.stats);
-            let paths = monitor::server::Paths { mon_path: self.options.mon_path.clone() };
-            let snapshot = move || stats.borrow().clone();
-            self.tasks.spawn(monitor::server::serve(listener, paths, snapshot, LocalTasks::default()));
+            let site = Site::new(self.site_rules(), self.view());
+            self.tasks.spawn(monitor::server::serve(listener, site, LocalTasks::default()));
         }
         if let Some(socket) = self.control.take() {
             let inputs = self.inputs.clone();
@@ -163,6 +181,7 @@ impl State {
         let retiring = self.retiring.iter().map(|(_, at)| *at);
         let farewells = self.farewells.iter().map(|(_, at)| *at);
         let fleet = self.fleet.next_deadline().into_iter();
+        let fleet = fleet.chain(self.shutdown_at);
         let due = fleet.chain(self.door.next_look()).chain(retiring).chain(farewells).min();
         due.unwrap_or_else(|| Instant::now() + NOTHING_DUE)
     }
@@ -175,8 +194,8 @@ impl State {
             Input::Said(worker, message, fd) => self.hear(worker, message, fd, now),
             Input::ChannelClosed(worker) => self.hang_up(worker, now),
             Input::Exited(worker, exit) => self.bury(worker, exit, now),
-            // The hand-off below looks at every stranded socket.
-            Input::Stranded => {}
+            // The hand-off below looks at every stranded socket, and whoever must be told of the rotation is.
+            Input::Stranded | Input::Rotated => {}
             Input::Tick => self.step(fleet::Input::Tick, now),
         }
         self.settle(now);
@@ -196,6 +215,16 @@ impl State {
     pub(crate) fn publish(&self, event: Event) {
         self.stats.borrow_mut().note(&event, SystemTime::now());
         (self.publish)(event);
+    }
+
+    /// What the monitor shows, and what it may do.
+    fn view(&self) -> View {
+        View {
+            stats: Rc::clone(&self.stats),
+            board: self.scoreboard.clone(),
+            switch: Rc::clone(&self.switch),
+            app_metrics: self.app_metrics.clone(),
+        }
     }
 
     pub(crate) fn warn(&self, message: String, facts: Value) {
@@ -243,13 +272,14 @@ impl State {
             Call::Recycle { worker } => {
                 self.step(fleet::Input::Recycle { worker, why: fleet::Why::Asked }, now);
             }
-            Call::Shutdown => self.shut_down(now),
+            Call::Shutdown => self.begin_shutdown(now),
+            call @ (Call::Rotate { .. } | Call::Leave) => self.rotate(call),
             Call::Stop => self.step(fleet::Input::Stop, now),
             Call::Close => self.is_over = true,
         }
     }
 
-    fn shut_down(&mut self, now: Instant) {
+    pub(crate) fn shut_down(&mut self, now: Instant) {
         if self.fleet.phase() == Phase::Running {
             if let Err(error) = self.sockets.shut_the_door() {
                 // Clients may then still get in, and are reset when the sockets are closed.
@@ -261,18 +291,22 @@ impl State {
     }
 
     fn answer(&mut self, request: Request, now: Instant) {
-        let Request { call, reply, .. } = request;
+        let Request { call, args, reply } = request;
         match call.as_str() {
             "status" => reply.send(self.stats.borrow().to_json()),
             "shutdown" => {
                 self.shutdown_replies.push(reply);
                 (self.publish)(Event::ShutdownAsked);
-                self.shut_down(now);
+                self.begin_shutdown(now);
             }
             "stop" => {
                 reply.send(json!({ "ok": true }));
                 (self.publish)(Event::StopAsked);
                 self.step(fleet::Input::Stop, now);
+            }
+            "disable" | "enable" => {
+                self.rotate_by_control(call == "disable", &args);
+                reply.send(json!({ "ok": true }));
             }
             unknown => reply.refuse(&format!("unknown call '{unknown}'")),
         }
@@ -280,6 +314,8 @@ impl State {
 
     /// Brings everything that follows from who serves up to date.
     fn settle(&mut self, now: Instant) {
+        self.end_drain_delay(now);
+        self.tell_rotation();
         if std::mem::take(&mut self.pending.steering) {
             self.steer();
         }
@@ -297,7 +333,26 @@ impl State {
         }
     }
 
+    fn site_rules(&self) -> Rules {
+        Rules {
+            mon_path: self.options.mon_path.clone(),
+            ecv: self.options.ecv.clone(),
+            limits: health::Limits {
+                live_max_age: self.options.live_max_age,
+                ready_quorum: self.options.ready_quorum.get().into(),
+            },
+        }
+    }
+
     pub(crate) fn worker_mut(&mut self, id: WorkerId) -> Option<&mut super::crew::Worker> {
         self.crew.get_mut(&id)
     }
+}
+
+/// Events that are remembered for the monitor on their way to JavaScript.
+fn noting(stats: Rc<RefCell<Stats>>, publish: Rc<dyn Fn(Event)>) -> Rc<dyn Fn(Event)> {
+    Rc::new(move |event| {
+        stats.borrow_mut().note(&event, SystemTime::now());
+        publish(event);
+    })
 }
