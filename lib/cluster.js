@@ -18,6 +18,7 @@ const { encode } = require('./encode');
 // themselves for one.
 const isWorker = nodeCluster.isWorker && process.env.CLUSTER2_MASTER !== undefined;
 delete process.env.CLUSTER2_MASTER;
+const place = takePlace(process.env);
 if (isWorker) useAddon(process.env.CLUSTER2_ADDON);
 delete process.env.CLUSTER2_ADDON;
 
@@ -58,7 +59,7 @@ class Cluster extends EventEmitter {
     if (listening) throw errors.createError('ERR_CLUSTER2_ALREADY_LISTENING');
     listening = true;
     const Role = this.#roleClass();
-    this.#role = new Role(this, { raw: this.#given, parsed: this.#parsed, createApp, callback });
+    this.#role = new Role(this, { raw: this.#given, parsed: this.#parsed, createApp, callback, place });
     // What fails here is the script's own failure: it ends the process as any uncaught exception would.
     this.#role.run().catch((error) => process.nextTick(() => { throw error; }));
     return this;
@@ -103,6 +104,14 @@ class Cluster extends EventEmitter {
     if (done.errorCode) throw new errors.Cluster2Error(done.errorCode, done.errorText);
     return { masters: done.masters };
   }
+}
+
+// The descriptor of the scoreboard and the number of this worker's row, if it has one.
+function takePlace(env) {
+  const { CLUSTER2_SCOREBOARD: fd, CLUSTER2_ROW: row } = env;
+  delete env.CLUSTER2_SCOREBOARD;
+  delete env.CLUSTER2_ROW;
+  return isWorker && fd !== undefined ? { fd: Number(fd), row: Number(row) } : undefined;
 }
 
 // What the addon throws, as an error of this package.
