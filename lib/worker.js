@@ -36,10 +36,17 @@ class Worker {
     process.on('SIGINT', () => this.#onSignal('SIGINT'));
     const ready = trapExceptions(this.#cluster, parsed.onUncaughtException, tell);
     const { apps, monApp } = await collectApps(createApp);
-    await this.#service.listen(apps, (ports) => {
+    const onListening = (ports) => {
       tell({ act: 'listening' });
       for (const _ of ports) callback?.(apps, monApp);
-    });
+    };
+    try {
+      await this.#service.listen(apps, onListening);
+    } catch (error) {
+      // A shutdown came first, and with it the order to go.
+      if (error.code === 'ECANCELED') return;
+      throw error;
+    }
     ready();
     tell({ act: 'ready' });
     this.#watchThresholds();

@@ -3,7 +3,9 @@
 
 const assert = require('node:assert/strict');
 
-const { connectTo, died, eventually, isRefused, reap, request, startCluster, underWay } = require('./support');
+const {
+  connectTo, died, eventually, freePort, reap, refused, request, start, startCluster, underWay,
+} = require('./support');
 
 for (const signal of ['SIGTERM', 'SIGINT']) {
   describe(`${signal} to one worker`, () => {
@@ -45,7 +47,7 @@ for (const signal of ['SIGTERM', 'SIGINT']) {
 
         const { args } = await program.line(({ event, role }) => event === signal && role === 'master');
         assert.deepEqual(args, signal === 'SIGTERM' ? [{ pid: program.pid, type: 'master' }] : []);
-        await eventually(() => isRefused(program.port));
+        await refused(program.port);
         assert.ok(program.isRunning);
         await idle.ended();
         for (const connection of [busy, late]) {
@@ -82,6 +84,18 @@ for (const signal of ['SIGTERM', 'SIGINT']) {
   });
 }
 
+describe('a shutdown while a worker starts', () => {
+  afterEach(reap);
+
+  it('lets that worker go too, in silence', async () => {
+    const options = { port: await freePort(), keepAliveGrace: 50 };
+    const program = start('api-shapes', { args: ['late'], options, env: { SHUTDOWN_ON_LISTENING: '1' } });
+    assert.deepEqual(await program.exit(), { code: 0, signal: null });
+    assert.deepEqual(program.seen('died').map(({ args: [, { code }] }) => code), [0, 0]);
+    assert.equal(program.stderr, '');
+  });
+});
+
 describe('a request that comes on an open connection during the shutdown', () => {
   afterEach(reap);
 
@@ -89,7 +103,7 @@ describe('a request that comes on an open connection during the shutdown', () =>
     const program = await startCluster({ noWorkers: 1, keepAliveGrace: 5000 });
     const connection = await connectTo(program.port, program.workers[0]);
     program.kill('SIGTERM');
-    await eventually(() => isRefused(program.port));
+    await program.line('draining');
     connection.get('/');
     assert.match((await connection.until(/\r\n\r\nhello$/)).input, /connection: close/i);
     assert.deepEqual(await program.exit({ within: 3000 }), { code: 0, signal: null });

@@ -3,7 +3,7 @@
 
 const assert = require('node:assert/strict');
 
-const { connect, eventually, freePort, isRefused, reap, request, start } = require('./support');
+const { connect, freePort, refused, reap, request, start } = require('./support');
 
 describe('cluster: false', () => {
   afterEach(reap);
@@ -69,7 +69,7 @@ describe('cluster: false', () => {
       program.kill(signal);
       const { args } = await program.line(signal);
       if (signal === 'SIGTERM') assert.deepEqual(args, [{ pid: program.pid, type: 'master' }]);
-      await eventually(() => isRefused(program.port));
+      await refused(program.port);
       const answer = await busy.until(/\r\n\r\nslow$/);
       assert.match(answer.input, /connection: close/i);
       await idle.ended();
