@@ -33,6 +33,7 @@ class VitalSigns {
 
   start() {
     const { numbers, at } = this.#board;
+    this.#board.set('heapOldLimit', oldSpaceLimit());
     this.#observeCollections();
     this.#look();
     this.#lag.since = clock();
@@ -102,5 +103,12 @@ const COLLECTIONS = new Map([
   [constants.NODE_PERFORMANCE_GC_MAJOR, 'gcMajor'],
   [constants.NODE_PERFORMANCE_GC_INCREMENTAL, 'gcIncremental'],
 ]);
+
+// V8 tells only the sum of old and young, and what the young may become differs from version to version.
+function oldSpaceLimit() {
+  const flags = [...(process.env.NODE_OPTIONS ?? '').split(/\s+/), ...process.execArgv];
+  const mib = flags.map((flag) => Number(/^--max[-_]old[-_]space[-_]size=(\d+)$/.exec(flag)?.[1] ?? 0));
+  return (mib.filter((size) => size > 0).at(-1) ?? 0) * 2 ** 20;
+}
 
 module.exports = { VitalSigns };

@@ -44,13 +44,22 @@ class Worker {
     const ready = trapExceptions(this.#cluster, parsed.onUncaughtException, tell);
     this.#watchOneself();
     const { apps, monApp } = await collectApps(createApp);
-    await this.#service.listen(apps, (ports) => {
-      tell({ act: 'listening' });
+    let waiting = apps.length;
+    const onListening = (ports) => {
+      waiting -= 1;
+      tell({ act: 'listening', ready: waiting === 0 });
       for (const _ of ports) callback?.(apps, monApp);
-    });
+    };
+    try {
+      await this.#service.listen(apps, onListening);
+    } catch (error) {
+      // A shutdown came first, and with it the order to go.
+      if (error.code === 'ECANCELED') return;
+      throw error;
+    }
     ready();
     this.#board.state = 'serving';
-    tell({ act: 'ready' });
+    if (apps.length === 0) tell({ act: 'ready' });
     startHeartbeat(this.#cluster, this.#board, parsed.heartbeatInterval);
     this.#watchThresholds();
   }

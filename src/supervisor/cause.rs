@@ -16,8 +16,8 @@ use crate::scoreboard::{Recorded, Row};
 const MIB: f64 = 1_048_576.0;
 /// How full the old part of a heap must have been for its limit to be to blame; V8 gives up a little before.
 const NEAR_LIMIT: f64 = 0.75;
-/// What the limit that V8 reports counts for young objects, which go into the old part when they stay.
-const YOUNG: f64 = 48.0 * MIB;
+/// What the limit that V8 reports counts at most for young objects, which go into the old part when they stay.
+const YOUNG: f64 = 192.0 * MIB;
 /// What shells and Node's own wrappers make of SIGABRT and SIGTRAP.
 const EXIT_AFTER_SIGNAL: i32 = 128;
 
@@ -87,7 +87,7 @@ impl Evidence {
         }
         if self.gave_itself_up() {
             if let Some(limit) = self.heap_limit_reached() {
-                return Some(format!("V8's heap limit of {:.0} MiB was reached", limit / MIB));
+                return Some(format!("the heap limit of V8 was reached ({:.0} MiB)", limit / MIB));
             }
             return Some(self.last_words.clone().unwrap_or_else(|| "it aborted itself".into()));
         }
@@ -111,8 +111,11 @@ impl Evidence {
         let used = row.get(Field::HeapUsed);
         #[expect(clippy::cast_precision_loss, reason = "an estimate")]
         let growth = self.peak_rss.map_or(0.0, |peak| peak as f64 - row.get(Field::Rss)).max(0.0);
-        let old = (limit - YOUNG).max(limit * 0.4);
-        (limit > 0.0 && used + growth >= old * NEAR_LIMIT).then_some(limit)
+        let old = match row.get(Field::HeapOldLimit) {
+            told if told > 0.0 => told,
+            _ => (limit - YOUNG).max(limit * 0.5),
+        };
+        (limit > 0.0 && used + growth >= old * NEAR_LIMIT).then_some(old)
     }
 }
 
@@ -165,7 +168,8 @@ mod tests {
     /// A row with the heap in use, its limit and the resident memory, in MiB.
     fn row(used: f64, limit: f64, rss: f64) -> Option<Row> {
         let mib = f64::from(u32::try_from(MIB).unwrap());
-        let fields = [(Field::HeapUsed, used), (Field::HeapLimit, limit), (Field::Rss, rss)];
+        let (total, old) = ((Field::HeapLimit, limit + 48.0), (Field::HeapOldLimit, limit));
+        let fields = [(Field::HeapUsed, used), total, old, (Field::Rss, rss)];
         Some(Row::with(&fields.map(|(field, value)| (field, value * mib))))
     }
 
@@ -192,7 +196,7 @@ mod tests {
             died.row = row(10.0, 100.0, 50.0);
             assert!(died.reason(&options()).ends_with(": it aborted itself"));
             died.row = row(90.0, 100.0, 130.0);
-            assert!(died.reason(&options()).ends_with(": V8's heap limit of 100 MiB was reached"));
+            assert!(died.reason(&options()).ends_with(": the heap limit of V8 was reached (100 MiB)"));
         }
     }
 
@@ -203,7 +207,7 @@ mod tests {
         died.peak_rss = Some(60 * MIB);
         assert!(died.reason(&options()).ends_with("it aborted itself"));
         died.peak_rss = Some(135 * MIB);
-        assert!(died.reason(&options()).ends_with("100 MiB was reached"));
+        assert!(died.reason(&options()).ends_with("was reached (100 MiB)"));
     }
 
     #[test]
