@@ -185,6 +185,20 @@ export interface ClusterOptions {
   backlog?: number | string;
 
   /**
+   * Whether workers count their requests, by status and duration, for the monitor and `/metrics`. When falsy (but not
+   * undefined) only connections are counted, and what the process itself shows.
+   * @default true
+   */
+  metrics?: boolean;
+
+  /**
+   * Whether workers keep their last 64 requests (method, path without query, times, status) in shared memory, so that
+   * `died` can tell which were under way. Needs `metrics`.
+   * @default true
+   */
+  flightRecorder?: boolean;
+
+  /**
    * How long a graceful shutdown first answers DISABLED on the ECV path (and is not ready), while it serves on, in whole
    * milliseconds from 0 to 2147483647: time for balancers to look elsewhere before the port closes.
    * @default 0

@@ -7,7 +7,10 @@
 
 const { collectApps } = require('./apps');
 const { trapExceptions } = require('./exceptions');
+const { countTransactions, startHeartbeat } = require('./heartbeat');
 const { Service } = require('./service');
+const { Traffic } = require('./traffic');
+const { VitalSigns } = require('./vital-signs');
 
 const INTERNAL = 'NODE_CLUSTER2';
 const THRESHOLD_CHECK_MS = 1000;
@@ -19,13 +22,17 @@ const LAST_BYTES_MS = 100;
 class Worker {
   #cluster;
   #setup;
+  #board;
+  #traffic;
   #service;
   #signalled = false;
 
   constructor(cluster, setup) {
     this.#cluster = cluster;
     this.#setup = setup;
-    this.#service = new Service(cluster, setup.parsed);
+    this.#board = setup.board;
+    this.#traffic = new Traffic(setup.board, setup.parsed);
+    this.#service = new Service(cluster, setup.parsed, this.#traffic);
   }
 
   async run() {
@@ -35,9 +42,12 @@ class Worker {
     process.on('SIGTERM', () => this.#onSignal('SIGTERM'));
     process.on('SIGINT', () => this.#onSignal('SIGINT'));
     const ready = trapExceptions(this.#cluster, parsed.onUncaughtException, tell);
+    this.#watchOneself();
     const { apps, monApp } = await collectApps(createApp);
+    let waiting = apps.length;
     const onListening = (ports) => {
-      tell({ act: 'listening' });
+      waiting -= 1;
+      tell({ act: 'listening', ready: waiting === 0 });
       for (const _ of ports) callback?.(apps, monApp);
     };
     try {
@@ -48,8 +58,19 @@ class Worker {
       throw error;
     }
     ready();
-    tell({ act: 'ready' });
+    this.#board.state = 'serving';
+    if (apps.length === 0) tell({ act: 'ready' });
+    startHeartbeat(this.#cluster, this.#board, parsed.heartbeatInterval);
     this.#watchThresholds();
+  }
+
+  #watchOneself() {
+    const board = this.#board;
+    if (board.problem) tell({ act: 'warning', message: `worker ${process.pid}: ${board.problem.message}` });
+    countTransactions(this.#cluster, board);
+    const signs = new VitalSigns(board);
+    signs.also(() => this.#traffic.look());
+    signs.start();
   }
 
   #obey({ cmd, act, why }) {
@@ -72,6 +93,7 @@ class Worker {
   #drain(why) {
     const signal = SIGNAL_OF_ORDER[why];
     if (signal && !this.#signalled) this.#emitSignal(signal);
+    this.#board.state = 'draining';
     this.#cluster.emit('draining');
     // One turn more, so that 'close' handlers have run.
     this.#service.drain().then(() => setImmediate(() => process.exit(0)));

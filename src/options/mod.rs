@@ -101,6 +101,10 @@ pub struct Options {
     pub scheduling: Scheduling,
     /// `backlog`: how many connections the kernel queues for each listening socket.
     pub backlog: NonZeroU16,
+    /// `metrics`: workers count their requests.
+    pub metrics: bool,
+    /// `flightRecorder`: workers keep their last requests for the moment after a crash.
+    pub flight_recorder: bool,
     /// `drainDelay`: how long a shutdown says DISABLED before it lets nobody in any more; may be zero.
     pub drain_delay: Duration,
     /// `liveMaxAge`: the cluster is live while an event loop has turned within this time.
@@ -227,6 +231,8 @@ impl Parsed {
             "recycleTimeout" => replace(&mut options.recycle_timeout, read::millis(value)?),
             "scheduling" => replace(&mut options.scheduling, read::scheduling(value, machine.linux)?),
             "backlog" => replace(&mut options.backlog, read::count(value, u64::from(u16::MAX))?),
+            "metrics" => options.metrics = !read::is_falsy(value),
+            "flightRecorder" => options.flight_recorder = !read::is_falsy(value),
             "drainDelay" => replace(&mut options.drain_delay, read::millis_or_zero(value)?),
             "liveMaxAge" => replace(&mut options.live_max_age, read::millis(value)?),
             "readyQuorum" => replace(&mut options.ready_quorum, read::count(value, MAX_WORKERS)?),
@@ -251,10 +257,10 @@ fn replace<T>(place: &mut T, read: Option<T>) {
 const MAX_WORKERS: u64 = 1024;
 
 /// Options for which every value has a meaning: it is truthy or falsy.
-const YES_OR_NO: [&str; 3] = ["cluster", "stop", "shutdown"];
+const YES_OR_NO: [&str; 5] = ["cluster", "stop", "shutdown", "metrics", "flightRecorder"];
 
 /// Every name that [`Parsed::take`] knows, for the guess at what a misspelt one meant.
-const NAMES: [&str; 29] = [
+const NAMES: [&str; 31] = [
     "cluster",
     "port",
     "host",
@@ -281,6 +287,8 @@ const NAMES: [&str; 29] = [
     "recycleTimeout",
     "scheduling",
     "backlog",
+    "metrics",
+    "flightRecorder",
     "drainDelay",
     "liveMaxAge",
     "readyQuorum",
@@ -319,6 +327,8 @@ impl Options {
             recycle_timeout: death_timeout,
             scheduling: if machine.linux { Scheduling::Slots } else { Scheduling::Shared },
             backlog: NonZeroU16::MIN.saturating_add(510),
+            metrics: true,
+            flight_recorder: true,
             drain_delay: Duration::ZERO,
             live_max_age: Duration::from_secs(30),
             ready_quorum: NonZeroU16::MIN,

@@ -53,8 +53,12 @@ impl State {
                 worker.has_agent = true;
                 self.greet(id);
             }
-            FromAgent::Listening => {
+            FromAgent::Listening { ready } => {
                 worker.apps_listening += 1;
+                // Before the application hears of it: whatever it does about this worker then concerns one in service.
+                if ready {
+                    self.ready(id, now);
+                }
                 self.pending.showing = true;
                 self.publish(Event::Listening { worker: id, pid });
             }
@@ -89,6 +93,7 @@ impl State {
         if let Some(worker) = self.crew.get_mut(&id) {
             worker.ready.get_or_insert(now);
         }
+        self.heartbeat.begin(self.options.heartbeat_interval, now);
         self.step(fleet::Input::Ready { worker: id }, now);
     }
 
