@@ -14,6 +14,7 @@ const errors = require('./errors');
 const { load } = require('./native');
 const { launch } = require('./launch');
 const { NodeCluster } = require('./node-cluster');
+const { Rotation } = require('./rotation');
 const { wantsOf } = require('./ports');
 const { refusePort } = require('./refuse-port');
 
@@ -31,6 +32,7 @@ class Master {
   #native;
   #workers;
   #keepAlive;
+  #rotation = new Rotation((...wish) => this.#native?.rotate(...wish) ?? false);
   #firstSignalAt;
   #ended = new Set();
   #isStopping = false;
@@ -64,6 +66,10 @@ class Master {
     process.cluster = { clustered: true, emitter: this.#cluster, workers: this.#workers.byPid };
     this.#onStarted = () => this.#setup.callback?.(apps, monApp);
     this.#native.start((event, id, text, fd) => this.#receive(event, id, text, fd));
+    this.#setup.metrics.start(
+      (text) => this.#native.setAppMetrics(text),
+      (message) => this.#cluster.emit('warning', { message }),
+    );
     return undefined;
   }
 
@@ -89,6 +95,11 @@ class Master {
     this.#isShuttingDown = true;
     this.#native.shutdown();
     return this.#untilEnded();
+  }
+
+  /** Takes the cluster out of rotation, or puts it back; resolves once every worker's next answer goes by it. */
+  rotate(disabled, reason) {
+    return this.#rotation.set(disabled, `${disabled ? 'disable' : 'enable'}() in the master`, reason);
   }
 
   #untilEnded() {
@@ -135,6 +146,7 @@ class Master {
       case 'died': return this.#buried(worker, facts);
       case 'heartbeat': return this.#beat(facts);
       case 'warning': return this.#cluster.emit('warning', { message: facts.message, ...facts.facts });
+      case 'rotated': return this.#rotation.done(facts.call);
       case 'shutdownAsked':
         this.#isShuttingDown = true;
         return this.#cluster.emit('SIGTERM', { pid: process.pid, type: 'master' });
@@ -168,13 +180,21 @@ class Master {
 
   #dispatch(id, message, handle) {
     if (message === undefined) return;
-    // cluster2's own: one worker's command reaches all, and a worker may ask for its successor.
+    // cluster2's own: one worker's command reaches all, two of them are about rotation, and a worker may ask for its
+    // successor.
     if (message?.command) this.#workers.broadcast(message);
+    if (message?.command === 'disable' || message?.command === 'enable') this.#obeyCommand(id, message.command);
     if (message?.type === 'suicide') this.#native.recycle(id);
     this.#workers.get(id)?.said(message, handle);
   }
 
+  #obeyCommand(id, command) {
+    // Nobody waits for it; and where the cluster has ended, nothing needs to be done.
+    this.#rotation.set(command === 'disable', `a message of worker ${this.#workers.get(id)?.process.pid}`).catch(() => {});
+  }
+
   #end() {
+    this.#rotation.end();
     clearInterval(this.#keepAlive);
     for (const resolve of this.#ended) resolve();
     if (this.#isStopping) {

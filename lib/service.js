@@ -12,15 +12,17 @@ class Service {
   #cluster;
   #options;
   #traffic;
+  #ecv;
   #drain;
   #drained;
   #connections = 0;
 
-  /** `traffic` counts, where somebody does. */
-  constructor(cluster, options, traffic) {
+  /** `traffic` counts, where somebody does; `ecv` answers balancers, where that is not off. */
+  constructor(cluster, options, traffic, ecv) {
     this.#cluster = cluster;
     this.#options = options;
     this.#traffic = traffic;
+    this.#ecv = ecv;
   }
 
   /** Connections accepted since the start, over all servers. */
@@ -66,6 +68,7 @@ class Service {
   #watch(server) {
     server.on('connection', () => { this.#connections += 1; });
     this.#traffic?.addServer(server);
+    this.#ecv?.guard(server);
     applyIdleTimeout(server, this.#options.timeout, () => {
       this.#traffic?.timedOut();
       this.#cluster.emit('warning', { message: 'Client socket timed out' });

@@ -6,8 +6,11 @@
 'use strict';
 
 const { collectApps } = require('./apps');
+const { Ecv } = require('./ecv');
 const { trapExceptions } = require('./exceptions');
 const { countTransactions, startHeartbeat } = require('./heartbeat');
+const { Rotation } = require('./rotation');
+const { clock } = require('./scoreboard');
 const { Service } = require('./service');
 const { Traffic } = require('./traffic');
 const { VitalSigns } = require('./vital-signs');
@@ -25,6 +28,9 @@ class Worker {
   #board;
   #traffic;
   #service;
+  #rotation = new Rotation((seq, disabled, by, reason) => tell({ act: 'rotate', seq, disabled, by, reason }));
+  // What the master said of rotation, where there is no scoreboard to read it from.
+  #isOut = false;
   #signalled = false;
 
   constructor(cluster, setup) {
@@ -32,13 +38,15 @@ class Worker {
     this.#setup = setup;
     this.#board = setup.board;
     this.#traffic = new Traffic(setup.board, setup.parsed);
-    this.#service = new Service(cluster, setup.parsed, this.#traffic);
+    const ecv = setup.parsed.ecv ? new Ecv(setup, this.#ecvHost()) : undefined;
+    this.#service = new Service(cluster, setup.parsed, this.#traffic, ecv);
   }
 
   async run() {
     const { createApp, callback, parsed } = this.#setup;
     tell({ act: 'hello' });
     process.on('internalMessage', (message) => this.#obey(message));
+    process.once('disconnect', () => this.#rotation.end());
     process.on('SIGTERM', () => this.#onSignal('SIGTERM'));
     process.on('SIGINT', () => this.#onSignal('SIGINT'));
     const ready = trapExceptions(this.#cluster, parsed.onUncaughtException, tell);
@@ -64,6 +72,26 @@ class Worker {
     this.#watchThresholds();
   }
 
+  /** Takes the whole cluster out of rotation, or puts it back; resolves once every worker's next answer goes by it. */
+  rotate(disabled, reason) {
+    return this.#rotation.set(disabled, `${disabled ? 'disable' : 'enable'}() in worker ${process.pid}`, reason);
+  }
+
+  #ecvHost() {
+    const board = this.#board;
+    const { ecvState, leaving } = board.layout.header;
+    return {
+      isOut: () => (board.isShared ? board.header[ecvState] !== 0 || board.header[leaving] !== 0 : this.#isOut),
+      rotate: (disabled, by, reason) => this.#rotation.set(disabled, `${by} to worker ${process.pid}`, reason),
+      checked: (isWell) => {
+        board.set('checkResult', isWell ? 1 : 2);
+        board.set('checkAt', clock());
+      },
+      // Apart from the request: what a listener of the application throws is its own affair.
+      warn: (message) => process.nextTick(() => this.#cluster.emit('warning', { message })),
+    };
+  }
+
   #watchOneself() {
     const board = this.#board;
     if (board.problem) tell({ act: 'warning', message: `worker ${process.pid}: ${board.problem.message}` });
@@ -73,10 +101,12 @@ class Worker {
     signs.start();
   }
 
-  #obey({ cmd, act, why }) {
+  #obey({ cmd, act, why, ack, isOut }) {
     if (cmd !== INTERNAL) return;
     if (act === 'drain') this.#drain(why);
     if (act === 'end') this.#end();
+    if (act === 'rotated') this.#rotation.done(ack);
+    if (act === 'rotation') this.#isOut = isOut;
   }
 
   #onSignal(signal) {
@@ -120,9 +150,10 @@ class Worker {
   }
 }
 
-// The channel may close at any moment; then there is nobody to tell.
+// The channel may close at any moment; then there is nobody to tell, and it gives false.
 function tell(message) {
   if (process.connected) process.send({ cmd: INTERNAL, ...message }, undefined, undefined, () => {});
+  return process.connected;
 }
 
 module.exports = { Worker };

@@ -120,6 +120,11 @@ fields! {
     CheckAt = "checkAt", "ms", Gauge, "When that check ended, by `CLOCK_MONOTONIC`.";
 }
 
+impl Field {
+    /// What [`Field::State`] says of a process that serves.
+    pub const SERVING: f64 = 2.0;
+}
+
 /// How many fields there are.
 pub const FIELD_COUNT: usize = FIELDS.len();
 

@@ -134,6 +134,12 @@ impl Scoreboard {
         self.free.push(index);
     }
 
+    /// Where a worker's row is.
+    #[must_use]
+    pub fn row_of(&self, worker: WorkerId) -> Option<RowIndex> {
+        self.rows.get(&worker).copied()
+    }
+
     /// What a worker has written; `None` when it has no row.
     #[must_use]
     pub fn row(&self, worker: WorkerId) -> Option<Row> {

@@ -31,7 +31,7 @@ use crate::monitor::stats::Stats;
 use crate::monitor::{self, health};
 use crate::options::Options;
 use crate::process::cgroup::OomWatch;
-use crate::process::control::{self, Reply, Request};
+use crate::process::control::{self, AGAIN_AFTER, Reply, Request};
 use crate::process::pidfile::PidDir;
 use crate::process::spawn::Launch;
 use crate::scoreboard::Scoreboard;
@@ -108,9 +108,8 @@ impl State {
         let stats = Rc::new(RefCell::new(first_stats(&setup.options, clocks)));
         let Shared { backlogs, rotation: word, app_metrics } = shared;
         let (scoreboard, no_scoreboard) = match setup.scoreboard {
-            Some(Ok(board)) => (Some(Rc::new(RefCell::new(board))), None),
-            Some(Err(error)) => (None, Some(error)),
-            None => (None, None),
+            Ok(board) => (Some(Rc::new(RefCell::new(board))), None),
+            Err(error) => (None, Some(error)),
         };
         let start_disabled = setup.options.ecv.as_ref().is_some_and(|ecv| ecv.start_disabled);
         let noted = noting(Rc::clone(&stats), Rc::clone(&publish));
@@ -234,6 +233,7 @@ impl State {
             stats: Rc::clone(&self.stats),
             board: self.scoreboard.clone(),
             switch: Rc::clone(&self.switch),
+            serves_itself: !self.options.cluster,
             app_metrics: self.app_metrics.clone(),
         }
     }
@@ -306,9 +306,20 @@ impl State {
         match call.as_str() {
             "status" => reply.send(self.stats.borrow().to_json()),
             "shutdown" => {
-                self.shutdown_replies.push(reply);
-                (self.publish)(Event::ShutdownAsked);
+                if !self.switch.is_leaving() {
+                    (self.publish)(Event::ShutdownAsked);
+                }
                 self.begin_shutdown(now);
+                match self.shutdown_at {
+                    // Whoever wants to know when nobody gets in any more has to ask again then.
+                    Some(at) => {
+                        let wait = at.saturating_duration_since(now).as_millis();
+                        reply.send(
+                            json!({ "ok": true, AGAIN_AFTER: u64::try_from(wait).unwrap_or(u64::MAX) }),
+                        );
+                    }
+                    None => self.shutdown_replies.push(reply),
+                }
             }
             "stop" => {
                 reply.send(json!({ "ok": true }));

@@ -11,6 +11,7 @@ use std::time::{Instant, SystemTime};
 
 use super::fleet::{self, Cause, Phase, Purpose, SlotIndex, State as Life, Why};
 use super::rotation::Switch;
+use super::setup::OWN_ROW;
 use super::state::State;
 use crate::ecv::Change;
 use crate::monitor::metrics::AppMetrics;
@@ -18,6 +19,7 @@ use crate::monitor::routes::Source;
 use crate::monitor::stats::{Address, ClusterState, ShownOptions, Stats, Worker, WorkerState, count};
 use crate::options::{self, Options};
 use crate::scoreboard::Scoreboard;
+use crate::scoreboard::layout::Field;
 use crate::socket::Bound;
 
 /// One moment on both clocks, by which instants become times of day.
@@ -48,6 +50,8 @@ pub(crate) struct View {
     pub(crate) stats: Rc<RefCell<Stats>>,
     pub(crate) board: Option<Rc<RefCell<Scoreboard>>>,
     pub(crate) switch: Rc<Switch>,
+    /// There are no workers: this process is shown as the one that serves.
+    pub(crate) serves_itself: bool,
     pub(crate) app_metrics: AppMetrics,
 }
 
@@ -57,6 +61,9 @@ impl Source for View {
         stats.rotation = self.switch.rotation();
         stats.leaving = self.switch.is_leaving();
         stats.board = self.board.as_ref().map(|board| board.borrow().snapshot());
+        if self.serves_itself {
+            show_itself(&mut stats);
+        }
         stats
     }
 
@@ -67,6 +74,37 @@ impl Source for View {
     fn app_metrics(&self) -> Arc<str> {
         self.app_metrics.get()
     }
+}
+
+/// Shows this process as the one worker that there is, as its row says.
+fn show_itself(stats: &mut Stats) {
+    let says = stats.row(OWN_ROW).map_or(0.0, |row| row.get(Field::State));
+    let is = |state: f64| says.total_cmp(&state).is_eq();
+    let state = match (stats.leaving, is(Field::SERVING)) {
+        (true, _) => WorkerState::Draining,
+        (false, true) => WorkerState::Serving,
+        (false, false) => WorkerState::Starting,
+    };
+    stats.state = match state {
+        WorkerState::Starting => ClusterState::Starting,
+        WorkerState::Serving => ClusterState::Serving,
+        WorkerState::Draining => ClusterState::ShuttingDown,
+    };
+    let (since, pid) = (stats.started, stats.master_pid);
+    let ready_at = (state == WorkerState::Serving).then_some(since);
+    let listening = u32::from(ready_at.is_some());
+    stats.wanted = 1;
+    stats.workers = vec![Worker {
+        id: OWN_ROW,
+        pid,
+        slot: None,
+        state,
+        since,
+        forked_at: since,
+        ready_at,
+        generation: 0,
+        listening,
+    }];
 }
 
 /// The snapshot of a cluster that has not begun.
