@@ -136,7 +136,7 @@ impl<'a> Moment<'a> {
         let traces = self.traces();
         let is_recent =
             traces.check_at > 0.0 && self.now - traces.check_at <= millis(self.limits.live_max_age);
-        is_recent.then(|| traces.check_result < NOT_WELL)
+        is_recent.then_some(traces.check_result < NOT_WELL)
     }
 
     /// How many workers serve and turn.

@@ -27,7 +27,7 @@ pub(super) fn prefers_json(headers: &HeaderMap) -> bool {
     json > 0 && json >= html.map_or(0, |(_, weight)| weight)
 }
 
-/// Whether the client would rather have OpenMetrics than Prometheus' own text: it must name it, and not like it less.
+/// Whether the client would rather have `OpenMetrics` than Prometheus' own text: it must name it, and not like it less.
 pub(super) fn prefers_open_metrics(headers: &HeaderMap) -> bool {
     let (mut open, mut plain): (Weight, Weight) = (0, 0);
     for header in headers.get_all(ACCEPT) {

@@ -6,7 +6,7 @@
 //! | POST | `ecv.path`/disable, /enable | 204, or 403 from somebody who may not; only with `ecv.control` |
 //! | GET, HEAD | `/live` | 200 or 503, JSON that says why: some event loop turned lately |
 //! | GET, HEAD | `/ready` | 200 or 503, JSON that says why: enabled, and enough workers serve |
-//! | GET, HEAD | `/metrics` | for Prometheus, as OpenMetrics to those who prefer it |
+//! | GET, HEAD | `/metrics` | for Prometheus, as `OpenMetrics` to those who prefer it |
 //! | GET, HEAD | `monPath` | the page, or the JSON if the client prefers it |
 //! | GET, HEAD | `/status.json` | the JSON |
 //!

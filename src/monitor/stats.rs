@@ -226,8 +226,7 @@ impl Stats {
                 ("died", Some(*pid), format!("worker {worker}: {reason}"))
             }
             Event::Warning { message, .. } => ("warning", None, message.clone()),
-            Event::Rotated { changed: false, .. } => return,
-            Event::Rotated { disabled, by, reason, .. } => {
+            Event::Rotated { changed: true, disabled, by, reason, .. } => {
                 let event = if *disabled { "disabled" } else { "enabled" };
                 let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
                 (event, None, format!("by {by}{reason}"))
@@ -238,8 +237,9 @@ impl Stats {
             }
             Event::StopAsked => ("stop", Some(self.master_pid), "another process asked for it".into()),
             Event::Ended => ("ended", Some(self.master_pid), String::new()),
-            // Steps of a start or an end that is told above, and the application's own talk.
-            Event::Online { .. }
+            // Steps of a start or an end that is told above, what changed nothing, and the application's own talk.
+            Event::Rotated { .. }
+            | Event::Online { .. }
             | Event::ServerListening { .. }
             | Event::Disconnected { .. }
             | Event::Messages { .. }

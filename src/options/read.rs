@@ -300,13 +300,10 @@ fn token(value: &Value) -> Result<Option<Token>, Problem> {
         return Ok(None);
     }
     let is_sendable = |text: &&str| text.bytes().all(|byte| byte.is_ascii_graphic());
-    match value.as_str().filter(is_sendable) {
-        Some(text) => Ok(Some(Token::new(text.to_owned()))),
-        None => {
-            let text = "must be a string of visible ASCII characters without spaces".to_owned();
-            Err(Problem { below: String::new(), text })
-        }
-    }
+    let rule = "must be a string of visible ASCII characters without spaces";
+    let problem = || Problem { below: String::new(), text: rule.to_owned() };
+    let text = value.as_str().filter(is_sendable).ok_or_else(problem)?;
+    Ok(Some(Token::new(text.to_owned())))
 }
 
 fn validator(value: &Value) -> Result<bool, Problem> {

@@ -11,9 +11,9 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
+use super::Input;
 use super::fleet::Phase;
 use super::state::State;
-use super::{Call, Input};
 use crate::ecv::{Change, Rotation, Word};
 use crate::event::Event;
 use crate::ids::WorkerId;
@@ -136,18 +136,6 @@ impl State {
         if self.scoreboard.is_none() && self.switch.word.is_out() {
             self.say(id, &ToWorker::OutOfRotation { is_out: true });
         }
-    }
-
-    /// What JavaScript wants of the switch.
-    pub(crate) fn rotate(&mut self, call: Call) {
-        match call {
-            Call::Rotate { call, disabled, by, reason } => {
-                self.switch.set(disabled, Change::new(&by, SystemTime::now(), reason.as_deref()), call);
-            }
-            Call::Leave => self.switch.leave(),
-            other => debug_assert!(false, "not about rotation: {other:?}"),
-        }
-        self.pending.showing = true;
     }
 }
 

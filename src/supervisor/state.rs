@@ -21,7 +21,7 @@ use super::rotation::Switch;
 use super::setup::Setup;
 use super::telling::{Clocks, View, first_stats};
 use super::{Call, Input, Shared};
-use crate::ecv::Rotation;
+use crate::ecv::{Change, Rotation};
 use crate::error::Error;
 use crate::event::{Event, Undelivered};
 use crate::ids::{SlotIndex, WorkerId};
@@ -284,7 +284,10 @@ impl State {
                 self.step(fleet::Input::Recycle { worker, why: fleet::Why::Asked }, now);
             }
             Call::Shutdown => self.begin_shutdown(now),
-            call @ (Call::Rotate { .. } | Call::Leave) => self.rotate(call),
+            Call::Rotate { call, disabled, by, reason } => {
+                self.switch.set(disabled, Change::new(&by, SystemTime::now(), reason.as_deref()), call);
+            }
+            Call::Leave => self.switch.leave(),
             Call::Stop => self.step(fleet::Input::Stop, now),
             Call::Close => self.is_over = true,
         }

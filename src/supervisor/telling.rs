@@ -80,25 +80,25 @@ impl Source for View {
 fn show_itself(stats: &mut Stats) {
     let says = stats.row(OWN_ROW).map_or(0.0, |row| row.get(Field::State));
     let is = |state: f64| says.total_cmp(&state).is_eq();
-    let state = match (stats.leaving, is(Field::SERVING)) {
+    let life = match (stats.leaving, is(Field::SERVING)) {
         (true, _) => WorkerState::Draining,
         (false, true) => WorkerState::Serving,
         (false, false) => WorkerState::Starting,
     };
-    stats.state = match state {
+    stats.state = match life {
         WorkerState::Starting => ClusterState::Starting,
         WorkerState::Serving => ClusterState::Serving,
         WorkerState::Draining => ClusterState::ShuttingDown,
     };
     let (since, pid) = (stats.started, stats.master_pid);
-    let ready_at = (state == WorkerState::Serving).then_some(since);
+    let ready_at = (life == WorkerState::Serving).then_some(since);
     let listening = u32::from(ready_at.is_some());
     stats.wanted = 1;
     stats.workers = vec![Worker {
         id: OWN_ROW,
         pid,
         slot: None,
-        state,
+        state: life,
         since,
         forked_at: since,
         ready_at,

@@ -29,7 +29,7 @@ async function respond(path) {
   if (name === 'pid') return { status: 200, body: String(process.pid) };
   if (name === 'block') {
     report('blocked', process.pid);
-    for (const until = Date.now() + Number(argument); Date.now() < until;);
+    block(Number(argument));
   }
   if (name === 'do') await c[argument]('by the application');
   if (name === 'send') process.send({ command: argument });
@@ -87,12 +87,17 @@ c.listen((callback) => callback(kinds[kind]()), () => report('callback'));
 const deeds = {
   block: () => {
     report('blocked');
-    for (const until = Date.now() + 2000; Date.now() < until;);
+    block(2500);
   },
   disable: () => c.disable('an experiment').then(() => report('done', 'disable')),
   enable: () => c.enable().then(() => report('done', 'enable')),
   shutdown: () => c.shutdown(),
 };
+// Whatever the master says, but for connections that it hands over.
+if (cluster.isWorker && process.env.MESSAGES) {
+  process.on('message', (message) => report('message', message));
+  process.on('internalMessage', (message) => { if (message.act !== 'newconn') report('message', message); });
+}
 let turn = 0;
 if (!cluster.isWorker && ON_SIGNAL) {
   process.on('SIGUSR2', () => deeds[ON_SIGNAL.split(',')[turn++]]());
@@ -104,4 +109,10 @@ if (!cluster.isWorker && process.env.METRICS) {
 
 function expressApp(express) {
   return express().use((request, response) => answer(request, response));
+}
+
+// Stands still without using a processor, which tests on small machines need for their clients.
+function block(ms) {
+  if (process.env.SPIN) for (const until = Date.now() + ms; Date.now() < until;);
+  else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }

@@ -473,7 +473,9 @@ async fn the_health_paths_answer_in_words_and_status() {
 async fn only_who_may_takes_the_cluster_out_of_rotation() {
     monitor("/", Limits::default(), async |address| {
         let post = async |path: &str, token: &str| {
-            let request = format!("POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{token}Content-Length: 0\r\n\r\n");
+            let request = format!(
+                "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{token}Content-Length: 0\r\n\r\n"
+            );
             exchange(address, request.as_bytes()).await
         };
         for wrong in ["", "Authorization: Bearer wrong\r\n"] {

@@ -53,9 +53,8 @@ pub(super) fn adapted(format: Format, text: &str) -> String {
 fn is_wanted(line: &str) -> bool {
     let mut words = line.split_whitespace();
     match (words.next(), words.next(), words.next()) {
-        (None, ..) | (Some("#"), None, _) => false,
         (Some("#"), Some("HELP" | "TYPE" | "UNIT"), Some(name)) => !name.starts_with(OURS),
-        (Some("#"), ..) => false,
+        (None | Some("#"), ..) => false,
         (Some(sample), ..) => !sample.starts_with(OURS) && !sample.starts_with('#'),
     }
 }
