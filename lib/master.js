@@ -133,6 +133,7 @@ class Master {
       case 'disconnected': return worker?.disconnected();
       case 'leavesOnPurpose': return worker?.leavesOnPurpose();
       case 'died': return this.#buried(worker, facts);
+      case 'hung': return this.#hung(facts);
       case 'warning': return this.#cluster.emit('warning', { message: facts.message, ...facts.facts });
       case 'shutdownAsked':
         this.#isShuttingDown = true;
@@ -148,6 +149,10 @@ class Master {
   #buried(worker, { pid, code, signal, reason }) {
     worker?.exited(code, signal);
     this.#cluster.emit('died', pid, { code, signal, reason });
+  }
+
+  #hung({ pid, ms, stack }) {
+    this.#cluster.emit('hung', pid, stack === null ? { ms } : { ms, stack });
   }
 
   #receiveMessages(id, text) {

@@ -6,6 +6,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -65,6 +66,17 @@ pub enum Event {
         exit: Exit,
         /// Why, in one sentence.
         reason: String,
+    },
+    /// The worker's event loop has not turned for too long; it will be replaced.
+    Hung {
+        /// Who.
+        worker: WorkerId,
+        /// Its process.
+        pid: u32,
+        /// For how long.
+        age: Duration,
+        /// What it is stuck in, where that was to be found out and could be.
+        stack: Option<String>,
     },
     /// Messages of the application, one JSON text per line.
     Messages {

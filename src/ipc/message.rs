@@ -237,6 +237,17 @@ pub enum ToWorker {
         /// The first worker's server data.
         data: Value,
     },
+    /// The answer to `queryServer` where connections are handed over: no socket comes with it.
+    LendNothing {
+        /// The `seq` of the query.
+        ack: u64,
+        /// Names the loan; unique per worker and query.
+        key: String,
+        /// The first worker's server data.
+        data: Value,
+        /// What `server.address()` gives, `{address, family, port}`; null for a path.
+        name: Value,
+    },
     /// The answer to `queryServer` that failed, with libuv's negative error number.
     Refuse {
         /// The `seq` of the query.
@@ -281,6 +292,15 @@ impl ToWorker {
             Self::Lend { ack, key, data } => native_handle(&json!({
                 "cmd": "NODE_CLUSTER", "ack": ack, "errno": 0, "key": key, "data": data,
             })),
+            Self::LendNothing { ack, key, data, name } => {
+                let mut message =
+                    json!({ "cmd": "NODE_CLUSTER", "ack": ack, "errno": 0, "key": key, "data": data });
+                // Node takes the mere presence of a name for that of a TCP server.
+                if let (false, Some(fields)) = (name.is_null(), message.as_object_mut()) {
+                    fields.insert("sockname".into(), name.clone());
+                }
+                message.to_string()
+            }
             Self::NewConnection { seq, key } => native_handle(&json!({
                 "cmd": "NODE_CLUSTER", "act": "newconn", "key": key, "seq": seq,
             })),

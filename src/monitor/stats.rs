@@ -167,6 +167,11 @@ impl Stats {
                 self.died = self.died.saturating_add(1);
                 ("died", Some(*pid), format!("worker {worker}: {reason}"))
             }
+            Event::Hung { worker, pid, age, .. } => {
+                let stands =
+                    format!("worker {worker}: its event loop has stood still for {} ms", age.as_millis());
+                ("hung", Some(*pid), stands)
+            }
             Event::Warning { message, .. } => ("warning", None, message.clone()),
             Event::Started => ("started", Some(self.master_pid), String::new()),
             Event::ShutdownAsked => {

@@ -58,6 +58,10 @@ fn args(event: Event) -> EventArgs {
             };
             plain("died", worker.0, json!({ "pid": pid, "code": code, "signal": signal, "reason": reason }))
         }
+        Event::Hung { worker, pid, age, stack } => {
+            let ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+            plain("hung", worker.0, json!({ "pid": pid, "ms": ms, "stack": stack }))
+        }
         Event::Messages { worker, lines } => {
             ("messages", worker.0, String::from_utf8_lossy(&lines).into_owned(), -1).into()
         }

@@ -40,6 +40,9 @@ impl Options {
             "recycleTimeout": millis(self.recycle_timeout),
             "scheduling": self.scheduling.name(),
             "backlog": self.backlog.get(),
+            "sticky": self.sticky.name(),
+            "hangTimeout": self.hang_timeout.map(millis),
+            "captureStack": self.capture_stack,
         })
     }
 }

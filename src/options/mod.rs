@@ -47,6 +47,7 @@ pub struct Parsed {
 
 /// All options, checked and with their defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option that users give as yes or no")]
 pub struct Options {
     /// `cluster`: start workers, or serve in the process itself.
     pub cluster: bool,
@@ -100,6 +101,12 @@ pub struct Options {
     pub scheduling: Scheduling,
     /// `backlog`: how many connections the kernel queues for each listening socket.
     pub backlog: NonZeroU16,
+    /// `sticky`: whether a client's connections stay with one worker.
+    pub sticky: Sticky,
+    /// `hangTimeout`: a shorter limit than `maxHeartbeatDelay` for an event loop that does not turn.
+    pub hang_timeout: Option<Duration>,
+    /// `captureStack`: find out what a hung worker is stuck in before it is replaced.
+    pub capture_stack: bool,
 }
 
 /// Where an application listens.
@@ -151,6 +158,17 @@ pub enum Scheduling {
     Slots,
     /// One listening socket that all workers share.
     Shared,
+    /// The master accepts, and hands each connection to the worker with the fewest.
+    Rr,
+}
+
+/// Whether a client's connections stay with one worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sticky {
+    /// Each connection goes wherever there is room.
+    None,
+    /// All connections from one address go to one slot, as long as that is served.
+    Address,
 }
 
 /// Reads what JavaScript passed to `new Cluster`.
@@ -173,6 +191,7 @@ pub fn parse(raw: &Value, machine: &Machine) -> Result<Parsed, Error> {
         parsed.take(name, value, machine).map_err(|problem| invalid(name, problem))?;
     }
     parsed.options.check_ports()?;
+    parsed.options.check_sticky()?;
     Ok(parsed)
 }
 
@@ -214,6 +233,9 @@ impl Parsed {
             "recycleTimeout" => replace(&mut options.recycle_timeout, read::millis(value)?),
             "scheduling" => replace(&mut options.scheduling, read::scheduling(value, machine.linux)?),
             "backlog" => replace(&mut options.backlog, read::count(value, u64::from(u16::MAX))?),
+            "sticky" => replace(&mut options.sticky, read::one_of(value, &Sticky::ALL, Sticky::name)?),
+            "hangTimeout" => options.hang_timeout = read::millis(value)?,
+            "captureStack" => options.capture_stack = !read::is_falsy(value),
             unknown => {
                 self.warnings.push(nearest::warning("", unknown, &NAMES));
                 return Ok(());
@@ -235,10 +257,10 @@ fn replace<T>(place: &mut T, read: Option<T>) {
 const MAX_WORKERS: u64 = 1024;
 
 /// Options for which every value has a meaning: it is truthy or falsy.
-const YES_OR_NO: [&str; 3] = ["cluster", "stop", "shutdown"];
+const YES_OR_NO: [&str; 4] = ["cluster", "stop", "shutdown", "captureStack"];
 
 /// Every name that [`Parsed::take`] knows, for the guess at what a misspelt one meant.
-const NAMES: [&str; 26] = [
+const NAMES: [&str; 29] = [
     "cluster",
     "port",
     "host",
@@ -265,6 +287,9 @@ const NAMES: [&str; 26] = [
     "recycleTimeout",
     "scheduling",
     "backlog",
+    "sticky",
+    "hangTimeout",
+    "captureStack",
 ];
 
 impl Options {
@@ -300,6 +325,9 @@ impl Options {
             recycle_timeout: death_timeout,
             scheduling: if machine.linux { Scheduling::Slots } else { Scheduling::Shared },
             backlog: NonZeroU16::MIN.saturating_add(510),
+            sticky: Sticky::None,
+            hang_timeout: None,
+            capture_stack: false,
         }
     }
 
@@ -314,6 +342,22 @@ impl Options {
             }),
             Some(_) | None => Ok(()),
         }
+    }
+}
+
+impl Options {
+    /// Only the kernel's choice among slots goes by address.
+    fn check_sticky(&self) -> Result<(), Error> {
+        if self.sticky == Sticky::Address && self.scheduling != Scheduling::Slots {
+            return Err(Error::InvalidOption {
+                field: "sticky".to_owned(),
+                problem: format!(
+                    "must be 'none' with `scheduling: '{}'`, since only 'slots' can tell clients apart, got 'address'",
+                    self.scheduling.name()
+                ),
+            });
+        }
+        Ok(())
     }
 }
 
@@ -357,7 +401,7 @@ impl OnUncaught {
 }
 
 impl Scheduling {
-    const ALL: [Self; 2] = [Self::Slots, Self::Shared];
+    const ALL: [Self; 3] = [Self::Slots, Self::Shared, Self::Rr];
 
     /// The value that JavaScript gives for it.
     #[must_use]
@@ -365,6 +409,20 @@ impl Scheduling {
         match self {
             Self::Slots => "slots",
             Self::Shared => "shared",
+            Self::Rr => "rr",
+        }
+    }
+}
+
+impl Sticky {
+    const ALL: [Self; 2] = [Self::None, Self::Address];
+
+    /// The value that JavaScript gives for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Address => "address",
         }
     }
 }

@@ -217,7 +217,10 @@ fn listed(names: &[String]) -> String {
 pub(super) fn scheduling(value: &Value, linux: bool) -> Result<Option<Scheduling>, Problem> {
     let read = one_of(value, &Scheduling::ALL, Scheduling::name)?;
     if read == Some(Scheduling::Slots) && !linux {
-        return Err(Problem::new("must be 'shared' on this system, since 'slots' needs Linux", value));
+        return Err(Problem::new(
+            "must be 'shared' or 'rr' on this system, since 'slots' needs Linux",
+            value,
+        ));
     }
     Ok(read)
 }

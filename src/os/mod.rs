@@ -7,4 +7,5 @@ pub mod memory;
 pub mod net;
 pub mod peer;
 pub mod pidfd;
+pub mod queues;
 pub mod watch;

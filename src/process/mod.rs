@@ -2,6 +2,7 @@
 
 pub mod control;
 pub mod exit;
+pub mod inspector;
 pub mod pidfile;
 pub mod spawn;
 pub mod stop;

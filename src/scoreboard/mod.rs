@@ -18,7 +18,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::error::Error;
 use crate::ids::WorkerId;
 use crate::os::memory::{self, Mapping, WORD};
-use layout::{BOARD_SIZE, HEADER_SIZE, MAGIC, ROW_SIZE, ROWS, VERSION, header};
+use layout::{BOARD_SIZE, Field, HEADER_SIZE, MAGIC, ROW_SIZE, ROWS, VERSION, header};
 pub use row::{Recorded, Row, Totals};
 
 /// A row's number on the board.
@@ -110,6 +110,13 @@ impl Scoreboard {
     #[must_use]
     pub fn row(&self, worker: WorkerId) -> Option<Row> {
         self.rows.get(&worker).map(|index| Row::read(&self.memory, index.first_word()))
+    }
+
+    /// One number that a worker has written; `None` when it has no row.
+    #[must_use]
+    pub fn number(&self, worker: WorkerId, field: Field) -> Option<f64> {
+        let index = self.rows.get(&worker)?;
+        Some(row::number(&self.memory, index.first_word() + field as usize))
     }
 
     /// The last requests of a worker, oldest first; empty without the flight recorder.

@@ -25,6 +25,7 @@ mod crew;
 pub mod fleet;
 mod handoff;
 mod hearing;
+mod hung;
 mod performing;
 mod recycle;
 mod reload;
@@ -33,6 +34,7 @@ pub mod setup;
 pub mod slot;
 mod state;
 mod telling;
+mod watching;
 
 pub use setup::Setup;
 
@@ -93,6 +95,10 @@ pub(crate) enum Input {
     Exited(WorkerId, Exit),
     /// A connection waits on the socket of a slot that nobody serves.
     Stranded,
+    /// A connection waits in a queue, after a time in which all were empty.
+    Waiting,
+    /// What was found out about a worker that hangs, and has for so long.
+    Examined(WorkerId, Duration, Option<String>),
     Tick,
 }
 

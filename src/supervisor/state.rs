@@ -15,9 +15,11 @@ use tokio::sync::mpsc;
 use super::crew::{Backlogs, Crew, Leave};
 use super::fleet::{self, Fleet, Phase};
 use super::handoff::HandOff;
+use super::hung::HangWatch;
 use super::performing::{Door, policy};
 use super::setup::Setup;
 use super::telling::{Clocks, first_stats};
+use super::watching::Watching;
 use super::{Call, Input};
 use crate::error::Error;
 use crate::event::{Event, Undelivered};
@@ -43,6 +45,8 @@ pub(crate) struct State {
     pub(crate) sockets: Sockets,
     pub(crate) crew: Crew,
     pub(crate) handoff: HandOff,
+    pub(crate) watching: Watching,
+    pub(crate) hang_watch: HangWatch,
     pub(crate) door: Door,
     /// Workers whose channel ended unannounced, and when that counts as leaving.
     pub(crate) farewells: Vec<(WorkerId, Instant)>,
@@ -97,12 +101,14 @@ impl State {
             None => (None, None),
         };
         Self {
+            hang_watch: HangWatch::new(&setup.options, Instant::now()),
             fleet: Fleet::new(policy(&setup.options)),
             options: setup.options,
             launch: setup.launch,
             sockets: setup.sockets,
             crew: Crew::new(),
             handoff: HandOff::default(),
+            watching: Watching::default(),
             door: Door::Open,
             farewells: Vec::new(),
             retiring: Vec::new(),
@@ -163,7 +169,9 @@ impl State {
         let retiring = self.retiring.iter().map(|(_, at)| *at);
         let farewells = self.farewells.iter().map(|(_, at)| *at);
         let fleet = self.fleet.next_deadline().into_iter();
-        let due = fleet.chain(self.door.next_look()).chain(retiring).chain(farewells).min();
+        let hang_look = self.scoreboard.as_ref().map(|_| self.hang_watch.next_look());
+        let looks = self.watching.next_look().into_iter().chain(hang_look);
+        let due = fleet.chain(self.door.next_look()).chain(retiring).chain(farewells).chain(looks).min();
         due.unwrap_or_else(|| Instant::now() + NOTHING_DUE)
     }
 
@@ -177,8 +185,14 @@ impl State {
             Input::Exited(worker, exit) => self.bury(worker, exit, now),
             // The hand-off below looks at every stranded socket.
             Input::Stranded => {}
+            Input::Waiting => self.wake(now),
+            Input::Examined(worker, age, stack) => self.report_hung(worker, age, stack),
+            // Most wake-ups are for a look at the queues, which is no news for the fleet.
+            Input::Tick if self.fleet.next_deadline().is_none_or(|due| due > now) => {}
             Input::Tick => self.step(fleet::Input::Tick, now),
         }
+        self.look_if_due(now);
+        self.look_for_hung(now);
         self.settle(now);
     }
 

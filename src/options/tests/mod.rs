@@ -55,6 +55,7 @@ fn the_defaults_are_those_of_the_original() {
         "stop": false, "shutdown": false, "restart": "on-failure", "onUncaughtException": "recycle",
         "shutdownTimeout": 25000, "killTimeout": 2000, "keepAliveGrace": 1000, "startTimeout": 60000,
         "recycleTimeout": 60000, "scheduling": "slots", "backlog": 511,
+        "sticky": "none", "hangTimeout": null, "captureStack": false,
     });
     assert_eq!(Options::defaults(&machine()).to_json(), expected);
 }
@@ -233,11 +234,26 @@ fn death_timeout_sets_two_defaults() {
 }
 
 #[test]
+fn clients_stick_to_slots_only() {
+    parse(&json!({ "sticky": "address" }), &machine()).unwrap();
+    for scheduling in ["shared", "rr"] {
+        let error = bad(&json!({ "sticky": "address", "scheduling": scheduling }));
+        assert!(
+            error.starts_with("option `sticky` must be 'none' with") && error.contains(scheduling),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn slots_need_linux() {
     let other = Machine { linux: false, ..machine() };
     assert_eq!(Options::defaults(&other).scheduling, Scheduling::Shared);
     let error = parse(&json!({ "scheduling": "slots" }), &other).unwrap_err().to_string();
-    assert!(error.contains("must be 'shared' on this system") && error.contains("got 'slots'"), "{error}");
+    assert!(
+        error.contains("must be 'shared' or 'rr' on this system") && error.contains("got 'slots'"),
+        "{error}"
+    );
     parse(&json!({ "scheduling": "shared" }), &other).unwrap();
 }
 
