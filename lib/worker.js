@@ -36,8 +36,10 @@ class Worker {
     process.on('SIGINT', () => this.#onSignal('SIGINT'));
     const ready = trapExceptions(this.#cluster, parsed.onUncaughtException, tell);
     const { apps, monApp } = await collectApps(createApp);
+    let waiting = apps.length;
     const onListening = (ports) => {
-      tell({ act: 'listening' });
+      waiting -= 1;
+      tell({ act: 'listening', ready: waiting === 0 });
       for (const _ of ports) callback?.(apps, monApp);
     };
     try {
@@ -48,7 +50,7 @@ class Worker {
       throw error;
     }
     ready();
-    tell({ act: 'ready' });
+    if (apps.length === 0) tell({ act: 'ready' });
     this.#watchThresholds();
   }
 
