@@ -7,10 +7,11 @@
 
 const { collectApps } = require('./apps');
 const { trapExceptions } = require('./exceptions');
+const { whenQuiet } = require('./quiet');
 const { Service } = require('./service');
+const { Thresholds } = require('./thresholds');
 
 const INTERNAL = 'NODE_CLUSTER2';
-const THRESHOLD_CHECK_MS = 1000;
 // What the application sees when the master orders a drain that no signal announced, as in cluster2.
 const SIGNAL_OF_ORDER = { shutdown: 'SIGTERM', recycle: 'SIGINT', leave: undefined };
 // How long closing frames and last bytes may take once the deadline has come.
@@ -42,7 +43,8 @@ class Worker {
     });
     ready();
     tell({ act: 'ready' });
-    this.#watchThresholds();
+    whenQuiet(() => this.#service.sockets, () => tell({ act: 'quiet' }));
+    new Thresholds(parsed, this.#service).watch((why) => tell({ act: 'recycle', why }));
   }
 
   #obey({ cmd, act, why }) {
@@ -74,20 +76,6 @@ class Worker {
     const held = this.#service.endNow();
     if (held) tell({ act: 'warning', message: `worker ${process.pid}: ${held}` });
     setTimeout(() => process.exit(0), LAST_BYTES_MS);
-  }
-
-  #watchThresholds() {
-    const { connThreshold, uptimeThreshold } = this.#setup.parsed;
-    const check = setInterval(() => {
-      const isOver = {
-        connections: this.#service.connections > connThreshold,
-        uptime: process.uptime() > uptimeThreshold,
-      };
-      const why = Object.keys(isOver).find((name) => isOver[name]);
-      if (!why) return;
-      clearInterval(check);
-      tell({ act: 'recycle', why });
-    }, THRESHOLD_CHECK_MS).unref();
   }
 }
 

@@ -54,6 +54,7 @@ impl State {
                 self.pending.showing = true;
                 self.publish(Event::Listening { worker: id, pid });
             }
+            FromAgent::Quiet => self.step(fleet::Input::Quiet { worker: id }, now),
             FromAgent::Ready => self.ready(id, now),
             FromAgent::Leaving { .. } => {
                 worker.leave = Leave::Signalled;
@@ -63,6 +64,8 @@ impl State {
             FromAgent::Recycle { why } => {
                 let why = match why.as_str() {
                     "connections" => Why::Connections,
+                    "requests" => Why::Requests,
+                    "memory" => Why::Memory,
                     "uptime" => Why::Uptime,
                     "exception" => Why::Exception,
                     _ => Why::Asked,
@@ -100,11 +103,12 @@ impl State {
     /// Lends a worker the socket that it asks for, or tells it the kernel's reason.
     fn lend(&mut self, id: WorkerId, seq: u64, query: &Query, data: Value) {
         let Some(slot) = self.crew.get(&id).map(|worker| worker.slot) else { return };
-        let lent = match want_of(query) {
-            // Every socket is closed or about to be: a late worker must not bind anew.
-            _ if self.fleet.phase() != Phase::Running => Err(io::Error::from_raw_os_error(libc::ECANCELED)),
-            want => want.and_then(|want| self.sockets.lend(&want, slot)),
-        };
+        // Every socket is closed or about to be: a late worker must not bind anew. It waits for the order to end, which
+        // spares it an error that would be nobody's fault.
+        if self.fleet.phase() != Phase::Running {
+            return;
+        }
+        let lent = want_of(query).and_then(|want| self.sockets.lend(&want, slot));
         let Some(worker) = self.crew.get_mut(&id) else { return };
         match lent {
             Ok(lent) => {
