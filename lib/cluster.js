@@ -19,8 +19,11 @@ const { encode } = require('./encode');
 // themselves for one.
 const isWorker = nodeCluster.isWorker && process.env.CLUSTER2_MASTER !== undefined;
 delete process.env.CLUSTER2_MASTER;
+const place = takePlace(process.env);
 if (isWorker) useAddon(process.env.CLUSTER2_ADDON);
 delete process.env.CLUSTER2_ADDON;
+// The script may fail before it comes to `listen`.
+if (isWorker) require('./exceptions').reportExceptions();
 
 // How long another master may take to answer before it is ended by signal.
 const ANSWER_MS = 2000;
@@ -30,6 +33,7 @@ let listening = false;
 class Cluster extends EventEmitter {
   #role;
   #parsed;
+  #given;
 
   /**
    * Checks the options and remembers them; nothing is opened before `listen`.
@@ -38,7 +42,8 @@ class Cluster extends EventEmitter {
   constructor(options = {}) {
     super();
     const given = options ?? {};
-    const { options: parsed, warnings } = checked(() => native().parseOptions(encode(given)));
+    this.#given = encode(given);
+    const { options: parsed, warnings } = checked(() => native().parseOptions(this.#given));
     this.#parsed = Object.freeze(parsed);
     this.options = { ...legacyDefaults(), ...given };
     if (!isWorker) {
@@ -57,7 +62,7 @@ class Cluster extends EventEmitter {
     if (listening) throw errors.createError('ERR_CLUSTER2_ALREADY_LISTENING');
     listening = true;
     const Role = this.#roleClass();
-    this.#role = new Role(this, { raw: this.options, parsed: this.#parsed, createApp, callback });
+    this.#role = new Role(this, { raw: this.#given, parsed: this.#parsed, createApp, callback, place });
     // What fails here is the script's own failure: it ends the process as any uncaught exception would.
     this.#role.run().catch((error) => process.nextTick(() => { throw error; }));
     return this;
@@ -119,6 +124,14 @@ class Cluster extends EventEmitter {
   }
 }
 
+// The descriptor of the scoreboard and the number of this worker's row, if it has one.
+function takePlace(env) {
+  const { CLUSTER2_SCOREBOARD: fd, CLUSTER2_ROW: row } = env;
+  delete env.CLUSTER2_SCOREBOARD;
+  delete env.CLUSTER2_ROW;
+  return isWorker && fd !== undefined ? { fd: Number(fd), row: Number(row) } : undefined;
+}
+
 // What the addon throws, as an error of this package.
 function checked(call) {
   try {
@@ -133,6 +146,12 @@ function native() {
   return load();
 }
 
+// Parsed, `port` is a list; scripts that read the default know a number.
+function defaultOptions() {
+  const defaults = native().defaultOptions();
+  return { ...defaults, port: defaults.port[0] };
+}
+
 // `c.options` shows what cluster2 showed: the defaults, shallowly overlaid.
 function legacyDefaults() {
   const { cluster, port, monPort, ecv, monPath, noWorkers, pids, logs } = Cluster.defaultOptions;
@@ -140,7 +159,7 @@ function legacyDefaults() {
 }
 
 Object.defineProperty(Cluster, 'version', { value: version, enumerable: true });
-Object.defineProperty(Cluster, 'defaultOptions', { get: () => native().defaultOptions(), enumerable: true });
+Object.defineProperty(Cluster, 'defaultOptions', { get: defaultOptions, enumerable: true });
 
 load();
 

@@ -7,21 +7,45 @@ const net = require('node:net');
 /** Makes an object of the application from a descriptor that came with a message of `kind`. */
 function openHandle(kind, fd) {
   switch (kind) {
-    case 'net.Socket': return new net.Socket({ fd, readable: true, writable: true });
     case 'net.Server': return new net.Server().listen({ fd });
-    case 'dgram.Socket': return dgram.createSocket('udp4').bind({ fd });
+    case 'udp4':
+    case 'udp6': return dgram.createSocket(kind).bind({ fd });
     default: return new net.Socket({ fd, readable: true, writable: true });
   }
 }
 
-/** The kind and descriptor of a handle that the application wants to send, or undefined for what can't be sent. */
+/**
+ * How to send a handle of the application: `{kind, fd, dgramType}`, or undefined for what can't be sent. Without an
+ * `fd` it was closed or sent before, and the message goes alone.
+ */
 function describeHandle(handle) {
-  const fd = handle?._handle?.fd;
-  if (!(fd >= 0)) return undefined;
+  const fd = nativeOf(handle)?.fd;
   if (handle instanceof net.Socket) return { kind: 'net.Socket', fd };
   if (handle instanceof net.Server) return { kind: 'net.Server', fd };
-  if (handle instanceof dgram.Socket) return { kind: 'dgram.Socket', fd };
+  if (handle instanceof dgram.Socket) return { kind: 'dgram.Socket', fd, dgramType: handle.type };
   return undefined;
 }
 
-module.exports = { openHandle, describeHandle };
+/**
+ * What Node does once a duplicate is on its way: a socket belongs to whoever receives it, and this process neither
+ * reads from it nor holds it open. Servers and datagram sockets stay.
+ */
+function giveAway(handle) {
+  if (!(handle instanceof net.Socket)) return;
+  const native = handle._handle;
+  handle._handle = null;
+  handle.setTimeout(0);
+  if (handle.server) handle.server._connections -= 1;
+  native.onread = () => {};
+  native.close();
+}
+
+// The public way to a datagram socket's handle warns that it is deprecated; Node's own code goes by the symbol.
+function nativeOf(handle) {
+  if (handle instanceof net.Socket || handle instanceof net.Server) return handle._handle;
+  if (!(handle instanceof dgram.Socket)) return undefined;
+  const state = Object.getOwnPropertySymbols(handle).find(({ description }) => description === 'state symbol');
+  return handle[state]?.handle;
+}
+
+module.exports = { openHandle, describeHandle, giveAway };

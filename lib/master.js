@@ -15,6 +15,7 @@ const errors = require('./errors');
 const { load } = require('./native');
 const { Launcher } = require('./launch');
 const { NodeCluster } = require('./node-cluster');
+const { wantsOf } = require('./ports');
 const { refusePort } = require('./refuse-port');
 
 const debug = debuglog('cluster2');
@@ -51,7 +52,9 @@ class Master {
     for (const { app } of apps) {
       if (app.listening) throw errors.createError('ERR_CLUSTER2_APP_LISTENING', JSON.stringify(app.address()));
     }
-    const wants = await addressesOf(apps, parsed);
+    // As `listen` resolves it in the workers.
+    const { address } = await dns.promises.lookup(parsed.host);
+    const wants = wantsOf(apps, address, parsed);
     try {
       this.#native = load().Master.prepare(encode(raw), start, wants);
     } catch (error) {
@@ -228,14 +231,6 @@ function parse(line) {
   } catch {
     return undefined;
   }
-}
-
-// What the workers will ask for, so that it can be bound before they are forked. Host names are resolved as
-// `listen` does.
-async function addressesOf(apps, { host, port, backlog }) {
-  const { address } = await dns.promises.lookup(host);
-  const ports = apps.flatMap((app) => app.port ?? port);
-  return ports.map((one) => (typeof one === 'string' ? { path: one, backlog } : { ip: address, port: one, backlog }));
 }
 
 module.exports = { Master };

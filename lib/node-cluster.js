@@ -8,10 +8,13 @@ const nodeCluster = require('node:cluster');
 const { EventEmitter } = require('node:events');
 const { constants: { signals } } = require('node:os');
 
-const { describeHandle } = require('./handles');
+const { fromNative } = require('./errors');
+const { describeHandle, giveAway } = require('./handles');
 
 // Node's own sign that a sender should slow down: `send` returns false.
 const HIGH_WATER = 1024 * 1024;
+// What Node sends.
+const SENDABLE = ['string', 'object', 'number', 'boolean'];
 
 /** The worker's process, as much of a ChildProcess as the channel makes possible. */
 class WorkerProcess extends EventEmitter {
@@ -29,19 +32,23 @@ class WorkerProcess extends EventEmitter {
     this.signalCode = null;
   }
 
+  /** As `send` of a ChildProcess. What can't be sent throws; what can't be sent now is told to the callback. */
   send(message, handle, options, callback) {
     const done = [handle, options, callback].find((arg) => typeof arg === 'function');
+    const given = typeof handle === 'function' ? undefined : handle;
+    const [text, fd] = envelope(message, given);
+    let waiting;
     try {
-      const [text, fd] = envelope(message, typeof handle === 'function' ? undefined : handle);
-      const waiting = this.#native.send(this.#id, text, fd);
-      if (done) process.nextTick(done, null);
-      return waiting < HIGH_WATER;
+      waiting = this.#native.send(this.#id, text, fd);
     } catch (error) {
-      if (error instanceof TypeError) throw error;
-      if (done) process.nextTick(done, error);
-      else if (this.listenerCount('error') > 0) process.nextTick(() => this.emit('error', error));
+      const told = fromNative(error);
+      if (done) process.nextTick(done, told);
+      else if (this.listenerCount('error') > 0) process.nextTick(() => this.emit('error', told));
       return false;
     }
+    if (fd !== undefined && !options?.keepOpen) giveAway(given);
+    if (done) process.nextTick(done, null);
+    return waiting < HIGH_WATER;
   }
 
   kill(signal = 'SIGTERM') {
@@ -66,6 +73,7 @@ class ClusterWorker extends EventEmitter {
     this.state = 'none';
     this.exitedAfterDisconnect = undefined;
     this.process = new WorkerProcess(native, id, pid);
+    this.process.on('error', (error) => this.listenerCount('error') > 0 && this.emit('error', error));
   }
 
   send(...args) {
@@ -73,11 +81,11 @@ class ClusterWorker extends EventEmitter {
   }
 
   kill(signal) {
-    return this.process.kill(signal);
+    this.process.kill(signal);
   }
 
   destroy(signal) {
-    return this.kill(signal);
+    this.kill(signal);
   }
 
   disconnect() {
@@ -106,29 +114,30 @@ class ClusterWorker extends EventEmitter {
     this.exitedAfterDisconnect = true;
   }
 
+  // In these three, listeners of the worker and of `cluster` come before those of its process, as with Node's own.
   disconnected() {
     this.exitedAfterDisconnect = Boolean(this.exitedAfterDisconnect);
     this.process.connected = false;
-    this.process.emit('disconnect');
-    this.#become('disconnected', undefined, 'disconnect');
     if (this.isDead()) delete nodeCluster.workers[this.id];
+    this.#become('disconnected', undefined, 'disconnect');
+    this.process.emit('disconnect');
   }
 
   exited(code, signal) {
     this.exitedAfterDisconnect = Boolean(this.exitedAfterDisconnect);
     this.process.exitCode = code;
     this.process.signalCode = signal;
-    this.process.emit('exit', code, signal);
+    if (!this.isConnected()) delete nodeCluster.workers[this.id];
     this.state = 'dead';
     this.emit('exit', code, signal);
     nodeCluster.emit('exit', this, code, signal);
-    if (!this.isConnected()) delete nodeCluster.workers[this.id];
+    this.process.emit('exit', code, signal);
   }
 
   said(message, handle) {
-    this.process.emit('message', message, handle);
-    this.emit('message', message, handle);
     nodeCluster.emit('message', this, message, handle);
+    this.emit('message', message, handle);
+    this.process.emit('message', message, handle);
   }
 
   #become(state, fact, event = state) {
@@ -174,12 +183,22 @@ class NodeCluster {
   }
 }
 
+// The line to send and the descriptor beside it. What Node refuses is refused with Node's codes.
 function envelope(message, handle) {
-  if (message === undefined) throw new TypeError('The "message" argument must be specified');
-  const described = handle ? describeHandle(handle) : undefined;
-  if (handle && !described) throw new TypeError('This handle type cannot be sent');
-  if (!described) return [JSON.stringify(message), undefined];
-  return [JSON.stringify({ cmd: 'NODE_HANDLE', type: described.kind, msg: message }), described.fd];
+  if (message === undefined) throw refusal('ERR_MISSING_ARGS', 'The "message" argument must be specified');
+  if (!SENDABLE.includes(typeof message)) {
+    throw refusal('ERR_INVALID_ARG_TYPE', `The "message" argument must be one of type ${SENDABLE.join(', ')}`);
+  }
+  if (!handle) return [JSON.stringify(message), undefined];
+  const described = describeHandle(handle);
+  if (!described) throw refusal('ERR_INVALID_HANDLE_TYPE', 'This handle type cannot be sent');
+  const { kind, fd, dgramType } = described;
+  if (!(fd >= 0)) return [JSON.stringify(message), undefined];
+  return [JSON.stringify({ cmd: 'NODE_HANDLE', type: kind, dgramType, msg: message }), fd];
+}
+
+function refusal(code, message) {
+  return Object.assign(new TypeError(message), { code });
 }
 
 module.exports = { NodeCluster };

@@ -2,7 +2,12 @@
 // status 255.
 'use strict';
 
+const fs = require('node:fs');
+
 const BUSY_EXIT_CODE = 255;
+const LISTEN = '0A';
+const HELD_HERE = 'this very process holds it: createApp runs in the master too, and must hand over an app ' +
+  'that is not listening';
 
 const SENTENCES = {
   ERR_CLUSTER2_PORT_IN_USE: (text) => `Port is use ..${text.replace(/^port in use: /, '').replace(/: [^:]*$/, '').replace(/^.*:/, '')}`,
@@ -15,12 +20,43 @@ const SENTENCES = {
 function refusePort(cluster, error) {
   const sentence = SENTENCES[error.code];
   if (!sentence) throw error;
+  const text = sentence(error.message, error);
+  const isHeldHere = listensHere(Number(/\.\.(\d+)$/.exec(text)?.[1]));
+  if (isHeldHere) error.message += `; ${HELD_HERE}`;
   if (cluster.listenerCount('error') > 0) {
     cluster.emit('error', error);
     return;
   }
-  process.stderr.write(`${sentence(error.message, error)}\n`);
+  process.stderr.write(isHeldHere ? `${text}\ncluster2: ${HELD_HERE}\n` : `${text}\n`);
   process.exit(BUSY_EXIT_CODE);
+}
+
+// Whether a TCP socket of this process listens on the port; where there is no /proc, no.
+function listensHere(port) {
+  try {
+    const own = new Set(fs.readdirSync('/proc/self/fd').map(linkOf));
+    return ['tcp', 'tcp6'].some((table) => listeners(table, port).some((inode) => own.has(`socket:[${inode}]`)));
+  } catch {
+    return false;
+  }
+}
+
+// The sockets of the machine that listen on the port, by inode.
+function listeners(table, port) {
+  const rows = fs.readFileSync(`/proc/self/net/${table}`, 'latin1').trim().split('\n').slice(1);
+  return rows.map((row) => row.trim().split(/\s+/)).flatMap((fields) => {
+    const [, local, , state] = fields;
+    return state === LISTEN && parseInt(local.split(':')[1], 16) === port ? [fields[9]] : [];
+  });
+}
+
+// The descriptor that read the directory is gone again.
+function linkOf(fd) {
+  try {
+    return fs.readlinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    return undefined;
+  }
 }
 
 module.exports = { refusePort };

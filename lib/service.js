@@ -8,6 +8,7 @@ const { toServer } = require('./apps');
 const { Drain } = require('./drain');
 const { extraServer } = require('./extra-ports');
 const { applyIdleTimeout } = require('./idle-timeout');
+const { portsOf } = require('./ports');
 
 class Service {
   #cluster;
@@ -45,7 +46,7 @@ class Service {
   async listen(apps, onListening) {
     const served = [];
     for (const { app, port } of apps) {
-      const ports = [port ?? this.#options.port].flat();
+      const ports = portsOf({ port }, this.#options);
       const server = await toServer(app);
       served.push({ server, ports });
     }

@@ -9,6 +9,7 @@ const { fromNative } = require('./errors');
 const { NOBODY } = require('./launch');
 const { load } = require('./native');
 const { Service } = require('./service');
+const { portsOf } = require('./ports');
 const { refusePort } = require('./refuse-port');
 
 const SECOND_SIGNAL_MS = 1000;
@@ -30,7 +31,7 @@ class Single {
   async run() {
     const { createApp, callback, parsed, raw } = this.#setup;
     const { apps, monApp } = await collectApps(createApp);
-    if (apps.length > 1 || [apps[0]?.port ?? parsed.port].flat().length > 1) {
+    if (apps.length > 1 || portsOf(apps[0] ?? {}, parsed).length > 1) {
       process.stdout.write('Provide a single port for non-cluster mode. Exiting.\n');
       process.exit(SEVERAL_PORTS_EXIT_CODE);
     }

@@ -9,9 +9,9 @@ const { collectApps } = require('./apps');
 const { trapExceptions } = require('./exceptions');
 const { whenQuiet } = require('./quiet');
 const { Service } = require('./service');
+const { tell, INTERNAL } = require('./tell');
 const { Thresholds } = require('./thresholds');
 
-const INTERNAL = 'NODE_CLUSTER2';
 // What the application sees when the master orders a drain that no signal announced, as in cluster2.
 const SIGNAL_OF_ORDER = { shutdown: 'SIGTERM', recycle: 'SIGINT', leave: undefined };
 // How long closing frames and last bytes may take once the deadline has come.
@@ -35,14 +35,22 @@ class Worker {
     process.on('internalMessage', (message) => this.#obey(message));
     process.on('SIGTERM', () => this.#onSignal('SIGTERM'));
     process.on('SIGINT', () => this.#onSignal('SIGINT'));
-    const ready = trapExceptions(this.#cluster, parsed.onUncaughtException, tell);
     const { apps, monApp } = await collectApps(createApp);
-    await this.#service.listen(apps, (ports) => {
-      tell({ act: 'listening' });
+    let waiting = apps.length;
+    const onListening = (ports) => {
+      waiting -= 1;
+      tell({ act: 'listening', ready: waiting === 0 });
       for (const _ of ports) callback?.(apps, monApp);
-    });
-    ready();
-    tell({ act: 'ready' });
+    };
+    try {
+      await this.#service.listen(apps, onListening);
+    } catch (error) {
+      // A shutdown came first, and with it the order to go.
+      if (error.code === 'ECANCELED') return;
+      throw error;
+    }
+    trapExceptions(this.#cluster, parsed.onUncaughtException);
+    if (apps.length === 0) tell({ act: 'ready' });
     whenQuiet(() => this.#service.sockets, () => tell({ act: 'quiet' }));
     new Thresholds(parsed, this.#service).watch((why) => tell({ act: 'recycle', why }));
   }
@@ -77,11 +85,6 @@ class Worker {
     if (held) tell({ act: 'warning', message: `worker ${process.pid}: ${held}` });
     setTimeout(() => process.exit(0), LAST_BYTES_MS);
   }
-}
-
-// The channel may close at any moment; then there is nobody to tell.
-function tell(message) {
-  if (process.connected) process.send({ cmd: INTERNAL, ...message }, undefined, undefined, () => {});
 }
 
 module.exports = { Worker };

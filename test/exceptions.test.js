@@ -3,7 +3,16 @@
 
 const assert = require('node:assert/strict');
 
-const { connect, connectTo, died, masterEvents, reap, request, startCluster, underWay } = require('./support');
+const { connect, died, masterEvents, reap, request, startCluster, underWay } = require('./support');
+
+// Sends a request that fails, and goes once it has come: it is never answered, so a client that stayed would hold the
+// worker until the idle timeout.
+async function provoke(program, path) {
+  const client = await connect(program.port);
+  client.get(path);
+  await program.line(({ event, args }) => event === 'request' && args[0] === path);
+  client.close();
+}
 
 describe('an exception that a worker does not catch', () => {
   afterEach(reap);
@@ -13,7 +22,7 @@ describe('an exception that a worker does not catch', () => {
       const program = await startCluster({ noWorkers: 1, keepAliveGrace: 50 });
       const [worker] = program.workers;
       const busy = await underWay(program, worker, '/slow?500');
-      (await connect(program.port)).get(path);
+      await provoke(program, path);
 
       const { pid, args: [{ message }] } = await program.line('warning');
       assert.equal(pid, worker);
@@ -30,11 +39,11 @@ describe('an exception that a worker does not catch', () => {
 
   it('costs a slot one recycle at most while it backs off, and the worker goes on after further ones', async () => {
     const program = await startCluster({ noWorkers: 1, keepAliveGrace: 50 });
-    (await connect(program.port)).get('/throw');
+    await provoke(program, '/throw');
     await died(program, program.workers[0]);
     const { body: successor } = await request(program.port, { path: '/pid' });
     for (let thrown = 2; thrown <= 6; thrown += 1) {
-      (await connect(program.port)).get('/throw');
+      await provoke(program, '/throw');
       await program.lines('warning', thrown);
     }
     assert.equal((await request(program.port, { path: '/pid' })).body, successor);
@@ -44,9 +53,8 @@ describe('an exception that a worker does not catch', () => {
   it('is printed and otherwise ignored with continue', async () => {
     const program = await startCluster({ noWorkers: 1, onUncaughtException: 'continue' });
     const [worker] = program.workers;
-    (await connect(program.port)).get('/throw');
+    await provoke(program, '/throw');
     await program.line('warning');
-    await program.line('request');
     assert.equal((await request(program.port, { path: '/pid' })).body, String(worker));
     assert.match(program.stderr, /Error: thrown by a handler\n\s+at /);
     assert.deepEqual(masterEvents(program, 'forked', 'died'), ['forked']);
@@ -54,7 +62,7 @@ describe('an exception that a worker does not catch', () => {
 
   it('ends the worker with status 1 with exit, and died says why', async () => {
     const program = await startCluster({ noWorkers: 1, onUncaughtException: 'exit' });
-    (await connect(program.port)).get('/throw');
+    await provoke(program, '/throw');
     const { code, reason } = await died(program, program.workers[0]);
     assert.equal(code, 1);
     assert.match(reason, /thrown by a handler/);
@@ -66,7 +74,7 @@ describe('an exception that a worker does not catch', () => {
   it('is left to a handler of the application', async () => {
     const program = await startCluster({ noWorkers: 1 }, { env: { OWN_HANDLER: '1' } });
     const [worker] = program.workers;
-    (await connectTo(program.port, worker)).get('/throw');
+    await provoke(program, '/throw');
     assert.deepEqual((await program.line('handled')).args, ['thrown by a handler']);
     assert.equal((await request(program.port, { path: '/pid' })).body, String(worker));
     assert.equal(program.stderr, '');

@@ -1,4 +1,5 @@
-// Node's `cluster` module shows our workers as it shows its own: events, arguments and facts, in the master and in workers.
+// Node's `cluster` module shows our workers as it shows its own: events, arguments and facts, in the master and in
+// workers.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -39,7 +40,8 @@ for (const master of ['raw', 'agent']) {
   });
 }
 
-// All that was said in one scenario, by kind. 'exit' and 'disconnect' come in either order, even under Node's own cluster.
+// All that was said in one scenario, by kind. 'exit' and 'disconnect' come in either order, even under Node's own
+// cluster.
 async function told(master, what) {
   const program = start('node-api', {
     options: { noWorkers: 1, restart: 'on-failure' },
@@ -57,6 +59,10 @@ async function told(master, what) {
     return [...events.slice(0, end), ...events.slice(end).sort(([a], [b]) => (a < b ? -1 : 1))];
   };
   return {
-    cluster: sorted('cluster'), worker: sorted('worker'), self: said('self'), listed: said('listed'), gone: said('gone'),
+    cluster: sorted('cluster'),
+    worker: sorted('worker'),
+    self: said('self'),
+    listed: said('listed'),
+    gone: said('gone'),
   };
 }

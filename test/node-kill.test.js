@@ -1,5 +1,5 @@
-// kill -9 of workers under load: the dead take with them no more than they had accepted, as /proc tells; everybody else is
-// answered, nobody is refused, nobody hangs. $CLUSTER2_TEST_KILLS makes it longer (12 in the full run).
+// kill -9 of workers under load: the dead take with them no more than they had accepted, as /proc tells; everybody
+// else is answered, nobody is refused, nobody hangs. $CLUSTER2_TEST_KILLS makes it longer (12 in the full run).
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -92,7 +92,7 @@ function ask(port) {
     socket.setEncoding('latin1').on('data', (text) => { received += text; });
     socket.on('error', ({ code }) => resolve(code));
     socket.on('close', () => resolve(received.endsWith('done') ? undefined : 'cut'));
-    socket.end('GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+    socket.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
   });
 }
 

@@ -1,5 +1,5 @@
-// `process.send` and 'message', both ways, as under Node's own cluster; and what Node's doesn't do: a worker that does not
-// read, or a master that does not, costs bounded memory and blocks nobody.
+// `process.send` and 'message', both ways, as under Node's own cluster; and what Node's doesn't do: a worker that
+// does not read, or a master that does not, costs bounded memory and blocks nobody.
 'use strict';
 
 const assert = require('node:assert/strict');

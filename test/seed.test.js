@@ -8,7 +8,7 @@ const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const path = require('node:path');
 
-const { connect, eventually, freePort, isRefused, makeDirectory, PACKAGE, reap, request, start } = require('./support');
+const { connect, eventually, freePort, refused, makeDirectory, PACKAGE, reap, request, start } = require('./support');
 
 const SEED = path.join(__dirname, 'seed');
 const MODULES = path.join(__dirname, '..', 'node_modules');
@@ -81,9 +81,9 @@ describe("the README's script", () => {
     const program = run('graceful-server.js');
     assert.equal(await answers(overHttp), 'hello');
     const open = await connect(port);
-    await open.get('/').until(/hello$/);
+    await open.get('/').until(/hello\r\n0\r\n\r\n$/);
     const ender = run('shutdown.js');
-    await eventually(() => isRefused(port));
+    await refused(port);
     open.get('/');
     await open.ended();
     assert.deepEqual(await ender.exit(), { code: 0, signal: null });

@@ -3,7 +3,7 @@
 
 const assert = require('node:assert/strict');
 
-const { connect, eventually, freePort, isRefused, reap, request, start } = require('./support');
+const { connect, freePort, refused, reap, request, start } = require('./support');
 
 describe('cluster: false', () => {
   afterEach(reap);
@@ -63,16 +63,17 @@ describe('cluster: false', () => {
       const idle = await connect(program.port);
       await idle.get('/').until(/hello$/);
       const busy = await connect(program.port);
-      busy.get('/slow?400');
+      busy.get('/hold');
       await program.line('request');
       await program.line('request');
       program.kill(signal);
       const { args } = await program.line(signal);
       if (signal === 'SIGTERM') assert.deepEqual(args, [{ pid: program.pid, type: 'master' }]);
-      await eventually(() => isRefused(program.port));
-      const answer = await busy.until(/\r\n\r\nslow$/);
-      assert.match(answer.input, /connection: close/i);
+      await refused(program.port);
       await idle.ended();
+      process.kill(program.pid, 'SIGUSR2');
+      const answer = await busy.until(/\r\n\r\nheld$/);
+      assert.match(answer.input, /connection: close/i);
       assert.deepEqual(await program.exit(), { code: 0, signal: null });
       assert.equal(program.seen('close').length, 1);
     });

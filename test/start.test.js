@@ -49,7 +49,7 @@ describe('starting a cluster', () => {
   it('tells in addresses() which port 0 became', () => {
     const { app, monitor } = program.addresses;
     assert.equal(app.length, 1);
-    assert.equal(app[0].kind, 'tcp');
+    assert.equal(app[0].kind, 'tcp4');
     assert.equal(app[0].address, '127.0.0.1');
     assert.ok(app[0].port > 0);
     assert.equal(monitor, null);
@@ -81,6 +81,12 @@ describe('what a script can read', () => {
     assert.equal(seen.isEmitter, true);
     assert.deepEqual(seen.pids, [seen.pid]);
     assert.deepEqual(await program.exit(), { code: 0, signal: null });
+  });
+
+  it('changes nothing when c.options is changed after the options were checked', async () => {
+    const program = start('api-facts', { options: { noWorkers: 1 } });
+    await program.exit();
+    assert.equal(program.seen('forked').length, 1);
   });
 });
 
@@ -133,6 +139,19 @@ describe('apps and ports', () => {
     assert.equal(program.port, port);
     assert.equal((await request(port)).body, 'hello');
     assert.equal(program.workers.length, 1);
+  });
+
+  it('takes the ports of a list of apps as strings, and checks them like the option', async () => {
+    const ports = [await freePort(), await freePort(), await freePort()].map(String);
+    const program = start('api-shapes', { args: ['list', ...ports], env: { TEXT: '1' }, options: { noWorkers: 1 } });
+    await program.lines('listening', 2);
+    assert.equal((await request(Number(ports[2]))).body, 'two');
+
+    const refused = start('api-shapes', { args: ['list', '1', '2', '70000'], options: { noWorkers: 1 } });
+    assert.equal((await refused.exit()).code, 1);
+    assert.match(refused.stderr, /ERR_CLUSTER2_INVALID_OPTION/);
+    assert.match(refused.stderr, /port.*70000/);
+    assert.equal(refused.seen('forked').length, 0);
   });
 
   it('passes the application for the monitor on to the callback', async () => {

@@ -6,8 +6,8 @@ const fs = require('node:fs');
 const path = require('node:path');
 
 const {
-  connect, died, eventually, isAlive, isRefused, makeDirectory, masterEvents, reap, request, start, startCluster,
-  underWay,
+  connect, died, eventually, isAlive, isRefused, makeDirectory, masterEvents, reap, refused, request, start,
+  startCluster, underWay,
 } = require('./support');
 
 async function assertStopped(program) {
@@ -49,7 +49,7 @@ describe('shutdown() in the master', () => {
     const program = await startCluster({ keepAliveGrace: 50 });
     const busy = await underWay(program, program.workers[0], '/slow?300');
     (await connect(program.port)).get('/call?shutdown');
-    await eventually(() => isRefused(program.port));
+    await refused(program.port);
     await busy.until(/\r\n\r\nslow$/);
     await assertShutDown(program);
     await program.line(({ event, args }) => event === 'ended' && args[0] === 'shutdown');

@@ -54,7 +54,7 @@ pub enum ToMaster {
     HandleNack,
     /// The application sent a message with a handle; the descriptor came beside it.
     AppHandle {
-        /// Node's name for the kind of handle, for example `net.Socket`.
+        /// Node's name for the kind of handle, for example `net.Socket`; `udp4` or `udp6` for datagram sockets.
         kind: String,
         /// The application's message, as JSON text.
         text: String,
@@ -69,11 +69,15 @@ pub enum ToMaster {
 #[derive(Debug, Deserialize)]
 #[serde(tag = "act", rename_all = "camelCase")]
 pub enum FromAgent {
-    /// The script uses our library: wait for its [`FromAgent::Ready`] rather than for the first server that listens.
+    /// The script uses our library: wait for its last [`FromAgent::Listening`] rather than for the first server that listens.
     Hello,
     /// One application listens on all of its ports.
-    Listening,
-    /// All applications listen: the worker is in service.
+    Listening {
+        /// It was the last one: the worker is in service.
+        #[serde(default)]
+        ready: bool,
+    },
+    /// There is no application to listen for: the worker is in service as it is.
     Ready,
     /// Nothing but clients is waited for in it.
     Quiet,
@@ -150,14 +154,17 @@ pub struct ListeningAddress {
     pub fd: Option<i64>,
 }
 
-/// Whether a line belongs to Node or to us, judged by Node's own rule: a `cmd` that begins with `NODE_`.
+/// Whether a line belongs to Node or to us, judged by Node's own rule: a `cmd` that begins with `NODE_` and goes on.
 ///
 /// Most lines are the application's, and a substring search lets those pass without being parsed.
 #[must_use]
 pub fn parse(line: &[u8]) -> Option<ToMaster> {
     memmem::find(line, INTERNAL.as_bytes())?;
     let envelope: Envelope = serde_json::from_slice(line).ok()?;
-    let cmd = envelope.cmd.as_str().filter(|cmd| cmd.starts_with(INTERNAL))?;
+    let cmd = envelope
+        .cmd
+        .as_str()
+        .filter(|cmd| cmd.strip_prefix(INTERNAL).is_some_and(|rest| !rest.is_empty()))?;
     Some(match cmd {
         "NODE_CLUSTER" => envelope.clustering().unwrap_or(ToMaster::Unknown),
         "NODE_CLUSTER2" => serde_json::from_slice(line).map_or(ToMaster::Unknown, ToMaster::Agent),
@@ -209,12 +216,14 @@ impl Envelope {
 struct AppHandle {
     #[serde(rename = "type")]
     kind: String,
+    #[serde(rename = "dgramType")]
+    datagram_kind: Option<String>,
     msg: Box<RawValue>,
 }
 
 impl AppHandle {
     fn into_message(self) -> ToMaster {
-        ToMaster::AppHandle { kind: self.kind, text: self.msg.get().to_owned() }
+        ToMaster::AppHandle { kind: self.datagram_kind.unwrap_or(self.kind), text: self.msg.get().to_owned() }
     }
 }
 
@@ -306,6 +315,7 @@ mod tests {
             r#"{"type":"delegate"}"#,
             r#""NODE_ was said""#,
             r#"{"cmd":"other","text":"NODE_"}"#,
+            r#"{"cmd":"NODE_"}"#,
             "[1,2]",
             "null",
         ] {
@@ -338,6 +348,8 @@ mod tests {
         let line = br#"{"cmd":"NODE_HANDLE","type":"net.Socket","msg":{"b":1,"a":[ 2 ]}}"#;
         let Some(ToMaster::AppHandle { kind, text }) = parse(line) else { panic!("not a handle") };
         assert_eq!((kind.as_str(), text.as_str()), ("net.Socket", r#"{"b":1,"a":[ 2 ]}"#));
+        let line = br#"{"cmd":"NODE_HANDLE","type":"dgram.Socket","dgramType":"udp6","msg":1}"#;
+        assert!(matches!(parse(line), Some(ToMaster::AppHandle { kind, .. }) if kind == "udp6"));
     }
 
     #[test]

@@ -27,6 +27,9 @@ struct Address {
     ip: Option<std::net::IpAddr>,
     #[serde(default)]
     port: u16,
+    /// Which of several servers on one address, as Node counts them.
+    #[serde(default)]
+    index: u32,
     backlog: u32,
 }
 
@@ -36,8 +39,8 @@ impl From<Address> for Want {
             Some(path) => Kind::Unix { path: path.into() },
             None => Kind::Tcp { address: from.ip, port: from.port },
         };
-        let backlog = from.backlog;
-        Self { kind, index: 0, fd: None, backlog, flags: 0, readable_all: false, writable_all: false }
+        let (index, backlog) = (from.index, from.backlog);
+        Self { kind, index, fd: None, backlog, flags: 0, readable_all: false, writable_all: false }
     }
 }
 

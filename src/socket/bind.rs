@@ -3,15 +3,16 @@
 //! `listener` is the only caller and owns what is made. Every error carries the kernel's number, because the worker that
 //! asked gets that number as its own error.
 
+use std::ffi::OsStr;
 use std::fs::{self, Metadata, Permissions};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::RawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
-
 
 /// Node's own default; the kernel cuts it to `somaxconn`.
 const DEFAULT_BACKLOG: u32 = 511;
@@ -63,10 +64,33 @@ pub(super) fn udp(address: Option<IpAddr>, v6: bool, port: u16, flags: u32) -> i
     Ok(socket)
 }
 
-/// Binds a unix socket; an abstract name (its first byte is 0) has no file.
-pub(super) fn unix(path: &Path) -> io::Result<(Socket, Option<UnixFile>)> {
+/// The one form of a path or abstract name by which a listener is known.
+///
+/// Node's worker makes every path absolute, abstract names too, which are then `<directory>/` and the zero byte that begins
+/// the name. No path has a zero byte in it, so that is where the name begins.
+pub(super) fn settled(path: &Path) -> PathBuf {
+    let bytes = path.as_os_str().as_bytes();
+    match bytes.iter().position(|byte| *byte == 0).and_then(|start| bytes.get(start..)) {
+        Some(name) => PathBuf::from(OsStr::from_bytes(name)),
+        // An empty path stays one, and is refused when it is bound.
+        None => std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+    }
+}
+
+/// The address of a settled path: a long one may have one from the working directory, as Node's primary has it.
+fn unix_address(path: &Path) -> io::Result<SockAddr> {
+    let from_here = || {
+        let here = std::env::current_dir().ok()?;
+        SockAddr::unix(path.strip_prefix(here).ok()?).ok()
+    };
     // Too long or empty: the kernel's word for it, which `SockAddr::unix` does not use.
-    let address = SockAddr::unix(path).ok().filter(|address| !address.is_unnamed()).ok_or_else(invalid)?;
+    let address = SockAddr::unix(path).ok().or_else(from_here);
+    address.filter(|address| !address.is_unnamed()).ok_or_else(invalid)
+}
+
+/// Binds a unix socket at a settled path; an abstract name (its first byte is 0) has no file.
+pub(super) fn unix(path: &Path) -> io::Result<(Socket, Option<UnixFile>)> {
+    let address = unix_address(path)?;
     let socket = new(Domain::UNIX, Type::STREAM)?;
     if address.as_pathname().is_none() {
         socket.bind(&address)?;
@@ -113,14 +137,13 @@ pub(super) struct UnixFile {
 
 impl UnixFile {
     fn bind(socket: &Socket, address: &SockAddr, path: &Path) -> io::Result<Self> {
-        let path = std::path::absolute(path)?;
         socket.bind(address).map_err(|error| {
             // libuv's translation; Node's users know a missing folder as EACCES.
             let is_missing = error.kind() == io::ErrorKind::NotFound;
             if is_missing { io::Error::from_raw_os_error(libc::EACCES) } else { error }
         })?;
-        let identity = identity(&fs::symlink_metadata(&path)?);
-        Ok(Self { path, identity })
+        let identity = identity(&fs::symlink_metadata(path)?);
+        Ok(Self { path: path.to_owned(), identity })
     }
 
     /// Lets everybody read from, or write to, the socket, as `server.listen({readableAll, writableAll})` asks.
@@ -157,7 +180,7 @@ pub(super) fn remove_stale(path: &Path) {
 }
 
 fn is_refused(path: &Path) -> bool {
-    let knock = || -> io::Result<()> { new(Domain::UNIX, Type::STREAM)?.connect(&SockAddr::unix(path)?) };
+    let knock = || -> io::Result<()> { new(Domain::UNIX, Type::STREAM)?.connect(&unix_address(path)?) };
     knock().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 

@@ -253,6 +253,7 @@ impl Place {
         Ok(match (address.as_socket(), &want.kind) {
             (Some(address), Kind::Udp { .. }) => Self::Udp(address),
             (Some(address), Kind::Tcp { .. } | Kind::Unix { .. }) => Self::Tcp(address),
+            (None, Kind::Unix { path }) if want.fd.is_none() => Self::Unix(Some(path.clone())),
             (None, _) => Self::Unix(
                 address
                     .as_pathname()

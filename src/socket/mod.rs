@@ -53,6 +53,17 @@ pub struct Want {
     pub writable_all: bool,
 }
 
+impl Want {
+    /// The same want, in the one form in which the same address always comes.
+    fn settled(&self) -> Self {
+        let mut want = self.clone();
+        if let Kind::Unix { path } = &mut want.kind {
+            *path = bind::settled(path);
+        }
+        want
+    }
+}
+
 /// What kind of address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -147,6 +158,7 @@ impl Sockets {
     /// # Errors
     /// The kernel's: `EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL` and so on.
     pub fn reserve(&mut self, want: &Want) -> io::Result<ListenerId> {
+        let want = &want.settled();
         if let Some(id) = self.find(want) {
             return Ok(id);
         }
@@ -164,6 +176,7 @@ impl Sockets {
     /// # Errors
     /// The kernel's, all with their number. Nothing half made stays.
     pub fn lend(&mut self, want: &Want, slot: SlotIndex) -> io::Result<Lent> {
+        let want = &want.settled();
         let (id, is_new) = match self.find(want) {
             Some(id) if self.must_be_remade(id, want) => {
                 self.close(id);

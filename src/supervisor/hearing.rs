@@ -49,8 +49,12 @@ impl State {
         let pid = worker.pid();
         match said {
             FromAgent::Hello => worker.has_agent = true,
-            FromAgent::Listening => {
+            FromAgent::Listening { ready } => {
                 worker.apps_listening += 1;
+                // Before the application hears of it: whatever it does about this worker then concerns one in service.
+                if ready {
+                    self.ready(id, now);
+                }
                 self.pending.showing = true;
                 self.publish(Event::Listening { worker: id, pid });
             }
@@ -103,12 +107,11 @@ impl State {
     /// Lends a worker the socket that it asks for, or tells it the kernel's reason.
     fn lend(&mut self, id: WorkerId, seq: u64, query: &Query, data: Value) {
         let Some(slot) = self.crew.get(&id).map(|worker| worker.slot) else { return };
-        // Every socket is closed or about to be: a late worker must not bind anew. It waits for the order to end, which
-        // spares it an error that would be nobody's fault.
-        if self.fleet.phase() != Phase::Running {
-            return;
-        }
-        let lent = want_of(query).and_then(|want| self.sockets.lend(&want, slot));
+        let lent = match want_of(query) {
+            // Every socket is closed or about to be: a late worker must not bind anew.
+            _ if self.fleet.phase() != Phase::Running => Err(io::Error::from_raw_os_error(libc::ECANCELED)),
+            want => want.and_then(|want| self.sockets.lend(&want, slot)),
+        };
         let Some(worker) = self.crew.get_mut(&id) else { return };
         match lent {
             Ok(lent) => {

@@ -20,6 +20,8 @@ use crate::ipc::channel::{self, Heard, Listener};
 use crate::ipc::message::ToWorker;
 use crate::options::{Options, Restart};
 use crate::process::exit::{Child, Exit};
+use crate::process::spawn::{Place, Spawned};
+use crate::scoreboard::RowIndex;
 
 /// How long handshakes that were under way when the door shut may take to finish.
 const HANDSHAKES: Duration = Duration::from_millis(20);
@@ -127,7 +129,7 @@ impl State {
     }
 
     fn fork(&mut self, id: WorkerId, slot: SlotIndex, now: Instant) -> Option<fleet::Input> {
-        let spawned = self.launch.spawn(id.0).and_then(|spawned| {
+        let spawned = self.spawn(id).and_then(|spawned| {
             let failed = |source| crate::error::Error::Spawn { exec: self.launch.exec_path.clone(), source };
             let child = Child::watch(spawned.pid).map_err(failed)?;
             let (speaker, listener) = channel::open(spawned.channel).map_err(failed)?;
@@ -136,6 +138,7 @@ impl State {
         let (child, speaker, listener) = match spawned {
             Ok(spawned) => spawned,
             Err(error) => {
+                self.release_row(id);
                 self.spawn_problem = Some(error.to_string());
                 self.warn(error.to_string(), json!({ "code": error.code() }));
                 return Some(fleet::Input::SpawnFailed { worker: id });
@@ -162,6 +165,20 @@ impl State {
         None
     }
 
+    /// Starts the process, with a row of the scoreboard where there is one left.
+    fn spawn(&self, id: WorkerId) -> Result<Spawned, crate::error::Error> {
+        let Some(board) = &self.scoreboard else { return self.launch.spawn(id.0, None) };
+        let mut board = board.borrow_mut();
+        let row = board.assign(id).map(RowIndex::get);
+        self.launch.spawn(id.0, row.map(|row| Place { board: board.fd(), row }))
+    }
+
+    fn release_row(&self, id: WorkerId) {
+        if let Some(board) = &self.scoreboard {
+            board.borrow_mut().release(id);
+        }
+    }
+
     fn ask_to_drain(&mut self, id: WorkerId) {
         if let Door::Closing { drains, .. } = &mut self.door {
             drains.push(id);
@@ -172,7 +189,9 @@ impl State {
             if worker.leave == Leave::No {
                 worker.leave = Leave::Ordered;
             }
-            worker.speaker.say(&ToWorker::Drain { why });
+            // Without our library in it, Node's own order to leave must do.
+            let order = if worker.has_agent { ToWorker::Drain { why } } else { ToWorker::Disconnect };
+            worker.speaker.say(&order);
             self.pending.steering = true;
         }
     }
@@ -240,6 +259,7 @@ impl State {
             pids.worker_gone(pid);
         }
         self.step(fleet::Input::Exited { worker: id, clean: exit.is_clean() }, now);
+        self.release_row(id);
         self.advance_releases(now);
         self.forget_if_done(id);
     }

@@ -20,6 +20,7 @@ use super::releasing::{Asker, Releases, refusal};
 use super::setup::Setup;
 use super::telling::{Clocks, first_stats};
 use super::{Call, Input};
+use crate::error::Error;
 use crate::event::{Event, Undelivered};
 use crate::ids::WorkerId;
 use crate::monitor;
@@ -28,6 +29,7 @@ use crate::options::{Options, calls};
 use crate::process::control::{self, Reply, Request};
 use crate::process::pidfile::PidDir;
 use crate::process::spawn::Launch;
+use crate::scoreboard::Scoreboard;
 use crate::socket::{ListenerId, Sockets};
 use crate::tasks::LocalTasks;
 
@@ -54,6 +56,10 @@ pub(crate) struct State {
     pub(crate) server_data: HashMap<ListenerId, Value>,
     pub(crate) pids: Option<PidDir>,
     pub(crate) stats: Rc<RefCell<Stats>>,
+    /// What workers write about themselves; `None` where the system has no shared memory for us.
+    pub(crate) scoreboard: Option<Rc<RefCell<Scoreboard>>>,
+    /// Why there is none, until it has been told.
+    no_scoreboard: Option<Error>,
     pub(crate) backlogs: Backlogs,
     pub(crate) undelivered: Undelivered,
     pub(crate) inputs: mpsc::Sender<Input>,
@@ -89,6 +95,11 @@ impl State {
     ) -> Self {
         let clocks = Clocks::now();
         let stats = first_stats(&setup.options, clocks);
+        let (scoreboard, no_scoreboard) = match setup.scoreboard {
+            Some(Ok(board)) => (Some(Rc::new(RefCell::new(board))), None),
+            Some(Err(error)) => (None, Some(error)),
+            None => (None, None),
+        };
         Self {
             fleet: Fleet::new(policy(&setup.options)),
             options: setup.options,
@@ -104,6 +115,8 @@ impl State {
             server_data: HashMap::new(),
             pids: setup.pids,
             stats: Rc::new(RefCell::new(stats)),
+            scoreboard,
+            no_scoreboard,
             backlogs,
             undelivered,
             inputs,
@@ -137,6 +150,9 @@ impl State {
                 // A socket that can't be watched leaves signals and pid files as ways to end the cluster.
                 let _ = control::serve(socket, forward).await;
             });
+        }
+        if let Some(error) = self.no_scoreboard.take() {
+            self.warn(format!("{error}; the cluster runs without"), json!({ "code": error.code() }));
         }
         if self.options.cluster {
             self.step(fleet::Input::Start, Instant::now());

@@ -1,47 +1,77 @@
-// The standard program: a cluster of a small http server, with every event reported. What a request does, its path says.
+// The standard program: a cluster of a small http server, with every event reported.
 //
-// `/` hello; `/pid`; `/slow?ms` answers later; `/never` starts an answer and doesn't end it; `/block?ms` stands still (no
-// number: for ever); `/throw`, `/reject`, `/exit?code`; `/command` and `/suicide` send the master the message of that name.
+// What a request does, its path says: see `deeds`. A worker that sends `{call: name}` makes the master call that method
+// of its Cluster.
 'use strict';
 
+const cluster = require('node:cluster');
 const http = require('node:http');
 
 const Cluster = require('../support/cluster');
 const options = require('../support/options');
 const { report, reportEvents } = require('../support/report');
 
-const server = http.createServer((request, response) => {
-  const [, name, argument] = /^\/(\w*)\??(.*)$/.exec(request.url);
-  report('request', request.url);
-  (deeds[name] ?? deeds.pid)(response, argument);
-});
-
+const held = [];
 const deeds = {
   '': (response) => response.end('hello'),
   pid: (response) => response.end(String(process.pid)),
   slow: (response, ms) => setTimeout(() => response.end('slow'), Number(ms)),
+  // Until SIGUSR2.
+  hold: (response) => held.push(response),
   never: (response) => response.write('never'),
+  // Without a time: for ever.
   block: (response, ms) => {
     const until = ms ? Date.now() + Number(ms) : Infinity;
-    response.writeHead(200).flushHeaders();
     while (Date.now() < until);
     response.end('blocked');
   },
   throw: () => { throw new Error('thrown by a handler'); },
   reject: () => { Promise.reject(new Error('rejected by a handler')); },
   exit: (response, code) => process.exit(Number(code)),
-  kill: () => process.kill(process.pid, 'SIGKILL'),
-  command: (response) => { process.send({ command: 'wave', from: process.pid }); response.end('sent'); },
-  suicide: (response) => { process.send({ type: 'suicide' }); response.end('asked'); },
+  command: (response) => {
+    process.send({ command: 'wave', from: process.pid });
+    response.end('sent');
+  },
+  suicide: (response) => {
+    process.send({ type: 'suicide', pid: process.pid });
+    response.end('asked');
+  },
+  call: (response, method) => {
+    process.send({ call: method });
+    response.end('called');
+  },
+  here: (response, method) => c[method]().then(() => response.end('nothing happened')),
 };
 
+const server = http.createServer((request, response) => {
+  const [, name, argument] = /^\/(\w*)\??(.*)$/.exec(request.url);
+  report('request', request.url);
+  deeds[name](response, argument);
+});
+if (cluster.isWorker) process.on('SIGUSR2', () => held.splice(0).forEach((response) => response.end('held')));
 server.on('close', () => report('close'));
-process.on('message', (message) => { if (message?.command) report('command', message); });
+
+if (process.env.OWN_HANDLER) process.on('uncaughtException', (error) => report('handled', error.message));
+process.on('message', (message) => {
+  if (message?.command) report('command', message);
+});
+cluster.on('message', (worker, message) => {
+  if (message?.call === 'block') return block();
+  if (message?.call) c[message.call]().then(() => report('ended', message.call));
+  return undefined;
+});
+
+// Stands still for longer than anything that goes on meanwhile takes.
+function block() {
+  report('blocked');
+  for (const until = Date.now() + 1500; Date.now() < until;);
+  report('unblocked');
+}
 
 const c = new Cluster(options);
 reportEvents(c, 'forked', 'listening', 'died', 'SIGTERM', 'SIGINT', 'SIGKILL', 'warning', 'draining');
 c.on('listening', () => report('addresses', c.addresses()));
-c.listen((cb) => {
+c.listen((callback) => {
   report('createApp');
-  cb(server);
-}, (apps) => report('callback', apps.length));
+  callback(server);
+}, (apps) => report('callback', apps.map(({ port }) => port ?? null)));

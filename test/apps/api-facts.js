@@ -15,10 +15,13 @@ if (cluster.isPrimary) {
 }
 
 const c = new Cluster(options);
+c.on('forked', (pid) => report('forked', pid));
 c.on('listening', (pid) => {
   const { clustered, emitter, workers } = process.cluster;
   report('process.cluster', { clustered, isEmitter: emitter === c, pids: Object.keys(workers).map(Number), pid });
   c.shutdown();
 });
+// What was parsed counts.
+c.options.noWorkers = 5;
 const returned = c.listen((callback) => callback(http.createServer()));
 report('listen', { returnsCluster: returned === c, hasProcessCluster: 'cluster' in process });

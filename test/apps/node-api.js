@@ -1,5 +1,5 @@
-// Node's own `cluster` module on both sides. The argument names what happens to the first worker; the master reports every
-// event of `cluster` and of that worker, the worker what it sees of itself.
+// Node's own `cluster` module on both sides. The argument names what happens to the first worker; the master
+// reports every event of `cluster` and of that worker, the worker what it sees of itself.
 'use strict';
 
 const cluster = require('node:cluster');

@@ -1,5 +1,5 @@
-// Sockets and servers that travel beside messages; the argument names the scenario. Each reports `port`, where the test
-// connects and is answered by whoever has the handle then: `master <text of the message>` or `worker <text>`.
+// Sockets and servers that travel beside messages; the argument names the scenario. Each reports `port`, where the
+// test connects and is answered by whoever has the handle then: `master <text of the message>` or `worker <text>`.
 'use strict';
 
 const cluster = require('node:cluster');
@@ -97,6 +97,19 @@ const scenarios = {
           worker.send('yours', socket, () => socket.close());
         });
       });
+    },
+  },
+  // A socket that was given away already, and one that is closed.
+  'too late': {
+    worker() {
+      process.on('message', (message, handle) => report('arrived', message, typeof handle));
+    },
+    master() {
+      withWorker((worker) => listenHere((socket) => {
+        worker.send('first', socket);
+        worker.send('second', socket);
+        const closed = net.connect(1, HOST).on('error', () => worker.send('closed', closed));
+      }));
     },
   },
   // What cannot travel.

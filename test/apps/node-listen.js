@@ -1,5 +1,5 @@
-// Workers that listen by themselves, in every way that Node knows. The arguments name the ways; each worker tries them in
-// turn and reports `bound` with what `address()` says, or `refused` with the error.
+// Workers that listen by themselves, in every way that Node knows. The arguments name the ways; each worker tries
+// them in turn and reports `bound` with what `address()` says, or `refused` with the error.
 //
 // Servers answer with `<pid>`; `/close` closes the server first, `/again` closes it and listens again where it was.
 'use strict';
@@ -57,8 +57,8 @@ const ways = {
 
 run({ master, worker });
 
-// A descriptor of the master's own, on which workers may listen by its number. It is bound and no more: Node's own primary
-// can't listen on what its event loop watches already.
+// A descriptor of the master's own, on which workers may listen by its number. It is bound and no more: Node's own
+// primary can't listen on what its event loop watches already.
 function master() {
   if (process.argv.includes('fd')) process.env.LISTEN_FD = String(net._createServerHandle(HOST, 0, 4).fd);
 }

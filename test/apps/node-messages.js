@@ -1,5 +1,5 @@
-// Messages between master and workers, by Node's own means on both sides; the argument names the scenario, of which the
-// master reports what came of it.
+// Messages between master and workers, by Node's own means on both sides; the argument names the scenario, of which
+// the master reports what came of it.
 'use strict';
 
 const cluster = require('node:cluster');
@@ -13,7 +13,7 @@ const MEGABYTE = 1024 * 1024;
 const VALUES = [
   '', 'plain', 'two\nlines\r\n', '\u2028\u2029', 'žluťoučký kůň', '😀👩‍👩‍👧', '\ud800', 'x\udc00y', '\0\x01\x7f', '"\\',
   0, -0, 1.5, -1e-7, 1e308, 2 ** 53, NaN, Infinity, null, true, false,
-  [], {}, [[[]]], [1, 'two', null, { three: [3] }], { a: { b: { c: [{ d: 'e' }] } } }, { '': 1, '\n': 2, __proto__: null },
+  [], {}, [[[]]], [1, 'two', null, { three: [3] }], { a: { b: { c: [{ d: 'e' }] } } }, { '': 1, '\n': 2 },
   { none: undefined, some: 1 }, [undefined], new Date(0), Buffer.from('bytes'), { toJSON: () => 'by itself' },
   'NODE_CLUSTER', { text: 'NODE_CLUSTER' }, { type: 'NODE_HANDLE' }, [{ cmd: 'NODE_x' }], { inside: { cmd: 'NODE_x' } },
   { cmd: 'node_x' }, { cmd: 'NODE' }, { cmd: 'xNODE_' }, { cmd: 1 }, { cmd: null }, { cmd: ['NODE_x'] },

@@ -1,5 +1,5 @@
-// What a worker sees of its own process; each worker reports it once. The argument `nested` makes it start programs of its
-// own as well, `file` makes the master send the workers' output to a file.
+// What a worker sees of its own process; each worker reports it once. The argument `nested` makes it start programs
+// of its own as well, `file` makes the master send the workers' output to a file.
 'use strict';
 
 const { execFile, spawn } = require('node:child_process');
@@ -10,6 +10,9 @@ const { report } = require('../support/report');
 const { run } = require('./node-run');
 
 const what = process.argv[2];
+
+// Programs that are started from here go when whoever started them goes.
+if (cluster.isPrimary && process.channel) process.once('disconnect', () => process.exit());
 
 if (what === 'file' && !process.env.INTO_FILE) intoFile();
 else run({ worker, master: () => cluster.on('online', () => report('online')) });
@@ -27,7 +30,7 @@ function worker() {
     connected: process.connected,
     title: process.title,
     stdin: fs.fstatSync(0).rdev === fs.statSync('/dev/null').rdev,
-    stdout: { isPipe: fs.fstatSync(1).isFIFO(), isSocket: fs.fstatSync(1).isSocket(), isFile: fs.fstatSync(1).isFile() },
+    stdout: fs.fstatSync(1).mode.toString(8),
     umask: process.umask(),
     blockedSignals: statusOf('SigBlk'),
     ignoredSignals: statusOf('SigIgn'),
@@ -41,14 +44,14 @@ function worker() {
 function nest() {
   const look = 'console.log(JSON.stringify([require("node:cluster").isWorker, typeof process.send]))';
   execFile(process.execPath, ['-e', look], (error, stdout) => report('nested', error?.message ?? JSON.parse(stdout)));
-  const inner = spawn(process.execPath, [__filename, 'inner'], { stdio: 'inherit' });
+  const inner = spawn(process.execPath, [__filename, 'inner'], { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] });
   inner.on('exit', (code, signal) => report('inner exit', code, signal));
 }
 
 function intoFile() {
   const file = fs.openSync('output.txt', 'a');
   const child = spawn(process.execPath, [__filename, 'file'], {
-    stdio: ['ignore', file, file],
+    stdio: ['ignore', file, file, 'ipc'],
     env: { ...process.env, INTO_FILE: 'yes' },
   });
   child.on('exit', () => report('child exit'));

@@ -1,8 +1,9 @@
 // For the node-*.js programs: forks workers that know nothing of this package, and runs `worker` in each.
 //
-// CLUSTER2_TEST_MASTER says who forks them: `raw` (this package; the worker never loads it), `agent` (this package; the
-// worker calls its `listen` as well) or `node` (Node's own cluster, with which the others are compared).
-// `master` runs once in the master before anything is forked, and gets the Cluster, or nothing with `node`; it may be async.
+// CLUSTER2_TEST_MASTER says who forks them: `raw` (this package; the worker never loads it), `agent` (this package;
+// the worker calls its `listen` as well) or `node` (Node's own cluster, with which the others are compared).
+// `master` runs once in the master before anything is forked, and gets the Cluster, or nothing with `node`; it may
+// be async.
 'use strict';
 
 const cluster = require('node:cluster');

@@ -6,7 +6,7 @@
 const http = require('node:http');
 const net = require('node:net');
 
-const { inTime, PATIENCE_MS } = require('./wait');
+const { eventually, inTime, PATIENCE_MS } = require('./wait');
 
 const HOST = '127.0.0.1';
 // Below the ports that the kernel hands out by itself, so that no client of another test takes it meanwhile.
@@ -121,4 +121,16 @@ function isRefused(port) {
   });
 }
 
-module.exports = { request, connect, freePort, isRefused };
+/**
+ * Resolves once a new connection to the port is refused. An attempt that falls into the moment of closing is answered
+ * only after the kernel's repetition a second later, so others are made meanwhile.
+ */
+async function refused(port) {
+  let isSeen = false;
+  await eventually(() => {
+    isRefused(port).then((is) => { isSeen ||= is; }, () => {});
+    return isSeen;
+  }, { what: `refusal of connections to ${port}` });
+}
+
+module.exports = { request, connect, freePort, isRefused, refused };

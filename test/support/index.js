@@ -5,5 +5,6 @@ module.exports = {
   ...require('./program'),
   ...require('./client'),
   ...require('./processes'),
+  ...require('./standard'),
   ...require('./wait'),
 };

@@ -23,6 +23,9 @@ const NOT_INHERITED = ['NODE_UNIQUE_ID', 'NODE_CHANNEL_FD', 'NODE_CHANNEL_SERIAL
 // Workers of a killed master have a second.
 const GONE_WITHIN_MS = 1000;
 
+// How many characters of a program's output, from its start and from its end, go into the report of a failure.
+const SHOWN = 1500;
+
 const running = new Set();
 
 /**
@@ -132,7 +135,8 @@ class Program {
   }
 
   output() {
-    return `--- stdout of ${path.basename(this.script)}\n${this.stdout}--- stderr\n${this.stderr}`;
+    const cut = (text) => (text.length > 2 * SHOWN ? `${text.slice(0, SHOWN)}\n[...]\n${text.slice(-SHOWN)}` : text);
+    return `--- stdout of ${path.basename(this.script)}\n${cut(this.stdout)}--- stderr\n${cut(this.stderr)}`;
   }
 
   /** Kills what still runs; resolves with a description of what outlived the master for too long. */
@@ -157,8 +161,7 @@ class Program {
       ended = isMute();
       return find().length >= count || ended;
     }, { within, what: `${count} lines matching ${match}` }).catch((error) => {
-      error.message += `\n${this.output()}`;
-      throw error;
+      throw new Error(`${error.message}\n${this.output()}`);
     });
     const found = find();
     if (found.length < count) throw new Error(`ended without ${count} lines matching ${match}\n${this.output()}`);
@@ -177,7 +180,9 @@ class Program {
 async function reap() {
   const programs = [...running];
   running.clear();
-  if (this?.currentTest?.state === 'failed') {
+  const { state, err } = this?.currentTest ?? {};
+  // Where the error does not show it yet.
+  if (state === 'failed' && !err?.message.includes('--- stdout')) {
     for (const program of programs) process.stderr.write(`${program.output()}\n`);
   }
   const left = (await Promise.all(programs.map((program) => program.end()))).flat();

@@ -150,3 +150,27 @@ fn an_abstract_name_has_no_file() {
     assert!(sockets.accept(lent.listener, SLOTS[0]).unwrap().is_some());
     assert_eq!(code(slots().reserve(&unix(&name))), libc::EADDRINUSE);
 }
+
+#[test]
+fn a_path_is_the_same_however_it_is_written() {
+    let _guard = among_others();
+    let here = std::env::current_dir().unwrap();
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let path = folder.path().join("app.sock");
+    let relative = path.strip_prefix(&here).unwrap();
+    let mut sockets = slots();
+    let id = sockets.reserve(&unix(relative)).unwrap();
+    assert_eq!(sockets.lend(&unix(&path), SLOTS[0]).unwrap().listener, id);
+    assert_eq!(only_address(&sockets).path, Some(path.clone()));
+}
+
+#[test]
+fn an_abstract_name_may_come_with_a_folder_before_it() {
+    let _guard = among_others();
+    let name = format!("\0cluster2-rs folder {}", std::process::id());
+    let mut sockets = slots();
+    let id = sockets.reserve(&unix(Path::new(&name))).unwrap();
+    let as_a_worker_asks = std::env::current_dir().unwrap().join(&name);
+    assert_eq!(sockets.lend(&unix(&as_a_worker_asks), SLOTS[0]).unwrap().listener, id);
+    assert_eq!(only_address(&sockets).path, Some(name.into()));
+}
