@@ -21,6 +21,8 @@ const GET_AND_CLOSE = 'GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n';
 const [kind, clients, where] = JSON.parse(process.argv[2]);
 const counters = { ok: 0, reset: 0, refused: 0, timedOut: 0, badStatus: 0, shortBody: 0 };
 let isStopping = false;
+// The longest time for which these clients could not act: a machine that is too busy looks like lost requests.
+let stalledMs = 0;
 
 function count(error) {
   counters[error ? kindOf(error) : 'ok'] += 1;
@@ -186,10 +188,20 @@ function stream(session) {
 async function main() {
   process.on('message', () => { isStopping = true; });
   process.on('disconnect', () => process.exit());
-  const report = setInterval(() => process.send(counters, () => {}), 200);
+  watchStalls();
+  const report = setInterval(() => process.send({ ...counters, stalledMs }, () => {}), 200);
   await Promise.all(Array.from({ length: clients }, () => kinds[kind]()));
   clearInterval(report);
-  process.send(counters, () => process.disconnect());
+  process.send({ ...counters, stalledMs }, () => process.disconnect());
+}
+
+function watchStalls() {
+  let last = performance.now();
+  setInterval(() => {
+    const now = performance.now();
+    stalledMs = Math.max(stalledMs, Math.round(now - last));
+    last = now;
+  }, 20).unref();
 }
 
 main();

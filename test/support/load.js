@@ -1,6 +1,7 @@
 // Load on a program under test (test/apps/torture.js), by clients in processes of their own, one for each kind.
 //
-// Owns those processes until `stop`. Every kind has the counters {ok, reset, refused, timedOut, badStatus, shortBody}.
+// Owns those processes until `stop`. Every kind has the counters {ok, reset, refused, timedOut, badStatus, shortBody}, and
+// `stalledMs`, the longest time for which its clients got no processor.
 'use strict';
 
 const { fork } = require('node:child_process');
@@ -78,7 +79,7 @@ class Load {
   /** Every counter but `ok` that is not zero, as text; empty if all is well. */
   get losses() {
     return Object.entries(this.counters).flatMap(([kind, counters]) => Object.entries(counters)
-      .filter(([name, value]) => name !== 'ok' && value > 0)
+      .filter(([name, value]) => !['ok', 'stalledMs'].includes(name) && value > 0)
       .map(([name, value]) => `${kind}: ${value} ${name}`));
   }
 }

@@ -98,7 +98,6 @@ class Wire {
 
   #until(find, within, mayEnd = false) {
     return new Promise((resolve, reject) => {
-      let timer;
       const settle = (done, value) => {
         clearTimeout(timer);
         this.#look = () => {};
@@ -106,7 +105,7 @@ class Wire {
         done(value);
       };
       this.#look = () => {
-        timer?.refresh();
+        timer.refresh();
         try {
           const found = find(mayEnd && (this.#ended || this.#error !== undefined));
           if (found) settle(resolve, found);
@@ -116,7 +115,7 @@ class Wire {
           settle(reject, error);
         }
       };
-      timer = setTimeout(() => settle(reject, new Failure('timedOut', 'no answer')), within);
+      const timer = setTimeout(() => settle(reject, new Failure('timedOut', 'no answer')), within);
       this.#look();
     });
   }

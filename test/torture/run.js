@@ -12,7 +12,7 @@ const { Load, KINDS } = require('../support/load');
 
 const WORKERS = 4;
 // Streams of events and WebSockets last until the deadline of a drain; here it comes soon.
-const RECYCLE_MS = 1500;
+const RECYCLE_MS = 3000;
 
 const { values } = parseArgs({
   options: {
