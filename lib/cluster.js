@@ -9,6 +9,7 @@ const nodeCluster = require('node:cluster');
 const { EventEmitter } = require('node:events');
 
 const { version } = require('../package.json');
+const { notRunning } = require('./calls');
 const errors = require('./errors');
 const { load, useAddon } = require('./native');
 const { encode } = require('./encode');
@@ -21,6 +22,8 @@ delete process.env.CLUSTER2_MASTER;
 const place = takePlace(process.env);
 if (isWorker) useAddon(process.env.CLUSTER2_ADDON);
 delete process.env.CLUSTER2_ADDON;
+// The script may fail before it comes to `listen`.
+if (isWorker) require('./exceptions').reportExceptions();
 
 // How long another master may take to answer before it is ended by signal.
 const ANSWER_MS = 2000;
@@ -59,7 +62,7 @@ class Cluster extends EventEmitter {
     if (listening) throw errors.createError('ERR_CLUSTER2_ALREADY_LISTENING');
     listening = true;
     const Role = this.#roleClass();
-    this.#role = new Role(this, { raw: this.#given, parsed: this.#parsed, createApp, callback, place });
+    this.#role = new Role(this, { raw: this.#given, parsed: this.#parsed, createApp, callback, board });
     // What fails here is the script's own failure: it ends the process as any uncaught exception would.
     this.#role.run().catch((error) => process.nextTick(() => { throw error; }));
     return this;
@@ -81,6 +84,21 @@ class Cluster extends EventEmitter {
   async shutdown() {
     if (isWorker) return undefined;
     return this.#role?.shutdown ? this.#role.shutdown() : this.#endOthers(true);
+  }
+
+  /**
+   * Replaces every worker by one that runs the code that is on disk now; only in the master.
+   * Resolves with `{workers: [{slot, oldPid, newPid, startMs, readyMs, goneMs}], ms}`; a call while one runs joins it.
+   */
+  async reload(options) {
+    if (!this.#role?.reload) throw notRunning();
+    return this.#role.reload(options);
+  }
+
+  /** Has `workers` workers from now on; only in the master. Resolves with `{wanted}` when that is decided. */
+  async scale(workers) {
+    if (!this.#role?.scale) throw notRunning();
+    return this.#role.scale({ workers });
   }
 
   /** What was really bound: `{app: [...], monitor}`; port 0 is a number here. Empty where nothing listens yet. */
@@ -143,6 +161,8 @@ function legacyDefaults() {
 Object.defineProperty(Cluster, 'version', { value: version, enumerable: true });
 Object.defineProperty(Cluster, 'defaultOptions', { get: defaultOptions, enumerable: true });
 
+// Before the application runs, so that the error of one that fails to load is left behind as well.
+const board = isWorker ? new (require('./scoreboard').Board)(load(), place) : undefined;
 load();
 
 module.exports = Cluster;

@@ -7,10 +7,14 @@
 
 const { collectApps } = require('./apps');
 const { trapExceptions } = require('./exceptions');
+const { countTransactions, startHeartbeat } = require('./heartbeat');
+const { whenQuiet } = require('./quiet');
 const { Service } = require('./service');
+const { tell, INTERNAL } = require('./tell');
+const { Thresholds } = require('./thresholds');
+const { Traffic } = require('./traffic');
+const { VitalSigns } = require('./vital-signs');
 
-const INTERNAL = 'NODE_CLUSTER2';
-const THRESHOLD_CHECK_MS = 1000;
 // What the application sees when the master orders a drain that no signal announced, as in cluster2.
 const SIGNAL_OF_ORDER = { shutdown: 'SIGTERM', recycle: 'SIGINT', leave: undefined };
 // How long closing frames and last bytes may take once the deadline has come.
@@ -19,13 +23,17 @@ const LAST_BYTES_MS = 100;
 class Worker {
   #cluster;
   #setup;
+  #board;
+  #traffic;
   #service;
   #signalled = false;
 
   constructor(cluster, setup) {
     this.#cluster = cluster;
     this.#setup = setup;
-    this.#service = new Service(cluster, setup.parsed);
+    this.#board = setup.board;
+    this.#traffic = new Traffic(setup.board, setup.parsed);
+    this.#service = new Service(cluster, setup.parsed, this.#traffic);
   }
 
   async run() {
@@ -34,7 +42,7 @@ class Worker {
     process.on('internalMessage', (message) => this.#obey(message));
     process.on('SIGTERM', () => this.#onSignal('SIGTERM'));
     process.on('SIGINT', () => this.#onSignal('SIGINT'));
-    const ready = trapExceptions(this.#cluster, parsed.onUncaughtException, tell);
+    this.#watchOneself();
     const { apps, monApp } = await collectApps(createApp);
     let waiting = apps.length;
     const onListening = (ports) => {
@@ -49,9 +57,21 @@ class Worker {
       if (error.code === 'ECANCELED') return;
       throw error;
     }
-    ready();
+    trapExceptions(this.#cluster, parsed.onUncaughtException);
+    this.#board.state = 'serving';
     if (apps.length === 0) tell({ act: 'ready' });
-    this.#watchThresholds();
+    startHeartbeat(this.#cluster, this.#board, parsed.heartbeatInterval);
+    whenQuiet(() => this.#service.sockets, () => tell({ act: 'quiet' }));
+    new Thresholds(parsed, this.#service).watch((why) => tell({ act: 'recycle', why }));
+  }
+
+  #watchOneself() {
+    const board = this.#board;
+    if (board.problem) tell({ act: 'warning', message: `worker ${process.pid}: ${board.problem.message}` });
+    countTransactions(this.#cluster, board);
+    const signs = new VitalSigns(board);
+    signs.also(() => this.#traffic.look());
+    signs.start();
   }
 
   #obey({ cmd, act, why }) {
@@ -74,6 +94,7 @@ class Worker {
   #drain(why) {
     const signal = SIGNAL_OF_ORDER[why];
     if (signal && !this.#signalled) this.#emitSignal(signal);
+    this.#board.state = 'draining';
     this.#cluster.emit('draining');
     // One turn more, so that 'close' handlers have run.
     this.#service.drain().then(() => setImmediate(() => process.exit(0)));
@@ -84,25 +105,6 @@ class Worker {
     if (held) tell({ act: 'warning', message: `worker ${process.pid}: ${held}` });
     setTimeout(() => process.exit(0), LAST_BYTES_MS);
   }
-
-  #watchThresholds() {
-    const { connThreshold, uptimeThreshold } = this.#setup.parsed;
-    const check = setInterval(() => {
-      const isOver = {
-        connections: this.#service.connections > connThreshold,
-        uptime: process.uptime() > uptimeThreshold,
-      };
-      const why = Object.keys(isOver).find((name) => isOver[name]);
-      if (!why) return;
-      clearInterval(check);
-      tell({ act: 'recycle', why });
-    }, THRESHOLD_CHECK_MS).unref();
-  }
-}
-
-// The channel may close at any moment; then there is nobody to tell.
-function tell(message) {
-  if (process.connected) process.send({ cmd: INTERNAL, ...message }, undefined, undefined, () => {});
 }
 
 module.exports = { Worker };

@@ -66,6 +66,13 @@ pub enum Event {
         exit: Exit,
         /// Why, in one sentence.
         reason: String,
+        /// What it leaves behind: `{row, requests}`, its last row and the requests under way.
+        facts: Value,
+    },
+    /// All workers together, once in a `heartbeatInterval`.
+    Heartbeat {
+        /// The numbers, by the names of cluster2.
+        facts: Value,
     },
     /// The worker's event loop has not turned for too long; it will be replaced.
     Hung {
@@ -102,6 +109,15 @@ pub enum Event {
         message: String,
         /// Facts behind it, by name.
         facts: Value,
+    },
+    /// Another process asked for a reload: what are workers to be started with?
+    LaunchAsked,
+    /// The answer to a call of the application that has a ticket.
+    Answered {
+        /// Which call.
+        ticket: u32,
+        /// `{ok: true, ...}` or `{ok: false, code, message, facts?}`.
+        answer: Value,
     },
     /// Another process asked for a graceful shutdown, which has begun.
     ShutdownAsked,

@@ -8,12 +8,14 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
 use super::Input;
+use super::cause::Evidence;
 use super::crew::{Leave, Worker};
 use super::fleet::{self, Cause, Effect, Phase, Policy, Purpose, Report};
 use super::state::State;
-use crate::event::{Event, Undelivered, signal_name};
+use crate::event::{Event, Undelivered};
 use crate::ids::{SlotIndex, WorkerId};
 use crate::ipc::channel::{self, Heard, Listener};
 use crate::ipc::message::ToWorker;
@@ -21,6 +23,7 @@ use crate::options::{Options, Restart};
 use crate::process::exit::{Child, Exit};
 use crate::process::spawn::{Place, Spawned};
 use crate::scoreboard::RowIndex;
+use crate::scoreboard::layout::Field;
 
 /// How long handshakes that were under way when the door shut may take to finish.
 const HANDSHAKES: Duration = Duration::from_millis(20);
@@ -30,8 +33,24 @@ const QUEUES: Duration = Duration::from_millis(500);
 const LOOK: Duration = Duration::from_millis(2);
 /// How long the sockets of a slot that was given up are kept for handshakes under way.
 const RETIRING: Duration = Duration::from_millis(200);
+/// How long they are kept at most while somebody still waits there whom no worker can take.
+const LONGEST_RETIRING: Duration = Duration::from_secs(5);
+/// How long the death of a process waits for the end of its channel, in which its last words may be.
+const LAST_WORDS: Duration = Duration::from_millis(50);
 /// How long the first successor of a reload must live before old workers go.
 const SETTLE: Duration = Duration::from_millis(1500);
+/// The same where nothing is pending in it that could still end it; time enough for its first clients to do so.
+const QUIET_SETTLE: Duration = Duration::from_millis(250);
+
+/// A slot that was given up and whose sockets are kept for a while.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Retiring {
+    pub(crate) slot: SlotIndex,
+    /// When to close them if nobody waits there.
+    pub(crate) at: Instant,
+    /// When to close them in any case.
+    pub(crate) by: Instant,
+}
 
 /// Whether new connections may still come in.
 #[derive(Debug)]
@@ -73,6 +92,7 @@ pub(crate) fn policy(options: &Options) -> Policy {
         kill_timeout: options.kill_timeout,
         backoff: super::backoff::Policy::default(),
         settle: SETTLE,
+        quiet_settle: QUIET_SETTLE,
         seed: u64::from(std::process::id()),
     }
 }
@@ -86,6 +106,8 @@ impl State {
                 if purpose != Purpose::First {
                     self.stats.borrow_mut().restarts += 1;
                 }
+                // A slot that was given up a moment ago is needed again, and so are its sockets.
+                self.retiring.retain(|retiring| retiring.slot != slot);
                 return self.fork(worker, slot, now);
             }
             Effect::Drain { worker, .. } => self.ask_to_drain(worker),
@@ -96,12 +118,14 @@ impl State {
                     let _ = worker.child.signal(libc::SIGKILL);
                 }
             }
-            Effect::CloseSlot { slot } => self.retiring.push((slot, now + RETIRING)),
+            Effect::CloseSlot { slot } => {
+                self.retiring.push(Retiring { slot, at: now + RETIRING, by: now + LONGEST_RETIRING });
+            }
             Effect::CloseSockets => {
                 self.handoff.forget();
                 self.sockets.close_all();
             }
-            Effect::Report(report) => self.report(&report),
+            Effect::Report(report) => self.report(&report, now),
         }
         None
     }
@@ -117,6 +141,7 @@ impl State {
             Ok(spawned) => spawned,
             Err(error) => {
                 self.release_row(id);
+                self.spawn_problem = Some(error.to_string());
                 self.warn(error.to_string(), json!({ "code": error.code() }));
                 return Some(fleet::Input::SpawnFailed { worker: id });
             }
@@ -124,15 +149,16 @@ impl State {
         let child = Rc::new(child);
         self.backlogs.insert(id, speaker.backlog());
         self.tasks.spawn(speaker.clone().write_out());
-        self.tasks.spawn(listen(
-            id,
-            listener,
-            self.inputs.clone(),
-            self.undelivered.clone(),
-            Rc::clone(&self.publish),
-        ));
-        self.tasks.spawn(await_exit(id, Rc::clone(&child), self.inputs.clone()));
+        let (inputs, undelivered, publish) =
+            (self.inputs.clone(), self.undelivered.clone(), Rc::clone(&self.publish));
+        let (reading, all_read) = oneshot::channel::<()>();
+        self.tasks.spawn(async move {
+            listen(id, listener, inputs, undelivered, publish).await;
+            drop(reading);
+        });
+        self.tasks.spawn(await_exit(id, Rc::clone(&child), all_read, self.inputs.clone()));
         let pid = child.pid();
+        self.releases.note(id, slot, pid);
         self.crew.insert(id, Worker::new(slot, child, speaker, now));
         if let Some(Err(error)) = self.pids.as_ref().map(|pids| pids.worker_started(pid)) {
             self.warn(format!("cannot write the pid file of worker {id}: {error}"), json!({ "pid": pid }));
@@ -205,9 +231,21 @@ impl State {
 
     /// Closes the sockets of slots that were given up, when nobody waits there any more.
     pub(crate) fn retire_slots(&mut self, now: Instant) {
-        let (due, waiting) = std::mem::take(&mut self.retiring).into_iter().partition(|(_, at)| *at <= now);
-        self.retiring = waiting;
-        for (slot, _) in due {
+        if self.retiring.iter().all(|retiring| retiring.at > now) {
+            return;
+        }
+        let queues = self.sockets.waiting();
+        let has_queue = |slot: SlotIndex| queues.iter().any(|(_, waiting)| *waiting == slot);
+        for retiring in std::mem::take(&mut self.retiring) {
+            let Retiring { slot, at, by } = retiring;
+            if at > now {
+                self.retiring.push(retiring);
+                continue;
+            }
+            if has_queue(slot) && by > now {
+                self.retiring.push(Retiring { at: now + LOOK, ..retiring });
+                continue;
+            }
             self.handoff.unwatch_slot(slot);
             self.sockets.close_slot(slot);
             self.pending.steering = true;
@@ -224,6 +262,7 @@ impl State {
         }
         self.step(fleet::Input::Exited { worker: id, clean: exit.is_clean() }, now);
         self.release_row(id);
+        self.advance_releases(now);
         self.forget_if_done(id);
     }
 
@@ -236,7 +275,7 @@ impl State {
         }
     }
 
-    fn report(&mut self, report: &Report) {
+    fn report(&mut self, report: &Report, now: Instant) {
         match *report {
             Report::Died { worker, cause, .. } => self.report_death(worker, cause),
             Report::BackingOff { slot, failures, delay } => self.warn(
@@ -257,63 +296,38 @@ impl State {
                     json!({ "workers": 0 }),
                 );
             }
-            Report::ReloadFailed { worker } => {
-                self.warn(
-                    format!("the reload stopped: worker {worker} failed"),
-                    json!({ "worker": worker.0 }),
-                );
-            }
-            Report::WantedChanged { .. } | Report::Recycling { .. } | Report::ReloadDone { .. } => {}
+            Report::ReloadFailed { worker, replaced } => self.reload_failed(worker, replaced, now),
+            Report::ReloadDone { ref replaced } => self.reload_done(replaced, now),
+            Report::WantedChanged { .. } | Report::Recycling { .. } => {}
             Report::Finished => self.is_over = true,
         }
     }
 
-    fn report_death(&self, id: WorkerId, cause: Cause) {
+    fn report_death(&mut self, id: WorkerId, cause: Cause) {
         let Some(worker) = self.crew.get(&id) else { return };
         let exit = worker.exit.unwrap_or(Exit::Code(-1));
-        let reason = reason(exit, cause, &self.options, worker.last_words.as_deref());
-        self.publish(Event::Died { worker: id, pid: worker.pid(), exit, reason });
+        let pid = worker.pid();
+        let board = self.scoreboard.as_ref().map(|board| board.borrow());
+        let board = board.as_deref();
+        let evidence = Evidence {
+            exit,
+            cause,
+            row: board.and_then(|board| board.row(id)).filter(|row| row.get(Field::Pid) > 0.0),
+            requests: board.map_or_else(Vec::new, |board| board.requests(id)),
+            last_words: board.and_then(|board| board.fatal(id)).or_else(|| worker.last_words.clone()),
+            peak_rss: worker.child.peak_rss(),
+            out_of_memory: exit == Exit::Signal(libc::SIGKILL) && self.oom_watch.take_kill(),
+        };
+        let (reason, facts) = (evidence.reason(&self.options), evidence.facts());
+        if let Some(worker) = self.crew.get_mut(&id) {
+            worker.reason = Some(reason.clone());
+        }
+        self.publish(Event::Died { worker: id, pid, exit, reason, facts });
     }
 }
 
-fn millis(duration: Duration) -> Value {
+pub(crate) fn millis(duration: Duration) -> Value {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).into()
-}
-
-/// Why a worker died, in one sentence.
-fn reason(exit: Exit, cause: Cause, options: &Options, last_words: Option<&str>) -> String {
-    let how = match exit {
-        Exit::Code(code) => format!("exit code {code}"),
-        Exit::Signal(signal) => format!("killed by {}", signal_name(signal)),
-    };
-    let why = match cause {
-        Cause::Unasked => {
-            return last_words.map_or(how.clone(), |words| format!("{how}: {words}"));
-        }
-        Cause::StartTimeout => {
-            return format!("did not listen within {} ms, {how}", options.start_timeout.as_millis());
-        }
-        Cause::Drained => "shut down",
-        Cause::Left => "left by itself",
-        Cause::Recycled(why) => match why {
-            fleet::Why::Asked => "recycled on request",
-            fleet::Why::Connections => "recycled: its number of connections was reached",
-            fleet::Why::Requests => "recycled: its number of requests was reached",
-            fleet::Why::Uptime => "recycled: its time was up",
-            fleet::Why::Memory => "recycled: its memory limit was reached",
-            fleet::Why::Exception => "recycled after an uncaught exception",
-            fleet::Why::Hung => "its event loop hung",
-        },
-        Cause::Reloaded => "replaced by a reload",
-        Cause::ScaledDown => "scaled down",
-        Cause::Stopped => "stopped",
-        Cause::Overdue => "did not finish in time and was ended",
-        Cause::GivenUp => "given up before it served",
-    };
-    match last_words {
-        Some(words) => format!("{why}, {how}: {words}"),
-        None => format!("{why}, {how}"),
-    }
 }
 
 /// Carries what one worker says to the loop, and what its application says straight to JavaScript.
@@ -343,8 +357,17 @@ async fn listen(
     }
 }
 
-async fn await_exit(id: WorkerId, child: Rc<Child>, inputs: tokio::sync::mpsc::Sender<Input>) {
+/// Says that the process has ended, as a rule after its channel has been read to the end: what it said last may be why. A
+/// process of the worker's own that holds the channel, or a master that is slow to listen, delays that by a moment only.
+async fn await_exit(
+    id: WorkerId,
+    child: Rc<Child>,
+    all_read: oneshot::Receiver<()>,
+    inputs: tokio::sync::mpsc::Sender<Input>,
+) {
     let exit = child.ended().await;
+    // Either way it has ended.
+    let _ = tokio::time::timeout(LAST_WORDS, all_read).await;
     // A loop that has ended wants no more news.
     let _ = inputs.send(Input::Exited(id, exit)).await;
 }

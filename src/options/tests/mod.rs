@@ -51,11 +51,13 @@ fn the_defaults_are_those_of_the_original() {
         "cluster": true, "port": [3000], "host": "0.0.0.0", "monHost": "0.0.0.0", "monPort": 3001, "monPath": "/",
         "ecv": { "path": "/ecv", "monitor": null, "control": false, "validator": false },
         "noWorkers": 4, "timeout": 30000, "connThreshold": 10000, "uptimeThreshold": 86400,
+        "requestThreshold": null, "memoryThreshold": null, "recycleJitter": 0, "cwd": null,
         "heartbeatInterval": 60000, "maxHeartbeatDelay": 180_000, "pids": "/srv/app/pids", "logs": "/srv/app/logs",
         "stop": false, "shutdown": false, "restart": "on-failure", "onUncaughtException": "recycle",
         "shutdownTimeout": 25000, "killTimeout": 2000, "keepAliveGrace": 1000, "startTimeout": 60000,
         "recycleTimeout": 60000, "scheduling": "slots", "backlog": 511,
         "sticky": "none", "hangTimeout": null, "captureStack": false,
+        "metrics": true, "flightRecorder": true,
     });
     assert_eq!(Options::defaults(&machine()).to_json(), expected);
 }
@@ -75,7 +77,7 @@ fn falsy_values_mean_the_default_where_the_original_took_them_so() {
         for value in falsy() {
             let is_zero = value.as_f64() == Some(0.0);
             let is_meant = match name {
-                "cluster" => value != js("undefined"),
+                "cluster" | "metrics" | "flightRecorder" => value != js("undefined"),
                 "port" | "keepAliveGrace" => is_zero,
                 "monPort" => is_zero || value == json!(false),
                 "ecv" => value == json!(false),
