@@ -82,6 +82,35 @@ export interface ClusterOptions {
   uptimeThreshold?: number | string;
 
   /**
+   * Number of HTTP requests, from 1 to `Number.MAX_SAFE_INTEGER`. A worker that has been asked for more is recycled. An
+   * HTTP/2 stream is one request. Off by default.
+   * @default null
+   */
+  requestThreshold?: number | string;
+
+  /**
+   * Resident memory in bytes, or a text with a unit (`'512mb'`, `'1.5gb'`; units are powers of 1024). A worker that is
+   * larger is recycled; it is looked at once a second. Off by default.
+   * @default null
+   */
+  memoryThreshold?: number | string;
+
+  /**
+   * From 0 to 1: each worker's thresholds are raised, at random, by up to this fraction, so that workers that were
+   * started together are not due together. A threshold is never lowered.
+   * @default 0
+   */
+  recycleJitter?: number | string;
+
+  /**
+   * Working directory of the workers; a relative path is taken from the master's. `reload()` looks it up again, so a
+   * symbolic link that was switched to another release is followed. By default the directory in which the master was
+   * started, by the name under which the shell knew it (`$PWD`).
+   * @default null
+   */
+  cwd?: string;
+
+  /**
    * Time between two `heartbeat` events of a process, in whole milliseconds from 1 to 2147483647.
    * @default 60000
    */
@@ -173,16 +202,42 @@ export interface ClusterOptions {
 
   /**
    * How connections are spread over the workers. `'slots'` (Linux only): each worker slot has a listening socket of its
-   * own, so that a dead or blocked worker's queue can be moved. `'shared'`: all workers accept from one socket.
+   * own, so that a dead or blocked worker's queue can be moved. `'shared'`: all workers accept from one socket. `'rr'`:
+   * the master accepts and hands each connection to the worker with the fewest; the fewest are lost in a crash, and each
+   * costs the master time.
    * @default 'slots' on Linux, else 'shared'
    */
-  scheduling?: 'slots' | 'shared';
+  scheduling?: 'slots' | 'shared' | 'rr';
 
   /**
    * How many connections the kernel queues for each listening socket, from 1 to 65535; the system may allow less.
    * @default 511
    */
   backlog?: number | string;
+
+  /**
+   * `'address'`: all connections from one client address (IPv4 or IPv6) go to the same worker slot, as long as a worker
+   * serves it; for what keeps state between connections in a worker, such as socket.io's long-polling. Needs
+   * `scheduling: 'slots'`. Clients behind one proxy have one address. A blocked worker keeps its clients.
+   * @default 'none'
+   */
+  sticky?: 'none' | 'address';
+
+  /**
+   * Longest time that a worker's event loop may stand still, in whole milliseconds from 1 to 2147483647, where it is to
+   * be shorter than `maxHeartbeatDelay`. A worker that exceeds it is reported by `hung`, then replaced: its successor
+   * listens first. A loop is known to stand still for 100 ms at the earliest.
+   * @default null
+   */
+  hangTimeout?: number | string | null;
+
+  /**
+   * Whether the JavaScript stack of a hung worker is captured before it is replaced and given with `hung`. Workers are
+   * then started so that their inspector, if it is opened, is on loopback on a port of the kernel's choice; it is opened
+   * in a hung worker only, which ends soon after. An application's own listener for SIGUSR1 prevents it.
+   * @default false
+   */
+  captureStack?: boolean;
 
   /**
    * Whether workers count their requests, by status and duration, for the monitor and `/metrics`. When falsy (but not

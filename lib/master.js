@@ -9,12 +9,12 @@ const os = require('node:os');
 const { debuglog } = require('node:util');
 
 const { collectApps } = require('./apps');
+const { Calls, notRunning, reloadFailed, textOf } = require('./calls');
 const { encode } = require('./encode');
 const errors = require('./errors');
 const { load } = require('./native');
-const { launch } = require('./launch');
+const { Launcher } = require('./launch');
 const { NodeCluster } = require('./node-cluster');
-const { Rotation } = require('./rotation');
 const { wantsOf } = require('./ports');
 const { refusePort } = require('./refuse-port');
 
@@ -32,7 +32,8 @@ class Master {
   #native;
   #workers;
   #keepAlive;
-  #rotation = new Rotation((...wish) => this.#native?.rotate(...wish) ?? false);
+  #launcher;
+  #calls = new Calls();
   #firstSignalAt;
   #ended = new Set();
   #isStopping = false;
@@ -45,7 +46,8 @@ class Master {
 
   async run() {
     const { createApp, parsed, raw } = this.#setup;
-    const start = launch();
+    this.#launcher = new Launcher(parsed.cwd);
+    const start = this.#launcher.settings();
     const { apps, monApp } = await collectApps(createApp);
     for (const { app } of apps) {
       if (app.listening) throw errors.createError('ERR_CLUSTER2_APP_LISTENING', JSON.stringify(app.address()));
@@ -99,7 +101,40 @@ class Master {
 
   /** Takes the cluster out of rotation, or puts it back; resolves once every worker's next answer goes by it. */
   rotate(disabled, reason) {
-    return this.#rotation.set(disabled, `${disabled ? 'disable' : 'enable'}() in the master`, reason);
+    return this.#rotate(disabled, `${disabled ? 'disable' : 'enable'}() in the master`, reason);
+  }
+
+  /** Replaces every worker by a fresh one; `options` are `{env, strategy}`. */
+  reload(options) {
+    return this.#calls.make((ticket) => {
+      if (!this.#native) throw notRunning();
+      this.#native.reload(encode(options), this.#settings(), ticket);
+    });
+  }
+
+  /** Changes the number of workers: `{workers}` or `{by}`. */
+  scale(change) {
+    return this.#calls.make((ticket) => {
+      if (!this.#native) throw notRunning();
+      this.#native.scale(encode(change), ticket);
+    });
+  }
+
+  #settings() {
+    try {
+      return this.#launcher.settings();
+    } catch (cause) {
+      throw reloadFailed(cause);
+    }
+  }
+
+  // The supervisor waits for it a moment, and without it starts workers as it did before.
+  #tellLaunch() {
+    try {
+      this.#native.tellLaunch(this.#launcher.settings(), null);
+    } catch (error) {
+      this.#native.tellLaunch(null, error.message);
+    }
   }
 
   #untilEnded() {
@@ -109,6 +144,10 @@ class Master {
   #handleSignals() {
     process.on('SIGTERM', () => this.#onSignal('SIGTERM', { pid: process.pid, type: 'master' }));
     process.on('SIGINT', () => this.#onSignal('SIGINT'));
+    // Who signals gets no promise: what fails has been told as a warning, and during a shutdown there is nothing to tell.
+    process.on('SIGUSR2', () => this.reload().catch(() => {}));
+    process.on('SIGTTIN', () => this.scale({ by: 1 }).catch(() => {}));
+    process.on('SIGTTOU', () => this.scale({ by: -1 }).catch(() => {}));
   }
 
   #onSignal(signal, ...args) {
@@ -144,9 +183,11 @@ class Master {
       case 'disconnected': return worker?.disconnected();
       case 'leavesOnPurpose': return worker?.leavesOnPurpose();
       case 'died': return this.#buried(worker, facts);
+      case 'hung': return this.#hung(facts);
       case 'heartbeat': return this.#beat(facts);
       case 'warning': return this.#cluster.emit('warning', { message: facts.message, ...facts.facts });
-      case 'rotated': return this.#rotation.done(facts.call);
+      case 'answered': return this.#calls.answered(id, facts);
+      case 'launchAsked': return this.#tellLaunch();
       case 'shutdownAsked':
         this.#isShuttingDown = true;
         return this.#cluster.emit('SIGTERM', { pid: process.pid, type: 'master' });
@@ -166,6 +207,10 @@ class Master {
   #buried(worker, { pid, code, signal, reason, left: { requests, row } }) {
     worker?.exited(code, signal);
     this.#cluster.emit('died', pid, { code, signal, reason, requests, row });
+  }
+
+  #hung({ pid, ms, stack }) {
+    this.#cluster.emit('hung', pid, stack === null ? { ms } : { ms, stack });
   }
 
   #receiveMessages(id, text) {
@@ -188,13 +233,19 @@ class Master {
     this.#workers.get(id)?.said(message, handle);
   }
 
+  #rotate(disabled, by, reason) {
+    return this.#calls.make((ticket) => {
+      if (!this.#native?.rotate(ticket, disabled, by, textOf(reason))) throw notRunning();
+    });
+  }
+
   #obeyCommand(id, command) {
     // Nobody waits for it; and where the cluster has ended, nothing needs to be done.
-    this.#rotation.set(command === 'disable', `a message of worker ${this.#workers.get(id)?.process.pid}`).catch(() => {});
+    this.#rotate(command === 'disable', `a message of worker ${this.#workers.get(id)?.process.pid}`).catch(() => {});
   }
 
   #end() {
-    this.#rotation.end();
+    this.#calls.end();
     clearInterval(this.#keepAlive);
     for (const resolve of this.#ended) resolve();
     if (this.#isStopping) {

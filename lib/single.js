@@ -5,15 +5,15 @@ const { constants: { signals } } = require('node:os');
 const { setTimeout: delay } = require('node:timers/promises');
 
 const { collectApps } = require('./apps');
+const { Calls, notRunning, textOf } = require('./calls');
 const { Ecv } = require('./ecv');
 const { encode } = require('./encode');
 const { fromNative } = require('./errors');
 const { countTransactions } = require('./heartbeat');
-const { launch } = require('./launch');
+const { NOBODY } = require('./launch');
 const { load } = require('./native');
 const { portsOf } = require('./ports');
 const { refusePort } = require('./refuse-port');
-const { Rotation } = require('./rotation');
 const { Board, clock } = require('./scoreboard');
 const { Service } = require('./service');
 const { Traffic } = require('./traffic');
@@ -27,7 +27,7 @@ class Single {
   #setup;
   #service;
   #native;
-  #rotation = new Rotation((...wish) => this.#native?.rotate(...wish) ?? false);
+  #calls = new Calls();
   #isLeaving = false;
   #firstSignalAt;
 
@@ -44,10 +44,10 @@ class Single {
       process.exit(SEVERAL_PORTS_EXIT_CODE);
     }
     try {
-      this.#native = load().Master.prepare(encode(raw), launch(), []);
+      this.#native = load().Master.prepare(encode(raw), NOBODY, []);
       process.once('exit', () => this.#native.close());
       // Started first, so that no answer is given before the state is known.
-      this.#native.start((event, id, text) => this.#receive(event, text));
+      this.#native.start((event, id, text) => this.#receive(event, id, text));
       const board = this.#watchOneself();
       await this.#service.listen(apps, () => {});
       board.state = 'serving';
@@ -66,7 +66,7 @@ class Single {
 
   /** Takes this process out of rotation, or puts it back. */
   rotate(disabled, reason) {
-    return this.#rotation.set(disabled, `${disabled ? 'disable' : 'enable'}()`, reason);
+    return this.#rotate(disabled, `${disabled ? 'disable' : 'enable'}()`, reason);
   }
 
   /** Ends this process at once. */
@@ -108,7 +108,7 @@ class Single {
   #ecvHost(board) {
     return {
       isOut: () => this.#isLeaving || this.#native.isOutOfRotation(),
-      rotate: (disabled, by, reason) => this.#rotation.set(disabled, by, reason),
+      rotate: (disabled, by, reason) => this.#rotate(disabled, by, reason),
       checked: (isWell) => {
         board.set('checkResult', isWell ? 1 : 2);
         board.set('checkAt', clock());
@@ -121,9 +121,15 @@ class Single {
     this.#cluster.emit('warning', { message });
   }
 
-  #receive(event, text) {
+  #rotate(disabled, by, reason) {
+    return this.#calls.make((ticket) => {
+      if (!this.#native?.rotate(ticket, disabled, by, textOf(reason))) throw notRunning();
+    });
+  }
+
+  #receive(event, id, text) {
     const facts = JSON.parse(text);
-    if (event === 'rotated') this.#rotation.done(facts.call);
+    if (event === 'answered') this.#calls.answered(id, facts);
     if (event === 'warning') this.#cluster.emit('warning', { message: facts.message, ...facts.facts });
   }
 

@@ -6,17 +6,18 @@
 'use strict';
 
 const { collectApps } = require('./apps');
+const { Calls, notRunning, textOf } = require('./calls');
 const { Ecv } = require('./ecv');
 const { trapExceptions } = require('./exceptions');
 const { countTransactions, startHeartbeat } = require('./heartbeat');
-const { Rotation } = require('./rotation');
+const { whenQuiet } = require('./quiet');
 const { clock } = require('./scoreboard');
 const { Service } = require('./service');
+const { tell, INTERNAL } = require('./tell');
+const { Thresholds } = require('./thresholds');
 const { Traffic } = require('./traffic');
 const { VitalSigns } = require('./vital-signs');
 
-const INTERNAL = 'NODE_CLUSTER2';
-const THRESHOLD_CHECK_MS = 1000;
 // What the application sees when the master orders a drain that no signal announced, as in cluster2.
 const SIGNAL_OF_ORDER = { shutdown: 'SIGTERM', recycle: 'SIGINT', leave: undefined };
 // How long closing frames and last bytes may take once the deadline has come.
@@ -28,7 +29,7 @@ class Worker {
   #board;
   #traffic;
   #service;
-  #rotation = new Rotation((seq, disabled, by, reason) => tell({ act: 'rotate', seq, disabled, by, reason }));
+  #calls = new Calls();
   // What the master said of rotation, where there is no scoreboard to read it from.
   #isOut = false;
   #signalled = false;
@@ -46,10 +47,9 @@ class Worker {
     const { createApp, callback, parsed } = this.#setup;
     tell({ act: 'hello' });
     process.on('internalMessage', (message) => this.#obey(message));
-    process.once('disconnect', () => this.#rotation.end());
+    process.once('disconnect', () => this.#calls.end());
     process.on('SIGTERM', () => this.#onSignal('SIGTERM'));
     process.on('SIGINT', () => this.#onSignal('SIGINT'));
-    const ready = trapExceptions(this.#cluster, parsed.onUncaughtException, tell);
     this.#watchOneself();
     const { apps, monApp } = await collectApps(createApp);
     let waiting = apps.length;
@@ -65,16 +65,23 @@ class Worker {
       if (error.code === 'ECANCELED') return;
       throw error;
     }
-    ready();
+    trapExceptions(this.#cluster, parsed.onUncaughtException);
     this.#board.state = 'serving';
     if (apps.length === 0) tell({ act: 'ready' });
     startHeartbeat(this.#cluster, this.#board, parsed.heartbeatInterval);
-    this.#watchThresholds();
+    whenQuiet(() => this.#service.sockets, () => tell({ act: 'quiet' }));
+    new Thresholds(parsed, this.#service).watch((why) => tell({ act: 'recycle', why }));
   }
 
   /** Takes the whole cluster out of rotation, or puts it back; resolves once every worker's next answer goes by it. */
   rotate(disabled, reason) {
-    return this.#rotation.set(disabled, `${disabled ? 'disable' : 'enable'}() in worker ${process.pid}`, reason);
+    return this.#rotate(disabled, `${disabled ? 'disable' : 'enable'}() in worker ${process.pid}`, reason);
+  }
+
+  #rotate(disabled, by, reason) {
+    return this.#calls.make((seq) => {
+      if (!tell({ act: 'rotate', seq, disabled, by, reason: textOf(reason) })) throw notRunning();
+    });
   }
 
   #ecvHost() {
@@ -82,7 +89,7 @@ class Worker {
     const { ecvState, leaving } = board.layout.header;
     return {
       isOut: () => (board.isShared ? board.header[ecvState] !== 0 || board.header[leaving] !== 0 : this.#isOut),
-      rotate: (disabled, by, reason) => this.#rotation.set(disabled, `${by} to worker ${process.pid}`, reason),
+      rotate: (disabled, by, reason) => this.#rotate(disabled, `${by} to worker ${process.pid}`, reason),
       checked: (isWell) => {
         board.set('checkResult', isWell ? 1 : 2);
         board.set('checkAt', clock());
@@ -105,7 +112,7 @@ class Worker {
     if (cmd !== INTERNAL) return;
     if (act === 'drain') this.#drain(why);
     if (act === 'end') this.#end();
-    if (act === 'rotated') this.#rotation.done(ack);
+    if (act === 'rotated') this.#calls.answered(ack, { ok: true });
     if (act === 'rotation') this.#isOut = isOut;
   }
 
@@ -134,26 +141,6 @@ class Worker {
     if (held) tell({ act: 'warning', message: `worker ${process.pid}: ${held}` });
     setTimeout(() => process.exit(0), LAST_BYTES_MS);
   }
-
-  #watchThresholds() {
-    const { connThreshold, uptimeThreshold } = this.#setup.parsed;
-    const check = setInterval(() => {
-      const isOver = {
-        connections: this.#service.connections > connThreshold,
-        uptime: process.uptime() > uptimeThreshold,
-      };
-      const why = Object.keys(isOver).find((name) => isOver[name]);
-      if (!why) return;
-      clearInterval(check);
-      tell({ act: 'recycle', why });
-    }, THRESHOLD_CHECK_MS).unref();
-  }
-}
-
-// The channel may close at any moment; then there is nobody to tell, and it gives false.
-function tell(message) {
-  if (process.connected) process.send({ cmd: INTERNAL, ...message }, undefined, undefined, () => {});
-  return process.connected;
 }
 
 module.exports = { Worker };

@@ -79,6 +79,8 @@ pub enum FromAgent {
     },
     /// There is no application to listen for: the worker is in service as it is.
     Ready,
+    /// Nothing but clients is waited for in it.
+    Quiet,
     /// The worker got SIGINT or SIGTERM and waits for the order to drain.
     Leaving {
         /// The signal's name.
@@ -86,7 +88,7 @@ pub enum FromAgent {
     },
     /// The worker asks to be replaced.
     Recycle {
-        /// `connections`, `uptime`, `exception` or `asked`.
+        /// `connections`, `requests`, `uptime`, `memory`, `exception` or `asked`.
         why: String,
     },
     /// The text of an error that is about to end the worker, or that made it ask for a successor.
@@ -249,6 +251,17 @@ pub enum ToWorker {
         /// The first worker's server data.
         data: Value,
     },
+    /// The answer to `queryServer` where connections are handed over: no socket comes with it.
+    LendNothing {
+        /// The `seq` of the query.
+        ack: u64,
+        /// Names the loan; unique per worker and query.
+        key: String,
+        /// The first worker's server data.
+        data: Value,
+        /// What `server.address()` gives, `{address, family, port}`; null for a path.
+        name: Value,
+    },
     /// The answer to `queryServer` that failed, with libuv's negative error number.
     Refuse {
         /// The `seq` of the query.
@@ -303,6 +316,15 @@ impl ToWorker {
             Self::Lend { ack, key, data } => native_handle(&json!({
                 "cmd": "NODE_CLUSTER", "ack": ack, "errno": 0, "key": key, "data": data,
             })),
+            Self::LendNothing { ack, key, data, name } => {
+                let mut message =
+                    json!({ "cmd": "NODE_CLUSTER", "ack": ack, "errno": 0, "key": key, "data": data });
+                // Node takes the mere presence of a name for that of a TCP server.
+                if let (false, Some(fields)) = (name.is_null(), message.as_object_mut()) {
+                    fields.insert("sockname".into(), name.clone());
+                }
+                message.to_string()
+            }
             Self::NewConnection { seq, key } => native_handle(&json!({
                 "cmd": "NODE_CLUSTER", "act": "newconn", "key": key, "seq": seq,
             })),

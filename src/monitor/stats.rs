@@ -225,6 +225,11 @@ impl Stats {
                 self.died = self.died.saturating_add(1);
                 ("died", Some(*pid), format!("worker {worker}: {reason}"))
             }
+            Event::Hung { worker, pid, age, .. } => {
+                let stands =
+                    format!("worker {worker}: its event loop has stood still for {} ms", age.as_millis());
+                ("hung", Some(*pid), stands)
+            }
             Event::Warning { message, .. } => ("warning", None, message.clone()),
             Event::Rotated { changed: true, disabled, by, reason, .. } => {
                 let event = if *disabled { "disabled" } else { "enabled" };
@@ -240,6 +245,8 @@ impl Stats {
             // Steps of a start or an end that is told above, what changed nothing, and the application's own talk.
             Event::Rotated { .. }
             | Event::Online { .. }
+            | Event::LaunchAsked
+            | Event::Answered { .. }
             | Event::ServerListening { .. }
             | Event::Disconnected { .. }
             | Event::Messages { .. }

@@ -11,8 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::show::show;
-use super::{Address, Ecv, Machine, Scheduling, nearest};
-use crate::ecv::guard::{Network, Token};
+use super::{Address, Machine, Millionths, Scheduling};
 
 /// The longest time that a timer of JavaScript can hold.
 const MAX_MILLIS: u64 = 2_147_483_647;
@@ -37,7 +36,7 @@ impl Problem {
         Self { below: String::new(), text: format!("{rule}, got {}", show(value)) }
     }
 
-    fn below(self, part: &str) -> Self {
+    pub(super) fn below(self, part: &str) -> Self {
         Self { below: format!("{part}{}", self.below), ..self }
     }
 }
@@ -106,6 +105,46 @@ pub(super) fn seconds(value: &Value) -> Result<Option<Duration>, Problem> {
             Err(Problem::new(&format!("must be a number of seconds from 0.001 to {MAX_SECONDS}"), value))
         }
     }
+}
+
+/// A number of bytes, or a text of a number and a unit, as `512mb`.
+pub(super) fn bytes(value: &Value) -> Result<Option<NonZeroU64>, Problem> {
+    if is_unset(value) {
+        return Ok(None);
+    }
+    let read = match value.as_str() {
+        Some(text) => with_unit(text),
+        None => number(value).filter(|bytes| bytes.fract() == 0.0),
+    };
+    let bytes = read.and_then(|bytes| whole(bytes.floor())).filter(|bytes| *bytes <= MAX_SAFE);
+    let rule = "must be a number of bytes from 1, or one with a unit such as '512mb' or '1.5gb'";
+    bytes.and_then(NonZeroU64::new).map(Some).ok_or_else(|| Problem::new(rule, value))
+}
+
+/// Units are powers of 1024, in any case, with or without the `b`.
+fn with_unit(text: &str) -> Option<f64> {
+    let lower = text.trim().to_ascii_lowercase();
+    let figures = lower.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let scale: u32 = match lower.get(figures.len()..)? {
+        "" | "b" => 1,
+        "k" | "kb" => 1 << 10,
+        "m" | "mb" => 1 << 20,
+        "g" | "gb" => 1 << 30,
+        _ => return None,
+    };
+    Some(numeric(figures)? * f64::from(scale))
+}
+
+/// A number from 0 to 1.
+pub(super) fn fraction(value: &Value) -> Result<Option<Millionths>, Problem> {
+    if is_unset(value) {
+        return Ok(None);
+    }
+    let part = number(value).filter(|part| (0.0..=1.0).contains(part));
+    let millionths =
+        part.and_then(|part| whole((part * 1e6).round())).and_then(|part| u32::try_from(part).ok());
+    let rule = "must be a number from 0 to 1";
+    millionths.map(|part| Some(Millionths(part))).ok_or_else(|| Problem::new(rule, value))
 }
 
 /// The application's addresses: one, or a list of them.
@@ -178,7 +217,7 @@ pub(super) fn url_path(value: &Value) -> Result<Option<String>, Problem> {
 }
 
 /// What may stand in the first line of a request: a path, with or without query.
-fn is_target(text: &str) -> bool {
+pub(super) fn is_target(text: &str) -> bool {
     text.starts_with('/')
         && !text.chars().any(|letter| letter.is_whitespace() || letter.is_control() || letter == '#')
 }
@@ -218,102 +257,12 @@ fn listed(names: &[String]) -> String {
 pub(super) fn scheduling(value: &Value, linux: bool) -> Result<Option<Scheduling>, Problem> {
     let read = one_of(value, &Scheduling::ALL, Scheduling::name)?;
     if read == Some(Scheduling::Slots) && !linux {
-        return Err(Problem::new("must be 'shared' on this system, since 'slots' needs Linux", value));
+        return Err(Problem::new(
+            "must be 'shared' or 'rr' on this system, since 'slots' needs Linux",
+            value,
+        ));
     }
     Ok(read)
-}
-
-/// The parts of the health answer.
-pub(super) const ECV_NAMES: [&str; 8] =
-    ["path", "monitor", "control", "validator", "timeout", "startDisabled", "controlFrom", "token"];
-
-/// The health answer: false is off; true, and falsy values other than false, are all defaults.
-pub(super) fn ecv(value: &Value, warnings: &mut Vec<String>) -> Result<Option<Ecv>, Problem> {
-    if value == &Value::Bool(false) {
-        return Ok(None);
-    }
-    let mut ecv = Ecv::default();
-    if value == &Value::Bool(true) || is_falsy(value) {
-        return Ok(Some(ecv));
-    }
-    let given = value.as_object().filter(|_| js_marker(value).is_none());
-    let given = given.ok_or_else(|| Problem::new("must be an object, true or false", value))?;
-    for (name, value) in given.iter().filter(|(_, value)| !is_undefined(value)) {
-        ecv_part(&mut ecv, name, value, warnings).map_err(|problem| problem.below(&format!(".{name}")))?;
-    }
-    check_monitor(&ecv)?;
-    Ok(Some(ecv))
-}
-
-fn ecv_part(ecv: &mut Ecv, name: &str, value: &Value, warnings: &mut Vec<String>) -> Result<(), Problem> {
-    match name {
-        "path" => ecv.path = url_path(value)?.unwrap_or_else(|| Ecv::default().path),
-        "monitor" => {
-            let rule = "must be a path of the application that starts with '/', without spaces and '#'";
-            ecv.monitor = text_where(value, rule, is_target)?;
-        }
-        "control" => ecv.control = !is_falsy(value),
-        "validator" => ecv.validator = validator(value)?,
-        "timeout" => ecv.timeout = millis(value)?.unwrap_or_else(|| Ecv::default().timeout),
-        "startDisabled" => ecv.start_disabled = !is_falsy(value),
-        "controlFrom" => ecv.guard.from = networks(value)?,
-        "token" => ecv.guard.token = token(value)?,
-        unknown => warnings.push(nearest::warning("ecv.", unknown, &ECV_NAMES)),
-    }
-    Ok(())
-}
-
-/// A path that asked itself how it is would wait for its own answer.
-fn check_monitor(ecv: &Ecv) -> Result<(), Problem> {
-    let monitor = ecv.monitor.as_deref().unwrap_or("/");
-    let path = monitor.split('?').next().unwrap_or(monitor);
-    if crate::ecv::asked(&ecv.path, path) != Some(crate::ecv::Asked::Health) {
-        return Ok(());
-    }
-    let rule = "must be another path than `ecv.path`";
-    Err(Problem::new(rule, &Value::String(monitor.to_owned())).below(".monitor"))
-}
-
-/// Addresses and blocks of addresses: one, or a list.
-fn networks(value: &Value) -> Result<Vec<Network>, Problem> {
-    const RULE: &str = "must be an IP address or a block such as '10.0.0.0/8'";
-    if is_falsy(value) {
-        return Ok(Vec::new());
-    }
-    let read = |item: &Value| item.as_str().and_then(|text| text.parse().ok());
-    let Some(items) = value.as_array() else {
-        let one = read(value).ok_or_else(|| Problem::new(&format!("{RULE}, or a list of these"), value))?;
-        return Ok(vec![one]);
-    };
-    if items.is_empty() {
-        return Err(Problem::new("must not be an empty list", value));
-    }
-    let each = |(index, item): (usize, &Value)| {
-        read(item).ok_or_else(|| Problem::new(RULE, item).below(&format!("[{index}]")))
-    };
-    items.iter().enumerate().map(each).collect()
-}
-
-/// A secret that fits into a header. A wrong one is not repeated in the message.
-fn token(value: &Value) -> Result<Option<Token>, Problem> {
-    if is_falsy(value) {
-        return Ok(None);
-    }
-    let is_sendable = |text: &&str| text.bytes().all(|byte| byte.is_ascii_graphic());
-    let rule = "must be a string of visible ASCII characters without spaces";
-    let problem = || Problem { below: String::new(), text: rule.to_owned() };
-    let text = value.as_str().filter(is_sendable).ok_or_else(problem)?;
-    Ok(Some(Token::new(text.to_owned())))
-}
-
-fn validator(value: &Value) -> Result<bool, Problem> {
-    let is_function =
-        |text: &str| ["[Function", "[AsyncFunction"].iter().any(|opening| text.starts_with(opening));
-    match js_marker(value) {
-        Some(text) if is_function(text) => Ok(true),
-        Some(_) | None if is_falsy(value) => Ok(false),
-        Some(_) | None => Err(Problem::new("must be a function", value)),
-    }
 }
 
 /// `DEATH_TIMEOUT`, if it can be used.
@@ -378,7 +327,11 @@ fn numeric(text: &str) -> Option<f64> {
     if digits_only { text.parse().ok() } else { None }
 }
 
-fn text_where(value: &Value, rule: &str, fits: impl Fn(&str) -> bool) -> Result<Option<String>, Problem> {
+pub(super) fn text_where(
+    value: &Value,
+    rule: &str,
+    fits: impl Fn(&str) -> bool,
+) -> Result<Option<String>, Problem> {
     if is_falsy(value) {
         return Ok(None);
     }

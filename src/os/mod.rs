@@ -9,4 +9,5 @@ pub mod net;
 pub mod peer;
 pub mod pidfd;
 pub mod process_facts;
+pub mod queues;
 pub mod watch;

@@ -146,6 +146,13 @@ impl Scoreboard {
         self.rows.get(&worker).map(|index| Row::read(&self.memory, index.first_word()))
     }
 
+    /// One number that a worker has written; `None` when it has no row.
+    #[must_use]
+    pub fn number(&self, worker: WorkerId, field: Field) -> Option<f64> {
+        let index = self.rows.get(&worker)?;
+        Some(row::number(&self.memory, index.first_word() + field as usize))
+    }
+
     /// The last requests of a worker, oldest first; empty without the flight recorder.
     #[must_use]
     pub fn requests(&self, worker: WorkerId) -> Vec<Recorded> {

@@ -59,6 +59,8 @@ pub(crate) struct Worker {
     pub(crate) exit: Option<Exit>,
     /// The text of the error that ended it, told by itself.
     pub(crate) last_words: Option<String>,
+    /// Why it died, in one sentence, once that has been reported.
+    pub(crate) reason: Option<String>,
     pub(crate) forked: Instant,
     pub(crate) ready: Option<Instant>,
     pub(crate) apps_listening: u32,
@@ -79,6 +81,7 @@ impl Worker {
             has_agent: false,
             exit: None,
             last_words: None,
+            reason: None,
             forked,
             ready: None,
             apps_listening: 0,
@@ -93,6 +96,11 @@ impl Worker {
     /// Whether it takes new connections of `listener`.
     pub(crate) fn serves(&self, listener: ListenerId) -> bool {
         self.leave == Leave::No && self.key_of(listener).is_some()
+    }
+
+    /// Whether it takes new connections of any listener.
+    pub(crate) fn is_in_service(&self) -> bool {
+        self.leave == Leave::No && !self.loans.is_empty()
     }
 
     pub(crate) fn key_of(&self, listener: ListenerId) -> Option<&str> {

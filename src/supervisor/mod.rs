@@ -5,7 +5,8 @@
 //! forks, and it lives until the last worker is gone. JavaScript holds a [`Handle`].
 //!
 //! The `fleet` decides; `crew` knows who is there; `performing` does what the fleet wants done; `hearing` answers what
-//! workers say; `handoff` moves connections that nobody would serve. One loop, below, receives, steps, performs, steers.
+//! workers say; `handoff` moves connections that nobody would serve; `releasing` keeps those who asked for a
+//! reload. One loop, below, receives, steps, performs, steers.
 
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ use crate::ipc::message::ToMaster;
 use crate::monitor::metrics::AppMetrics;
 use crate::process::control::Request;
 use crate::process::exit::Exit;
+use crate::process::spawn::Launch;
 
 pub mod backoff;
 mod cause;
@@ -29,8 +31,10 @@ pub mod fleet;
 mod handoff;
 mod hearing;
 mod heartbeat;
+mod hung;
 mod performing;
 mod recycle;
+mod releasing;
 mod reload;
 mod rotation;
 mod scale;
@@ -38,7 +42,9 @@ pub mod setup;
 pub mod slot;
 mod state;
 mod telling;
+mod watching;
 
+pub use releasing::Asker;
 pub use setup::Setup;
 
 #[cfg(test)]
@@ -80,6 +86,24 @@ pub enum Call {
         /// Whom.
         worker: WorkerId,
     },
+    /// Replaces all workers; answered when that is done or has failed.
+    Reload {
+        /// How.
+        args: crate::options::calls::Reload,
+        /// What workers are to be started with from now on.
+        launch: Launch,
+        /// Who gets the answer.
+        asker: Asker,
+    },
+    /// What workers are to be started with: the answer to [`Event::LaunchAsked`], or why there is none.
+    Launch(Result<Launch, String>),
+    /// Changes the number of workers; answered at once.
+    Scale {
+        /// To how many.
+        scale: crate::options::calls::Scale,
+        /// Who gets the answer.
+        asker: Asker,
+    },
     /// Lets nothing new in, drains all workers, then ends.
     Shutdown,
     /// Kills all workers at once, then ends.
@@ -87,7 +111,7 @@ pub enum Call {
     /// Takes the cluster out of rotation or puts it back.
     Rotate {
         /// Echoed in the event that says it is done.
-        call: u32,
+        ticket: u32,
         /// Out, or back.
         disabled: bool,
         /// Who wants it, for people.
@@ -113,6 +137,10 @@ pub(crate) enum Input {
     Stranded,
     /// Whoever cannot read the state of rotation from shared memory has to be told.
     Rotated,
+    /// A connection waits in a queue, after a time in which all were empty.
+    Waiting,
+    /// What was found out about a worker that hangs, and has for so long.
+    Examined(WorkerId, Duration, Option<String>),
     Tick,
 }
 

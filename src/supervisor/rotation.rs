@@ -45,12 +45,12 @@ impl Switch {
         switch
     }
 
-    /// Takes the cluster out of rotation or puts it back, and answers the `call` of JavaScript that wanted it (0: none).
-    pub(crate) fn set(&self, disabled: bool, change: Change, call: u32) {
+    /// Takes the cluster out of rotation or puts it back.
+    pub(crate) fn set(&self, disabled: bool, change: Change) {
         let (by, reason) = (change.by.clone(), change.reason.clone());
         let changed = self.rotation.borrow_mut().set(disabled, change);
         self.write();
-        (self.publish)(Event::Rotated { call, disabled, by, reason, changed });
+        (self.publish)(Event::Rotated { disabled, by, reason, changed });
         if self.board.is_none() {
             // A full queue is worked off soon, and every turn looks whether workers must be told.
             let _ = self.inputs.try_send(Input::Rotated);
@@ -88,14 +88,14 @@ impl Switch {
 impl State {
     /// A worker passed on what it was asked for, and is told once it is done.
     pub(crate) fn rotate_for(&mut self, id: WorkerId, seq: u64, disabled: bool, change: Change) {
-        self.switch.set(disabled, change, 0);
+        self.switch.set(disabled, change);
         self.say(id, &ToWorker::Rotated { ack: seq });
     }
 
     /// The control socket's `disable` and `enable`; the reason may come as `{"reason": "..."}`.
     pub(crate) fn rotate_by_control(&mut self, disabled: bool, args: &Value) {
         let reason = args.get("reason").and_then(Value::as_str);
-        self.switch.set(disabled, Change::new("the control socket", SystemTime::now(), reason), 0);
+        self.switch.set(disabled, Change::new("the control socket", SystemTime::now(), reason));
     }
 
     /// Begins a graceful shutdown: at once, or after a time in which balancers are told to look elsewhere. Asked again

@@ -41,11 +41,13 @@ impl Setup {
     ///
     /// # Errors
     /// [`Error::PortInUse`], [`Error::Listen`], [`Error::MonitorListen`] or [`Error::Pids`].
-    pub fn prepare(options: Options, launch: Launch, wants: &[Want]) -> Result<Self, Error> {
+    pub fn prepare(options: Options, mut launch: Launch, wants: &[Want]) -> Result<Self, Error> {
         let mut sockets = Sockets::new(match options.scheduling {
             Scheduling::Slots => socket::Scheduling::Slots,
             Scheduling::Shared => socket::Scheduling::Shared,
+            Scheduling::Rr => socket::Scheduling::Handed,
         });
+        launch.may_inspect = options.capture_stack;
         for want in wants {
             sockets.reserve(want).map_err(|source| listen_error(want, source))?;
         }

@@ -16,20 +16,23 @@ use super::crew::{Backlogs, Crew, Leave};
 use super::fleet::{self, Fleet, Phase};
 use super::handoff::HandOff;
 use super::heartbeat::Heartbeat;
-use super::performing::{Door, policy};
+use super::hung::HangWatch;
+use super::performing::{Door, Retiring, policy};
+use super::releasing::{Asker, Releases, refusal};
 use super::rotation::Switch;
 use super::setup::Setup;
 use super::telling::{Clocks, View, first_stats};
+use super::watching::Watching;
 use super::{Call, Input, Shared};
 use crate::ecv::{Change, Rotation};
 use crate::error::Error;
 use crate::event::{Event, Undelivered};
-use crate::ids::{SlotIndex, WorkerId};
+use crate::ids::WorkerId;
 use crate::monitor::metrics::AppMetrics;
 use crate::monitor::routes::{Rules, Site};
 use crate::monitor::stats::Stats;
 use crate::monitor::{self, health};
-use crate::options::Options;
+use crate::options::{Options, calls};
 use crate::process::cgroup::OomWatch;
 use crate::process::control::{self, AGAIN_AFTER, Reply, Request};
 use crate::process::pidfile::PidDir;
@@ -49,11 +52,16 @@ pub(crate) struct State {
     pub(crate) sockets: Sockets,
     pub(crate) crew: Crew,
     pub(crate) handoff: HandOff,
+    pub(crate) watching: Watching,
+    pub(crate) hang_watch: HangWatch,
     pub(crate) door: Door,
     /// Workers whose channel ended unannounced, and when that counts as leaving.
     pub(crate) farewells: Vec<(WorkerId, Instant)>,
-    /// Slots that were given up, and when their sockets may be closed.
-    pub(crate) retiring: Vec<(SlotIndex, Instant)>,
+    /// Slots that were given up, with sockets that are still to be closed.
+    pub(crate) retiring: Vec<Retiring>,
+    pub(crate) releases: Releases,
+    /// Why the last fork failed.
+    pub(crate) spawn_problem: Option<String>,
     /// The first worker's server data per listener (TLS ticket keys), echoed to all.
     pub(crate) server_data: HashMap<ListenerId, Value>,
     pub(crate) pids: Option<PidDir>,
@@ -116,15 +124,19 @@ impl State {
         let rotation = Rotation::at_start(start_disabled, clocks.time());
         let switch = Switch::new(rotation, word, scoreboard.clone(), noted, inputs.clone());
         Self {
+            hang_watch: HangWatch::new(&setup.options, Instant::now()),
             fleet: Fleet::new(policy(&setup.options)),
             options: setup.options,
             launch: setup.launch,
             sockets: setup.sockets,
             crew: Crew::new(),
             handoff: HandOff::default(),
+            watching: Watching::default(),
             door: Door::Open,
             farewells: Vec::new(),
             retiring: Vec::new(),
+            releases: Releases::default(),
+            spawn_problem: None,
             server_data: HashMap::new(),
             pids: setup.pids,
             stats,
@@ -183,15 +195,20 @@ impl State {
     }
 
     pub(crate) fn next_deadline(&self) -> Instant {
-        let retiring = self.retiring.iter().map(|(_, at)| *at);
+        let retiring = self.retiring.iter().map(|retiring| retiring.at);
+        let releases = self.releases.deadline().into_iter();
         let farewells = self.farewells.iter().map(|(_, at)| *at);
         let fleet = self.fleet.next_deadline().into_iter();
+        let hang_look = self.scoreboard.as_ref().map(|_| self.hang_watch.next_look());
+        let looks = self.watching.next_look().into_iter().chain(hang_look);
         let due = fleet
             .chain(self.door.next_look())
             .chain(retiring)
+            .chain(releases)
             .chain(farewells)
             .chain(self.heartbeat.due())
             .chain(self.shutdown_at)
+            .chain(looks)
             .min();
         due.unwrap_or_else(|| Instant::now() + NOTHING_DUE)
     }
@@ -206,8 +223,14 @@ impl State {
             Input::Exited(worker, exit) => self.bury(worker, exit, now),
             // The hand-off below looks at every stranded socket, and whoever must be told of the rotation is.
             Input::Stranded | Input::Rotated => {}
+            Input::Waiting => self.wake(now),
+            Input::Examined(worker, age, stack) => self.report_hung(worker, age, stack),
+            // Most wake-ups are for a look at the queues, which is no news for the fleet.
+            Input::Tick if self.fleet.next_deadline().is_none_or(|due| due > now) => {}
             Input::Tick => self.step(fleet::Input::Tick, now),
         }
+        self.look_if_due(now);
+        self.look_for_hung(now);
         self.settle(now);
     }
 
@@ -283,12 +306,16 @@ impl State {
             Call::Recycle { worker } => {
                 self.step(fleet::Input::Recycle { worker, why: fleet::Why::Asked }, now);
             }
+            Call::Reload { args, launch, asker } => self.reload(args, Some(launch), asker, now),
+            Call::Launch(launch) => self.hear_launch(&launch, now),
+            Call::Scale { scale, asker } => self.scale(scale, asker, now),
             Call::Shutdown => self.begin_shutdown(now),
-            Call::Rotate { call, disabled, by, reason } => {
-                self.switch.set(disabled, Change::new(&by, SystemTime::now(), reason.as_deref()), call);
+            Call::Stop => self.stop(now),
+            Call::Rotate { ticket, disabled, by, reason } => {
+                self.switch.set(disabled, Change::new(&by, SystemTime::now(), reason.as_deref()));
+                (self.publish)(Event::Answered { ticket, answer: json!({ "ok": true }) });
             }
             Call::Leave => self.switch.leave(),
-            Call::Stop => self.step(fleet::Input::Stop, now),
             Call::Close => self.is_over = true,
         }
     }
@@ -302,6 +329,12 @@ impl State {
             self.door = Door::closing(now);
         }
         self.step(fleet::Input::Shutdown, now);
+        self.abandon_reloads();
+    }
+
+    fn stop(&mut self, now: Instant) {
+        self.step(fleet::Input::Stop, now);
+        self.abandon_reloads();
     }
 
     fn answer(&mut self, request: Request, now: Instant) {
@@ -327,12 +360,20 @@ impl State {
             "stop" => {
                 reply.send(json!({ "ok": true }));
                 (self.publish)(Event::StopAsked);
-                self.step(fleet::Input::Stop, now);
+                self.stop(now);
             }
             "disable" | "enable" => {
                 self.rotate_by_control(call == "disable", &args);
                 reply.send(json!({ "ok": true }));
             }
+            "reload" => match calls::Reload::parse(&args) {
+                Ok(args) => self.ask_for_launch(args, reply, now),
+                Err(error) => reply.send(refusal(&error)),
+            },
+            "scale" => match calls::Scale::parse(&args) {
+                Ok(scale) => self.scale(scale, Asker::Control(reply), now),
+                Err(error) => reply.send(refusal(&error)),
+            },
             unknown => reply.refuse(&format!("unknown call '{unknown}'")),
         }
     }
@@ -349,6 +390,7 @@ impl State {
         self.watch_door(now);
         self.retire_slots(now);
         self.beat(now);
+        self.advance_releases(now);
         if self.door.is_shut() && self.crew.values().all(|worker| worker.loans.is_empty()) {
             for reply in self.shutdown_replies.drain(..) {
                 reply.send(json!({ "ok": true }));

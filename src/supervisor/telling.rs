@@ -68,7 +68,7 @@ impl Source for View {
     }
 
     fn rotate(&self, disabled: bool, change: Change) {
-        self.switch.set(disabled, change, 0);
+        self.switch.set(disabled, change);
     }
 
     fn app_metrics(&self) -> Arc<str> {

@@ -54,10 +54,12 @@ fn the_defaults_are_those_of_the_original() {
             "startDisabled": false, "controlFrom": null, "token": false,
         },
         "noWorkers": 4, "timeout": 30000, "connThreshold": 10000, "uptimeThreshold": 86400,
+        "requestThreshold": null, "memoryThreshold": null, "recycleJitter": 0, "cwd": null,
         "heartbeatInterval": 60000, "maxHeartbeatDelay": 180_000, "pids": "/srv/app/pids", "logs": "/srv/app/logs",
         "stop": false, "shutdown": false, "restart": "on-failure", "onUncaughtException": "recycle",
         "shutdownTimeout": 25000, "killTimeout": 2000, "keepAliveGrace": 1000, "startTimeout": 60000,
         "recycleTimeout": 60000, "scheduling": "slots", "backlog": 511,
+        "sticky": "none", "hangTimeout": null, "captureStack": false,
         "metrics": true, "flightRecorder": true,
         "drainDelay": 0, "liveMaxAge": 30000, "readyQuorum": 1,
     });
@@ -267,11 +269,26 @@ fn death_timeout_sets_two_defaults() {
 }
 
 #[test]
+fn clients_stick_to_slots_only() {
+    parse(&json!({ "sticky": "address" }), &machine()).unwrap();
+    for scheduling in ["shared", "rr"] {
+        let error = bad(&json!({ "sticky": "address", "scheduling": scheduling }));
+        assert!(
+            error.starts_with("option `sticky` must be 'none' with") && error.contains(scheduling),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn slots_need_linux() {
     let other = Machine { linux: false, ..machine() };
     assert_eq!(Options::defaults(&other).scheduling, Scheduling::Shared);
     let error = parse(&json!({ "scheduling": "slots" }), &other).unwrap_err().to_string();
-    assert!(error.contains("must be 'shared' on this system") && error.contains("got 'slots'"), "{error}");
+    assert!(
+        error.contains("must be 'shared' or 'rr' on this system") && error.contains("got 'slots'"),
+        "{error}"
+    );
     parse(&json!({ "scheduling": "shared" }), &other).unwrap();
 }
 
@@ -327,5 +344,5 @@ fn index_d_ts_names_the_same_options_and_defaults() {
         assert_eq!(default, expected, "@default of {name}");
     }
     let parts: Vec<String> = typed_members("EcvOptions").into_iter().map(|(name, _)| name).collect();
-    assert_eq!(parts, super::read::ECV_NAMES);
+    assert_eq!(parts, super::ecv::NAMES);
 }
