@@ -4,6 +4,8 @@
 const { constants: { signals } } = require('node:os');
 
 const { collectApps } = require('./apps');
+const { ComponentHub } = require('./component-hub');
+const { ComponentStatus, query } = require('./component-status');
 const { encode } = require('./encode');
 const { fromNative } = require('./errors');
 const { launch } = require('./launch');
@@ -21,6 +23,7 @@ class Single {
   #service;
   #native;
   #firstSignalAt;
+  #components;
 
   constructor(cluster, setup) {
     this.#cluster = cluster;
@@ -45,7 +48,20 @@ class Single {
     process.on('SIGTERM', () => this.#onSignal('SIGTERM'));
     process.on('SIGINT', () => this.#onSignal('SIGINT'));
     this.#native.start(() => {});
+    this.#startComponents();
     return callback?.(apps[0]?.app, monApp);
+  }
+
+  #startComponents() {
+    const hub = new ComponentHub(() => {});
+    this.#components = new ComponentStatus(hub, `m${process.pid}`);
+    hub.start((question) => this.#components.answer(question));
+    this.#setup.onComponents(this.#components);
+  }
+
+  /** For the monitor: the names of all components or, with a name, what is said of it. */
+  query(component, worker, params) {
+    return query(this.#components, component, worker, params);
   }
 
   addresses() {

@@ -6,6 +6,7 @@
 'use strict';
 
 const { collectApps } = require('./apps');
+const { ComponentStatus, RemoteHub } = require('./component-status');
 const { trapExceptions } = require('./exceptions');
 const { Service } = require('./service');
 
@@ -20,6 +21,8 @@ class Worker {
   #cluster;
   #setup;
   #service;
+  #hub;
+  #components;
   #signalled = false;
 
   constructor(cluster, setup) {
@@ -37,6 +40,7 @@ class Worker {
     const ready = trapExceptions(this.#cluster, parsed.onUncaughtException, tell);
     const { apps, monApp } = await collectApps(createApp);
     await this.#service.listen(apps, (ports) => {
+      this.#startComponents();
       tell({ act: 'listening' });
       for (const _ of ports) callback?.(apps, monApp);
     });
@@ -45,8 +49,17 @@ class Worker {
     this.#watchThresholds();
   }
 
-  #obey({ cmd, act, why }) {
+  // Before the master is told that this worker listens, so that its first answer includes this worker.
+  #startComponents() {
+    if (this.#components) return;
+    this.#hub = new RemoteHub((fact) => tell({ act: 'component', fact }));
+    this.#components = new ComponentStatus(this.#hub, process.pid);
+    this.#setup.onComponents(this.#components);
+  }
+
+  #obey({ cmd, act, why, fact }) {
     if (cmd !== INTERNAL) return;
+    if (act === 'component') this.#hub?.hear(fact, this.#components);
     if (act === 'drain') this.#drain(why);
     if (act === 'end') this.#end();
   }

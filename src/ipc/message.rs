@@ -90,6 +90,11 @@ pub enum FromAgent {
         /// First line of the error.
         text: String,
     },
+    /// Something about components, between `lib/component-status.js` and `lib/component-hub.js`.
+    Component {
+        /// Theirs alone.
+        fact: Value,
+    },
     /// What the application should be told in the master too.
     Warning {
         /// The sentence.

@@ -179,7 +179,8 @@ impl Stats {
             | Event::ServerListening { .. }
             | Event::Disconnected { .. }
             | Event::Messages { .. }
-            | Event::HandleMessage { .. } => return,
+            | Event::HandleMessage { .. }
+            | Event::Component { .. } => return,
         };
         self.history.add(Entry { time, event, pid, text });
     }

@@ -47,17 +47,8 @@ const INPUTS: usize = 1024;
 const CLOSING: Duration = Duration::from_secs(1);
 
 /// What JavaScript asks for.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Call {
-    /// Passes a message of the application to a worker; its bytes are already in the worker's backlog.
-    Send {
-        /// To whom.
-        worker: WorkerId,
-        /// The message, as JSON text.
-        text: String,
-        /// A handle that goes with it.
-        fd: Option<std::os::fd::OwnedFd>,
-    },
     /// Sends a signal by number; 0 changes nothing.
     Signal {
         /// To whom.
@@ -103,8 +94,8 @@ pub(crate) enum Input {
 pub struct Handle {
     calls: mpsc::UnboundedSender<Call>,
     ended: std::sync::Mutex<std::sync::mpsc::Receiver<()>>,
-    /// What waits to be read, per worker; the sender's half of back-pressure.
-    pub backlogs: crew::Backlogs,
+    /// The way of the application's messages to each worker, which doesn't pass through the supervisor's loop.
+    pub speakers: crew::Speakers,
 }
 
 impl Handle {
@@ -136,8 +127,8 @@ pub fn start(
 ) -> Result<Handle, Error> {
     let (calls, heard_calls) = mpsc::unbounded_channel();
     let (done, ended) = std::sync::mpsc::channel();
-    let backlogs = crew::Backlogs::default();
-    let shared = backlogs.clone();
+    let speakers = crew::Speakers::default();
+    let shared = speakers.clone();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -154,7 +145,7 @@ pub fn start(
         .name("cluster2".into())
         .spawn(body)
         .map_err(|source| Error::Thread { source })?;
-    Ok(Handle { calls, ended: std::sync::Mutex::new(ended), backlogs })
+    Ok(Handle { calls, ended: std::sync::Mutex::new(ended), speakers })
 }
 
 /// Signals are JavaScript's; the mask is not inherited by workers, which start with a clean one.
@@ -166,12 +157,12 @@ fn block_all_signals() {
 async fn run(
     setup: Setup,
     mut calls: mpsc::UnboundedReceiver<Call>,
-    backlogs: crew::Backlogs,
+    speakers: crew::Speakers,
     undelivered: Undelivered,
     publish: impl Fn(Event) + 'static,
 ) {
     let (inputs, mut heard) = mpsc::channel(INPUTS);
-    let mut state = state::State::new(setup, inputs, backlogs, undelivered, std::rc::Rc::new(publish));
+    let mut state = state::State::new(setup, inputs, speakers, undelivered, std::rc::Rc::new(publish));
     state.begin();
     while !state.is_over() {
         let due = tokio::time::Instant::from_std(state.next_deadline());

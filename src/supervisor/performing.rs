@@ -119,7 +119,7 @@ impl State {
             }
         };
         let child = Rc::new(child);
-        self.backlogs.insert(id, speaker.backlog());
+        self.speakers.insert(id, speaker.clone());
         self.tasks.spawn(speaker.clone().write_out());
         self.tasks.spawn(listen(
             id,

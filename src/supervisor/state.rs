@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::crew::{Backlogs, Crew, Leave};
+use super::crew::{Crew, Leave, Speakers};
 use super::fleet::{self, Fleet, Phase};
 use super::handoff::HandOff;
 use super::performing::{Door, policy};
@@ -50,7 +50,7 @@ pub(crate) struct State {
     pub(crate) server_data: HashMap<ListenerId, Value>,
     pub(crate) pids: Option<PidDir>,
     pub(crate) stats: Rc<RefCell<Stats>>,
-    pub(crate) backlogs: Backlogs,
+    pub(crate) speakers: Speakers,
     pub(crate) undelivered: Undelivered,
     pub(crate) inputs: mpsc::Sender<Input>,
     pub(crate) tasks: LocalTasks,
@@ -79,7 +79,7 @@ impl State {
     pub(crate) fn new(
         setup: Setup,
         inputs: mpsc::Sender<Input>,
-        backlogs: Backlogs,
+        speakers: Speakers,
         undelivered: Undelivered,
         publish: Rc<dyn Fn(Event)>,
     ) -> Self {
@@ -98,7 +98,7 @@ impl State {
             server_data: HashMap::new(),
             pids: setup.pids,
             stats: Rc::new(RefCell::new(stats)),
-            backlogs,
+            speakers,
             undelivered,
             inputs,
             tasks: LocalTasks::default(),
@@ -206,11 +206,6 @@ impl State {
 
     fn obey(&mut self, call: Call, now: Instant) {
         match call {
-            Call::Send { worker, text, fd } => {
-                if let Some(worker) = self.crew.get(&worker) {
-                    worker.speaker.pass(text, fd);
-                }
-            }
             Call::Signal { worker, signal } => {
                 if let Some(worker) = self.crew.get(&worker) {
                     // A worker that is gone can't be signalled; its death is reported anyway.
