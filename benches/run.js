@@ -75,7 +75,8 @@ async function load(contestant, { mode, seconds, connections }) {
 function report(results) {
   const columns = [
     ['req/s', 'perSecond', 0], ['p50 ms', 'p50', 2], ['p99 ms', 'p99', 2], ['p99.9 ms', 'p999', 2],
-    ['master CPU', 'masterCpu', 2], ['workers CPU', 'workersCpu', 1], ['busiest %', 'busiest', 1, 100],
+    ['master CPU', 'masterCpu', 2], ['workers CPU', 'workersCpu', 1], ['client CPU', 'clientCpu', 1],
+    ['busiest %', 'busiest', 1, 100],
   ];
   const head = ['', ...columns.map(([title]) => title), 'failed'];
   const rows = Object.entries(results).map(([name, rounds]) => [
@@ -87,11 +88,16 @@ function report(results) {
   console.log('CPU: ms for 1,000 requests. All figures are medians of the rounds.');
   const [ours, ...others] = Object.keys(results);
   for (const other of others) {
-    const ratios = results[ours].map((round, at) => round.perSecond / results[other][at].perSecond);
-    const [low, high] = spread(ratios);
-    console.log(`${ours} / ${other}: ${median(ratios).toFixed(2)} times the requests ` +
-      `(rounds from ${low.toFixed(2)} to ${high.toFixed(2)})`);
+    const ratio = (of) => results[ours].map((round, at) => of(round) / of(results[other][at]));
+    console.log(`${ours} / ${other}: ${told(ratio(({ perSecond }) => perSecond))} of the requests, ` +
+      `${told(ratio(({ masterCpu, workersCpu }) => masterCpu + workersCpu))} of the CPU for each`);
   }
+}
+
+// Rounds of the same number ran one after the other, so their ratio says more than that of two medians.
+function told(ratios) {
+  const [low, high] = spread(ratios);
+  return `${median(ratios).toFixed(2)} (${low.toFixed(2)} to ${high.toFixed(2)})`;
 }
 
 function table(rows) {

@@ -20,6 +20,7 @@ const { encode } = require('./encode');
 // themselves for one.
 const isWorker = nodeCluster.isWorker && process.env.CLUSTER2_MASTER !== undefined;
 delete process.env.CLUSTER2_MASTER;
+const place = takePlace(process.env);
 if (isWorker) useAddon(process.env.CLUSTER2_ADDON);
 delete process.env.CLUSTER2_ADDON;
 
@@ -65,7 +66,7 @@ class Cluster extends EventEmitter {
     const Role = this.#roleClass();
     const [raw, parsed, delegations] = [this.#given, this.#parsed, this.#delegations];
     const onComponents = (status) => this.#componentsReady(status);
-    this.#role = new Role(this, { raw, parsed, createApp, callback, delegations, onComponents });
+    this.#role = new Role(this, { raw, parsed, createApp, callback, place, delegations, onComponents });
     // What fails here is the script's own failure: it ends the process as any uncaught exception would.
     this.#role.run().catch((error) => process.nextTick(() => { throw error; }));
     return this;
@@ -163,6 +164,14 @@ function deferred() {
   let resolve;
   const promise = new Promise((settle) => { resolve = settle; });
   return { promise, resolve };
+}
+
+// The descriptor of the scoreboard and the number of this worker's row, if it has one.
+function takePlace(env) {
+  const { CLUSTER2_SCOREBOARD: fd, CLUSTER2_ROW: row } = env;
+  delete env.CLUSTER2_SCOREBOARD;
+  delete env.CLUSTER2_ROW;
+  return isWorker && fd !== undefined ? { fd: Number(fd), row: Number(row) } : undefined;
 }
 
 // What the addon throws, as an error of this package.

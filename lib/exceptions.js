@@ -5,9 +5,9 @@
 const { inspect } = require('node:util');
 
 /**
- * Tells the master the text of each uncaught exception. The function that it returns is to be called when the worker
- * serves: from then on `mode` counts ('recycle': go on until a successor serves; 'continue': go on; 'exit': Node's way).
- * An application with a handler of its own keeps it, and ours does nothing.
+ * Tells the master the text of each uncaught exception. The function that it returns is to be called when the
+ * worker serves: from then on `mode` counts ('recycle': go on until a successor serves; 'continue': go on; 'exit':
+ * Node's way). An application with a handler of its own keeps it, and ours does nothing.
  */
 function trapExceptions(cluster, mode, tell) {
   process.on('uncaughtExceptionMonitor', (error) => tell({ act: 'fatal', text: headline(error) }));

@@ -184,16 +184,18 @@ class NodeCluster {
     syncBuiltinESMExports();
   }
 
-  // As Node's own: asks all workers to leave, and calls back when the last one has.
+  // As Node's own: asks all workers to leave, and calls back when the last one has gone.
   #disconnectAll(callback) {
-    const connected = [...this.#byId.values()].filter((worker) => worker.isConnected());
-    let left = connected.length;
-    const oneLess = () => {
-      left -= 1;
-      if (left === 0) callback?.();
-    };
-    if (left === 0 && callback) process.nextTick(callback);
-    for (const worker of connected) worker.once('disconnect', oneLess).disconnect();
+    const leaving = new Set(this.#byId.values());
+    if (leaving.size === 0 && callback) process.nextTick(callback);
+    for (const worker of leaving) {
+      const look = () => {
+        const isGone = worker.isDead() && !worker.isConnected();
+        if (isGone && leaving.delete(worker) && leaving.size === 0 && callback) process.nextTick(callback);
+      };
+      worker.once('disconnect', look).once('exit', look);
+      if (worker.isConnected()) worker.disconnect();
+    }
   }
 
   forked(id, pid) {

@@ -6,8 +6,8 @@ const fs = require('node:fs');
 
 const BUSY_EXIT_CODE = 255;
 const LISTEN = '0A';
-const HELD_HERE = 'this very process holds it: createApp runs in the master too, and must hand over an app that is not ' +
-  'listening';
+const HELD_HERE = 'this very process holds it: createApp runs in the master too, and must hand over an app ' +
+  'that is not listening';
 
 const SENTENCES = {
   ERR_CLUSTER2_PORT_IN_USE: (text) => `Port is use ..${text.replace(/^port in use: /, '').replace(/: [^:]*$/, '').replace(/^.*:/, '')}`,

@@ -39,13 +39,22 @@ class Worker {
     process.on('SIGINT', () => this.#onSignal('SIGINT'));
     const ready = trapExceptions(this.#cluster, parsed.onUncaughtException, tell);
     const { apps, monApp } = await collectApps(createApp);
-    await this.#service.listen(apps, (ports) => {
+    let waiting = apps.length;
+    const onListening = (ports) => {
+      waiting -= 1;
       this.#startComponents();
-      tell({ act: 'listening' });
+      tell({ act: 'listening', ready: waiting === 0 });
       for (const _ of ports) callback?.(apps, monApp);
-    });
+    };
+    try {
+      await this.#service.listen(apps, onListening);
+    } catch (error) {
+      // A shutdown came first, and with it the order to go.
+      if (error.code === 'ECANCELED') return;
+      throw error;
+    }
     ready();
-    tell({ act: 'ready' });
+    if (apps.length === 0) tell({ act: 'ready' });
     this.#watchThresholds();
   }
 

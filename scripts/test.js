@@ -22,7 +22,7 @@ const { root, findCargo, isFile, run, runTool, say } = require('./tools.js');
  * What the smoke of all supported Nodes runs: the shortest tests in which the addon, master and workers take
  * part.
  */
-const SMOKE = ['test/unit/native.test.js'];
+const SMOKE = ['test/unit/native.test.js', 'test/seed.test.js'];
 
 const DENY = ['--', '-D', 'warnings'];
 const CORE = '--no-default-features';

@@ -81,6 +81,15 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The shared memory in which workers write how they are can't be made, or is not what it should be.
+    #[error("no scoreboard: {problem}")]
+    Scoreboard {
+        /// What is wrong.
+        problem: String,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
 }
 
 impl Error {
@@ -97,6 +106,7 @@ impl Error {
             Self::Control { .. } => "ERR_CLUSTER2_CONTROL",
             Self::NotRunning => "ERR_CLUSTER2_NOT_RUNNING",
             Self::Thread { .. } => "ERR_CLUSTER2_THREAD",
+            Self::Scoreboard { .. } => "ERR_CLUSTER2_SCOREBOARD",
         }
     }
 }

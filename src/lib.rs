@@ -2,7 +2,8 @@
 //! and speaks for them on the monitor's port.
 //!
 //! Read the modules in the order in which they stand here; `ARCHITECTURE.md` draws the same picture with words.
-//! Arrows point one way: `node` -> `supervisor` / `monitor` -> `process` / `socket` / `ipc` -> `os`.
+//! Arrows point one way: `node` -> `supervisor` / `monitor` -> `process` / `socket` / `ipc` /
+//! `scoreboard` -> `os`.
 
 /// 1. What JavaScript passed, parsed once at the door.
 pub mod options;
@@ -19,7 +20,10 @@ pub mod socket;
 /// 5. Node's own cluster-worker protocol, spoken from Rust.
 pub mod ipc;
 
-/// 6. The web page and the health answers on the monitor's port.
+/// 6. Shared memory in which workers write how they are.
+pub mod scoreboard;
+
+/// 7. The web page and the health answers on the monitor's port.
 pub mod monitor;
 
 pub mod error;

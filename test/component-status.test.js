@@ -29,7 +29,7 @@ for (const where of ['the master', 'a worker']) {
       assert.equal(result.length, 3);
     });
 
-    it('reduces by sum, concat, avg, array, first, by one of the application, and by sum where it knows none', async () => {
+    it('reduces by sum, concat, avg, array, first and own names, and by sum where it knows none', async () => {
       const results = {};
       for (const name of ['load', 'text', 'mean', 'all', 'one', 'long', 'strange']) {
         results[name] = (await ask('getStatus', name, { params: 12 })).result;

@@ -163,7 +163,8 @@ describe('c.delegate and c.handle', function () {
   after(reap);
 
   it('carry any payload and any answer', async () => {
-    for (const payload of [{ a: [1] }, [1, 2], 'text', 0, false, null, { type: 'mine', expect: 1, error: 'e', call: 7 }]) {
+    const likeOurs = { type: 'mine', expect: 1, error: 'e', call: 7 };
+    for (const payload of [{ a: [1] }, [1, 2], 'text', 0, false, null, likeOurs]) {
       assert.deepEqual(await talk.answer('echo', payload), payload);
     }
     assert.deepEqual(await talk.answer('double', { n: 21 }), { n: 42 });

@@ -120,9 +120,10 @@ for (const master of ['raw', 'agent']) {
     });
 
     it('open a path to all only when told to', () => {
-      const modeOf = (program, name) => fs.statSync(path.join(program.cwd, name)).mode & 0o777;
+      // Whether it may be run means nothing, and differs from one libuv to another.
+      const modeOf = (program, name) => fs.statSync(path.join(program.cwd, name)).mode & 0o666;
       for (const name of ['plain.sock', 'all.sock']) assert.equal(modeOf(ours, name), modeOf(theirs, name), name);
-      assert.equal(modeOf(ours, 'all.sock') & 0o666, 0o666);
+      assert.equal(modeOf(ours, 'all.sock'), 0o666);
     });
 
     for (const way of UDP) {

@@ -3,7 +3,9 @@
 
 const assert = require('node:assert/strict');
 
-const { connectTo, died, eventually, refused, reap, request, startCluster, underWay } = require('./support');
+const {
+  connectTo, died, eventually, freePort, reap, refused, request, start, startCluster, underWay,
+} = require('./support');
 
 for (const signal of ['SIGTERM', 'SIGINT']) {
   describe(`${signal} to one worker`, () => {
@@ -12,12 +14,14 @@ for (const signal of ['SIGTERM', 'SIGINT']) {
     it('is emitted in it; it answers what is under way, exits with 0 and is not replaced', async () => {
       const program = await startCluster({ keepAliveGrace: 50 });
       const [leaver, other] = program.workers;
-      const busy = await underWay(program, leaver, '/slow?300');
+      const busy = await underWay(program, leaver, '/hold');
       process.kill(leaver, signal);
       const { pid, args } = await program.line(signal);
       assert.equal(pid, leaver);
       assert.deepEqual(args, [{ pid: leaver, type: 'worker' }]);
-      assert.match((await busy.until(/\r\n\r\nslow$/)).input, /connection: close/i);
+      await program.line('draining');
+      process.kill(leaver, 'SIGUSR2');
+      assert.match((await busy.until(/\r\n\r\nheld$/)).input, /connection: close/i);
       const facts = await died(program, leaver);
       assert.deepEqual([facts.code, facts.signal], [0, null]);
       assert.equal((await request(program.port, { path: '/pid' })).body, String(other));
@@ -38,8 +42,7 @@ for (const signal of ['SIGTERM', 'SIGINT']) {
         const program = await startCluster({ keepAliveGrace: 100 });
         const [first, second] = program.workers;
         const idle = await connectTo(program.port, first);
-        const busy = await underWay(program, first, '/slow?600');
-        const late = await underWay(program, second, '/slow?300');
+        const busy = [await underWay(program, first, '/hold'), await underWay(program, second, '/hold')];
         if (toGroup) program.killGroup(signal);
         else program.kill(signal);
 
@@ -47,9 +50,11 @@ for (const signal of ['SIGTERM', 'SIGINT']) {
         assert.deepEqual(args, signal === 'SIGTERM' ? [{ pid: program.pid, type: 'master' }] : []);
         await refused(program.port);
         assert.ok(program.isRunning);
+        await program.lines('draining', 2);
         await idle.ended();
-        for (const connection of [busy, late]) {
-          assert.match((await connection.until(/\r\n\r\nslow$/)).input, /connection: close/i);
+        for (const pid of program.workers) process.kill(pid, 'SIGUSR2');
+        for (const connection of busy) {
+          assert.match((await connection.until(/\r\n\r\nheld$/)).input, /connection: close/i);
         }
         assert.deepEqual(await program.exit(), { code: 0, signal: null });
         for (const worker of program.workers) {
@@ -81,6 +86,18 @@ for (const signal of ['SIGTERM', 'SIGINT']) {
     });
   });
 }
+
+describe('a shutdown while a worker starts', () => {
+  afterEach(reap);
+
+  it('lets that worker go too, in silence', async () => {
+    const options = { port: await freePort(), keepAliveGrace: 50 };
+    const program = start('api-shapes', { args: ['late'], options, env: { SHUTDOWN_ON_LISTENING: '1' } });
+    assert.deepEqual(await program.exit(), { code: 0, signal: null });
+    assert.deepEqual(program.seen('died').map(({ args: [, { code }] }) => code), [0, 0]);
+    assert.equal(program.stderr, '');
+  });
+});
 
 describe('a request that comes on an open connection during the shutdown', () => {
   afterEach(reap);

@@ -33,11 +33,13 @@ class Load {
   async run() {
     const { seconds, connections, mode } = this.#order;
     this.#length = await this.#lengthOfAnswer();
+    const before = process.cpuUsage();
     const start = performance.now();
     this.#until = start + seconds * 1000;
     const client = mode === 'short' ? () => this.#short() : () => this.#kept();
     await Promise.all(Array.from({ length: connections }, client));
     const elapsed = (performance.now() - start) / 1000;
+    const { user, system } = process.cpuUsage(before);
     const sorted = this.#times.subarray(0, Math.min(this.#answered, this.#times.length)).sort();
     const at = (share) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))];
     const counts = [...this.#byWorker].filter((count) => count > 0);
@@ -49,6 +51,7 @@ class Load {
       p99: at(0.99),
       p999: at(0.999),
       busiest: Math.max(...counts) / this.#answered,
+      clientCpu: (user + system) / this.#answered,
     };
   }
 

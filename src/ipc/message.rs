@@ -69,11 +69,15 @@ pub enum ToMaster {
 #[derive(Debug, Deserialize)]
 #[serde(tag = "act", rename_all = "camelCase")]
 pub enum FromAgent {
-    /// The script uses our library: wait for its [`FromAgent::Ready`] rather than for the first server that listens.
+    /// The script uses our library: wait for its last [`FromAgent::Listening`] rather than for the first server that listens.
     Hello,
     /// One application listens on all of its ports.
-    Listening,
-    /// All applications listen: the worker is in service.
+    Listening {
+        /// It was the last one: the worker is in service.
+        #[serde(default)]
+        ready: bool,
+    },
+    /// There is no application to listen for: the worker is in service as it is.
     Ready,
     /// The worker got SIGINT or SIGTERM and waits for the order to drain.
     Leaving {

@@ -5,6 +5,7 @@
 
 #![expect(clippy::needless_pass_by_value, reason = "napi hands every argument over by value")]
 
+pub mod agent;
 mod convert;
 mod emitter;
 pub mod master;

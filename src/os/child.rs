@@ -8,23 +8,24 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// Makes `command` start its child with inherited stdio and `channel` open, clean signal dispositions, and a death
-/// sentence for the moment when this thread's process is gone, however it went.
+/// Makes `command` start its child with inherited stdio and the descriptors `kept` open, clean signal dispositions, and a
+/// death sentence for the moment when this thread's process is gone, however it went.
 ///
 /// Node marks its own descriptors 0 to 2 close-on-exec, so inheriting them takes a word; the mask is emptied by the
 /// standard library.
-pub fn prepare(command: &mut Command, channel: BorrowedFd<'_>) {
-    let channel = channel.as_raw_fd();
+pub fn prepare(command: &mut Command, kept: &[BorrowedFd<'_>]) {
+    let kept: Vec<RawFd> = [0, 1, 2].into_iter().chain(kept.iter().map(AsRawFd::as_raw_fd)).collect();
     let parent = nix::unistd::getpid();
     let hook = move || {
-        for fd in [0, 1, 2, channel] {
-            keep_over_exec(fd);
+        for fd in &kept {
+            keep_over_exec(*fd);
         }
         reset_signals();
         die_with(parent)
     };
     // SAFETY: the hook runs in the forked child and makes async-signal-safe system calls only: fcntl, signal, prctl and
-    // getppid. It owns nothing: `channel` stays open in the parent until `spawn` has returned.
+    // getppid. It reads a list made before the fork, and the descriptors stay open in the parent until `spawn` has
+    // returned.
     unsafe { command.pre_exec(hook) };
 }
 

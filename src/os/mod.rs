@@ -3,6 +3,7 @@
 
 pub mod child;
 pub mod fd;
+pub mod memory;
 pub mod net;
 pub mod peer;
 pub mod pidfd;

@@ -4,7 +4,7 @@
 //! a socket pair, its channel; the other end is returned. Everything else is close-on-exec.
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -24,6 +24,10 @@ pub mod env {
     pub const SERIALIZATION: &str = "NODE_CHANNEL_SERIALIZATION_MODE";
     /// The pid of the master that forked this worker; tells our workers from those of somebody else's cluster.
     pub const MASTER: &str = "CLUSTER2_MASTER";
+    /// The number of the scoreboard's descriptor; absent where there is none.
+    pub const SCOREBOARD: &str = "CLUSTER2_SCOREBOARD";
+    /// The worker's row of the scoreboard.
+    pub const ROW: &str = "CLUSTER2_ROW";
 }
 
 /// How workers are started; taken from the master's own process by JavaScript.
@@ -53,18 +57,33 @@ pub struct Spawned {
     pub channel: OwnedFd,
 }
 
+/// A worker's place on the scoreboard.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The board; inherited by the worker.
+    pub board: BorrowedFd<'a>,
+    /// The worker's row.
+    pub row: usize,
+}
+
 impl Launch {
-    /// Forks the worker `id`.
+    /// Forks the worker `id`, with a place on the scoreboard where there is one.
     ///
     /// # Errors
     /// [`Error::Spawn`] when the kernel refuses (no more processes, no more descriptors) or the binary has gone.
-    pub fn spawn(&self, id: u32) -> Result<Spawned, Error> {
+    pub fn spawn(&self, id: u32, place: Option<Place<'_>>) -> Result<Spawned, Error> {
         let failed = |source| Error::Spawn { exec: self.exec_path.clone(), source };
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, flags)
             .map_err(|errno| failed(errno.into()))?;
         let mut command = self.command(id, theirs.as_raw_fd());
-        child::prepare(&mut command, theirs.as_fd());
+        let mut kept = vec![theirs.as_fd()];
+        if let Some(Place { board, row }) = place {
+            command.env(env::SCOREBOARD, board.as_raw_fd().to_string());
+            command.env(env::ROW, row.to_string());
+            kept.push(board);
+        }
+        child::prepare(&mut command, &kept);
         let pid = command.spawn().map_err(failed)?.id();
         Ok(Spawned { pid, channel: ours })
     }

@@ -49,8 +49,12 @@ impl State {
         let pid = worker.pid();
         match said {
             FromAgent::Hello => worker.has_agent = true,
-            FromAgent::Listening => {
+            FromAgent::Listening { ready } => {
                 worker.apps_listening += 1;
+                // Before the application hears of it: whatever it does about this worker then concerns one in service.
+                if ready {
+                    self.ready(id, now);
+                }
                 self.pending.showing = true;
                 self.publish(Event::Listening { worker: id, pid });
             }

@@ -19,6 +19,8 @@ use crate::ipc::channel::{self, Heard, Listener};
 use crate::ipc::message::ToWorker;
 use crate::options::{Options, Restart};
 use crate::process::exit::{Child, Exit};
+use crate::process::spawn::{Place, Spawned};
+use crate::scoreboard::RowIndex;
 
 /// How long handshakes that were under way when the door shut may take to finish.
 const HANDSHAKES: Duration = Duration::from_millis(20);
@@ -105,7 +107,7 @@ impl State {
     }
 
     fn fork(&mut self, id: WorkerId, slot: SlotIndex, now: Instant) -> Option<fleet::Input> {
-        let spawned = self.launch.spawn(id.0).and_then(|spawned| {
+        let spawned = self.spawn(id).and_then(|spawned| {
             let failed = |source| crate::error::Error::Spawn { exec: self.launch.exec_path.clone(), source };
             let child = Child::watch(spawned.pid).map_err(failed)?;
             let (speaker, listener) = channel::open(spawned.channel).map_err(failed)?;
@@ -114,6 +116,7 @@ impl State {
         let (child, speaker, listener) = match spawned {
             Ok(spawned) => spawned,
             Err(error) => {
+                self.release_row(id);
                 self.warn(error.to_string(), json!({ "code": error.code() }));
                 return Some(fleet::Input::SpawnFailed { worker: id });
             }
@@ -136,6 +139,20 @@ impl State {
         }
         self.publish(Event::Forked { worker: id, pid });
         None
+    }
+
+    /// Starts the process, with a row of the scoreboard where there is one left.
+    fn spawn(&self, id: WorkerId) -> Result<Spawned, crate::error::Error> {
+        let Some(board) = &self.scoreboard else { return self.launch.spawn(id.0, None) };
+        let mut board = board.borrow_mut();
+        let row = board.assign(id).map(RowIndex::get);
+        self.launch.spawn(id.0, row.map(|row| Place { board: board.fd(), row }))
+    }
+
+    fn release_row(&self, id: WorkerId) {
+        if let Some(board) = &self.scoreboard {
+            board.borrow_mut().release(id);
+        }
     }
 
     fn ask_to_drain(&mut self, id: WorkerId) {
@@ -206,6 +223,7 @@ impl State {
             pids.worker_gone(pid);
         }
         self.step(fleet::Input::Exited { worker: id, clean: exit.is_clean() }, now);
+        self.release_row(id);
         self.forget_if_done(id);
     }
 

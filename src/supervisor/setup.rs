@@ -14,6 +14,7 @@ use crate::options::{Options, Scheduling};
 use crate::process::control::{self, ControlSocket};
 use crate::process::pidfile::PidDir;
 use crate::process::spawn::Launch;
+use crate::scoreboard::Scoreboard;
 use crate::socket::{self, Kind, Sockets, Want};
 
 /// Everything the supervisor owns from its first moment.
@@ -25,6 +26,8 @@ pub struct Setup {
     pub(crate) monitor: Option<TcpListener>,
     pub(crate) pids: Option<PidDir>,
     pub(crate) control: Option<ControlSocket>,
+    /// A failure is no reason not to start: it is told as a warning.
+    pub(crate) scoreboard: Option<Result<Scoreboard, Error>>,
 }
 
 impl Setup {
@@ -42,14 +45,15 @@ impl Setup {
             sockets.reserve(want).map_err(|source| listen_error(want, source))?;
         }
         let monitor = options.mon_port.map(|port| bind_monitor(&options.mon_host, port.get())).transpose()?;
-        let (mut pids, mut control) = (None, None);
+        let (mut pids, mut control, mut scoreboard) = (None, None, None);
         if options.cluster {
+            scoreboard = Some(Scoreboard::create(std::process::id()));
             let dir = PidDir::open(&options.pids, true)?;
             control = Some(control::bind(&dir).map_err(|source| pids_error(&options.pids, source))?);
             pids = Some(dir);
             std::fs::create_dir_all(&options.logs).map_err(|source| pids_error(&options.logs, source))?;
         }
-        Ok(Self { options, launch, sockets, monitor, pids, control })
+        Ok(Self { options, launch, sockets, monitor, pids, control, scoreboard })
     }
 
     /// The application's addresses as they were really bound.

@@ -19,6 +19,7 @@ use super::performing::{Door, policy};
 use super::setup::Setup;
 use super::telling::{Clocks, first_stats};
 use super::{Call, Input};
+use crate::error::Error;
 use crate::event::{Event, Undelivered};
 use crate::ids::{SlotIndex, WorkerId};
 use crate::monitor;
@@ -27,6 +28,7 @@ use crate::options::Options;
 use crate::process::control::{self, Reply, Request};
 use crate::process::pidfile::PidDir;
 use crate::process::spawn::Launch;
+use crate::scoreboard::Scoreboard;
 use crate::socket::{ListenerId, Sockets};
 use crate::tasks::LocalTasks;
 
@@ -50,6 +52,10 @@ pub(crate) struct State {
     pub(crate) server_data: HashMap<ListenerId, Value>,
     pub(crate) pids: Option<PidDir>,
     pub(crate) stats: Rc<RefCell<Stats>>,
+    /// What workers write about themselves; `None` where the system has no shared memory for us.
+    pub(crate) scoreboard: Option<Rc<RefCell<Scoreboard>>>,
+    /// Why there is none, until it has been told.
+    no_scoreboard: Option<Error>,
     pub(crate) speakers: Speakers,
     pub(crate) undelivered: Undelivered,
     pub(crate) inputs: mpsc::Sender<Input>,
@@ -85,6 +91,11 @@ impl State {
     ) -> Self {
         let clocks = Clocks::now();
         let stats = first_stats(&setup.options, clocks);
+        let (scoreboard, no_scoreboard) = match setup.scoreboard {
+            Some(Ok(board)) => (Some(Rc::new(RefCell::new(board))), None),
+            Some(Err(error)) => (None, Some(error)),
+            None => (None, None),
+        };
         Self {
             fleet: Fleet::new(policy(&setup.options)),
             options: setup.options,
@@ -98,6 +109,8 @@ impl State {
             server_data: HashMap::new(),
             pids: setup.pids,
             stats: Rc::new(RefCell::new(stats)),
+            scoreboard,
+            no_scoreboard,
             speakers,
             undelivered,
             inputs,
@@ -131,6 +144,9 @@ impl State {
                 // A socket that can't be watched leaves signals and pid files as ways to end the cluster.
                 let _ = control::serve(socket, forward).await;
             });
+        }
+        if let Some(error) = self.no_scoreboard.take() {
+            self.warn(format!("{error}; the cluster runs without"), json!({ "code": error.code() }));
         }
         if self.options.cluster {
             self.step(fleet::Input::Start, Instant::now());

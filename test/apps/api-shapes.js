@@ -4,6 +4,7 @@
 const cluster = require('node:cluster');
 const http = require('node:http');
 
+const { refused } = require('../support/client');
 const Cluster = require('../support/cluster');
 const options = require('../support/options');
 const { report, reportEvents } = require('../support/report');
@@ -43,6 +44,11 @@ const shapes = {
     if (cluster.isWorker) process.exit(7);
     callback(named('app'));
   },
+  // Hands its app over in the second worker only once the cluster is shutting down.
+  late: async (callback) => {
+    if (cluster.isWorker && cluster.worker.id === 2) await refused(options.port);
+    callback(named('late'));
+  },
   invalid: (callback) => callback({ not: 'an app' }),
 };
 
@@ -50,9 +56,9 @@ const c = new Cluster(options);
 reportEvents(c, 'forked', 'listening', 'died', 'warning');
 if (process.env.ON_ERROR) c.on('error', (error) => report('error', error.code));
 c.on('listening', () => report('addresses', c.addresses()));
-if (process.env.SHUTDOWN_AFTER) {
-  c.once('forked', () => setTimeout(() => { report('time'); c.shutdown(); }, Number(process.env.SHUTDOWN_AFTER)));
-}
+const { REPORT_AFTER } = process.env;
+if (REPORT_AFTER) c.once('forked', () => setTimeout(() => report('time'), Number(REPORT_AFTER)));
+if (process.env.SHUTDOWN_ON_LISTENING) c.once('listening', () => c.shutdown());
 c.listen(shapes[shape], (apps, monApp) => {
   report('callback', apps.map(({ port }) => port ?? null), typeof monApp);
 });

@@ -7,10 +7,13 @@ const Cluster = require('../support/cluster');
 const options = require('../support/options');
 const { report, reportEvents } = require('../support/report');
 
+const held = [];
 const deeds = {
   '': (response) => response.end('hello'),
   pid: (response) => response.end(String(process.pid)),
   slow: (response, ms) => setTimeout(() => response.end('slow'), Number(ms)),
+  // Until SIGUSR2.
+  hold: (response) => held.push(response),
   never: (response) => response.write('never'),
 };
 const server = http.createServer((request, response) => {
@@ -18,6 +21,7 @@ const server = http.createServer((request, response) => {
   report('request', request.url);
   deeds[name](response, argument);
 });
+process.on('SIGUSR2', () => held.splice(0).forEach((response) => response.end('held')));
 server.on('close', () => report('close'));
 
 const c = new Cluster(options);

@@ -18,7 +18,8 @@ const inWorker = {
   ask({ name, payload, options, tag }) {
     const settled = (what) => (value) => report(what, tag ?? name, value);
     c.delegate(name, payload, options).then(settled('answered'), ({ code, message, cause, constructor }) => {
-      settled('refused')({ code, message, isOurs: constructor === Cluster.Cluster2Error, cause: cause && { ...cause } });
+      const isOurs = constructor === Cluster.Cluster2Error;
+      settled('refused')({ code, message, isOurs, cause: cause && { ...cause } });
     });
   },
   // So many at once, of which every second is never answered.

@@ -1,0 +1,198 @@
+//! Shared memory in which each worker writes how it is, so that the master knows without asking.
+//!
+//! The master makes one [`Scoreboard`], gives each worker a row at its fork and keeps the header to itself. A worker maps
+//! the board through `node::agent` and writes its row from JavaScript with plain stores: no message, no call. The master
+//! reads at any moment, and also after the worker's death. `layout` says what stands where, `row` turns it into data.
+//!
+//! Invariant: a row has one writer at a time; it is cleared and given away again only when its worker is gone.
+//! Invariant: no total ever falls: what a dead worker had counted is added to the departed before its row is cleared.
+
+pub mod layout;
+pub mod row;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::error::Error;
+use crate::ids::WorkerId;
+use crate::os::memory::{self, Mapping, WORD};
+use layout::{BOARD_SIZE, HEADER_SIZE, MAGIC, ROW_SIZE, ROWS, VERSION, header};
+pub use row::{Recorded, Row, Totals};
+
+/// A row's number on the board.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RowIndex(usize);
+
+impl RowIndex {
+    /// The number, as it goes into a worker's environment.
+    #[must_use]
+    pub fn get(self) -> usize {
+        self.0
+    }
+
+    fn first_word(self) -> usize {
+        (HEADER_SIZE + self.0 * ROW_SIZE) / WORD
+    }
+}
+
+/// Whether the cluster is in rotation, as the header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EcvState {
+    /// An operator took it out.
+    pub disabled: bool,
+    /// When that changed last, in milliseconds since 1970; 0 if never.
+    pub since: u64,
+}
+
+/// Everything that is on the board at one moment, as plain data.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// The workers that have a row, oldest first.
+    pub rows: Vec<(WorkerId, Row)>,
+    /// What these and all that are gone have counted.
+    pub totals: Totals,
+}
+
+/// The master's end of the board; owns the descriptor that workers inherit.
+#[derive(Debug)]
+pub struct Scoreboard {
+    fd: OwnedFd,
+    memory: Mapping,
+    rows: BTreeMap<WorkerId, RowIndex>,
+    free: Vec<RowIndex>,
+    departed: Totals,
+}
+
+impl Scoreboard {
+    /// Makes an empty board.
+    ///
+    /// # Errors
+    /// [`Error::Scoreboard`] where the system has no such memory; the cluster can do without.
+    pub fn create(master_pid: u32) -> Result<Self, Error> {
+        let failed = |source| Error::Scoreboard { problem: "shared memory is not to be had".into(), source };
+        let fd = memory::create(c"cluster2-scoreboard", BOARD_SIZE as u64).map_err(failed)?;
+        let memory = Mapping::of(&fd).map_err(failed)?;
+        let free = (0..ROWS).rev().map(RowIndex).collect();
+        let board = Self { fd, memory, rows: BTreeMap::new(), free, departed: Totals::default() };
+        board.set_header(header::VERSION, VERSION);
+        board.set_header(header::SIZE, exact(BOARD_SIZE));
+        board.set_header(header::ROW_SIZE, exact(ROW_SIZE));
+        board.set_header(header::ROWS, exact(ROWS));
+        board.set_header(header::MASTER_PID, f64::from(master_pid));
+        board.set_header(header::MAGIC, MAGIC);
+        Ok(board)
+    }
+
+    /// What workers inherit.
+    #[must_use]
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Gives a new worker an empty row; `None` when all are taken.
+    pub fn assign(&mut self, worker: WorkerId) -> Option<RowIndex> {
+        let index = self.free.pop()?;
+        self.rows.insert(worker, index);
+        Some(index)
+    }
+
+    /// Takes the row of a worker that is gone for good, and keeps what it has counted.
+    pub fn release(&mut self, worker: WorkerId) {
+        let Some(index) = self.rows.remove(&worker) else { return };
+        self.departed.add(&Row::read(&self.memory, index.first_word()));
+        row::clear(&self.memory, index.first_word());
+        self.free.push(index);
+    }
+
+    /// What a worker has written; `None` when it has no row.
+    #[must_use]
+    pub fn row(&self, worker: WorkerId) -> Option<Row> {
+        self.rows.get(&worker).map(|index| Row::read(&self.memory, index.first_word()))
+    }
+
+    /// The last requests of a worker, oldest first; empty without the flight recorder.
+    #[must_use]
+    pub fn requests(&self, worker: WorkerId) -> Vec<Recorded> {
+        self.rows.get(&worker).map_or_else(Vec::new, |index| row::recorded(&self.memory, index.first_word()))
+    }
+
+    /// The text of the last error that a worker did not catch.
+    #[must_use]
+    pub fn fatal(&self, worker: WorkerId) -> Option<String> {
+        self.rows.get(&worker).and_then(|index| row::fatal_text(&self.memory, index.first_word()))
+    }
+
+    /// All rows and the totals.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let read =
+            |(worker, index): (&WorkerId, &RowIndex)| (*worker, Row::read(&self.memory, index.first_word()));
+        let rows: Vec<(WorkerId, Row)> = self.rows.iter().map(read).collect();
+        let mut totals = self.departed.clone();
+        for (_, row) in &rows {
+            totals.add(row);
+        }
+        Snapshot { rows, totals }
+    }
+
+    /// Whether the cluster is in rotation.
+    #[must_use]
+    pub fn ecv(&self) -> EcvState {
+        let since = f64::from_bits(self.memory.word(header::ECV_SINCE));
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "written by us, as a whole number"
+        )]
+        let since = since as u64;
+        EcvState { disabled: self.memory.word(header::ECV_STATE) != 0, since }
+    }
+
+    /// Takes the cluster out of rotation or puts it back; every worker's next answer goes by it.
+    pub fn set_ecv(&self, state: EcvState) {
+        #[expect(clippy::cast_precision_loss, reason = "exact for the next 285,000 years")]
+        self.set_header(header::ECV_SINCE, state.since as f64);
+        self.set_header(header::ECV_STATE, if state.disabled { 1.0 } else { 0.0 });
+    }
+
+    fn set_header(&self, word: usize, value: f64) {
+        self.memory.set_word(word, value.to_bits());
+    }
+}
+
+/// Checks that a mapping is a board of this very layout, and says where a row begins, in bytes.
+///
+/// # Errors
+/// [`Error::Scoreboard`] with what does not fit: another program's memory, another version, a row that is not there.
+pub fn locate_row(memory: &Mapping, row: usize) -> Result<usize, Error> {
+    let expected = [
+        ("magic number", header::MAGIC, MAGIC),
+        ("version", header::VERSION, VERSION),
+        ("size", header::SIZE, exact(BOARD_SIZE)),
+        ("row size", header::ROW_SIZE, exact(ROW_SIZE)),
+        ("number of rows", header::ROWS, exact(ROWS)),
+    ];
+    let misfit =
+        |problem: String| Error::Scoreboard { problem, source: std::io::ErrorKind::InvalidData.into() };
+    if memory.size() != BOARD_SIZE {
+        return Err(misfit(format!("its size is {}, not {BOARD_SIZE} bytes", memory.size())));
+    }
+    for (what, word, wanted) in expected {
+        let found = f64::from_bits(memory.word(word));
+        if found.total_cmp(&wanted).is_ne() {
+            return Err(misfit(format!("its {what} is {found}, not {wanted}")));
+        }
+    }
+    if row >= ROWS {
+        return Err(misfit(format!("it has {ROWS} rows and no row {row}")));
+    }
+    Ok(HEADER_SIZE + row * ROW_SIZE)
+}
+
+/// Sizes are small enough to be exact.
+#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+fn exact(size: usize) -> f64 {
+    size as f64
+}
