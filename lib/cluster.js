@@ -66,7 +66,7 @@ class Cluster extends EventEmitter {
     const Role = this.#roleClass();
     const [raw, parsed, delegations] = [this.#given, this.#parsed, this.#delegations];
     const onComponents = (status) => this.#componentsReady(status);
-    this.#role = new Role(this, { raw, parsed, createApp, callback, place, delegations, onComponents });
+    this.#role = new Role(this, { raw, parsed, createApp, callback, board, delegations, onComponents });
     // What fails here is the script's own failure: it ends the process as any uncaught exception would.
     this.#role.run().catch((error) => process.nextTick(() => { throw error; }));
     return this;
@@ -203,6 +203,8 @@ function legacyDefaults() {
 Object.defineProperty(Cluster, 'version', { value: version, enumerable: true });
 Object.defineProperty(Cluster, 'defaultOptions', { get: defaultOptions, enumerable: true });
 
+// Before the application runs, so that the error of one that fails to load is left behind as well.
+const board = isWorker ? new (require('./scoreboard').Board)(load(), place) : undefined;
 load();
 
 module.exports = Cluster;

@@ -4,6 +4,8 @@
 
 const { inspect } = require('node:util');
 
+const { headline } = require('./scoreboard');
+
 /**
  * Tells the master the text of each uncaught exception. The function that it returns is to be called when the
  * worker serves: from then on `mode` counts ('recycle': go on until a successor serves; 'continue': go on; 'exit':
@@ -20,11 +22,6 @@ function trapExceptions(cluster, mode, tell) {
       if (mode === 'recycle') tell({ act: 'recycle', why: 'exception' });
     });
   };
-}
-
-function headline(error) {
-  const text = error instanceof Error ? `${error.name}: ${error.message}` : inspect(error);
-  return text.split('\n')[0].slice(0, 500);
 }
 
 module.exports = { trapExceptions };

@@ -5,7 +5,7 @@
 'use strict';
 
 const dns = require('node:dns');
-const { constants: { signals } } = require('node:os');
+const os = require('node:os');
 const { debuglog } = require('node:util');
 
 const { collectApps } = require('./apps');
@@ -132,7 +132,7 @@ class Master {
       // Whoever signals twice has waited long enough.
       process.stderr.write(`cluster2: second ${signal}, ending at once\n`);
       this.#native.close();
-      process.exit(128 + signals[signal]);
+      process.exit(128 + os.constants.signals[signal]);
     }
   }
 
@@ -154,6 +154,7 @@ class Master {
       case 'leavesOnPurpose': return worker?.leavesOnPurpose();
       case 'component': return this.#hub.hear(worker?.process.pid, facts);
       case 'died': return this.#buried(worker, facts);
+      case 'heartbeat': return this.#beat(facts);
       case 'warning': return this.#cluster.emit('warning', { message: facts.message, ...facts.facts });
       case 'shutdownAsked':
         this.#isShuttingDown = true;
@@ -166,11 +167,16 @@ class Master {
     }
   }
 
-  #buried(worker, { pid, code, signal, reason }) {
+  #beat({ usertime, systime, uptime, ...rest }) {
+    const memory = { totalmem: os.totalmem(), freemem: os.freemem() };
+    this.#cluster.emit('heartbeat', { pid: process.pid, usertime, systime, uptime, ...memory, ...rest });
+  }
+
+  #buried(worker, { pid, code, signal, reason, left: { requests, row } }) {
     this.#setup.delegations.gone(pid);
     this.#hub.gone(pid);
     worker?.exited(code, signal);
-    this.#cluster.emit('died', pid, { code, signal, reason });
+    this.#cluster.emit('died', pid, { code, signal, reason, requests, row });
   }
 
   #receiveMessages(id, text) {

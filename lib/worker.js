@@ -8,7 +8,10 @@
 const { collectApps } = require('./apps');
 const { ComponentStatus, RemoteHub } = require('./component-status');
 const { trapExceptions } = require('./exceptions');
+const { countTransactions, startHeartbeat } = require('./heartbeat');
 const { Service } = require('./service');
+const { Traffic } = require('./traffic');
+const { VitalSigns } = require('./vital-signs');
 
 const INTERNAL = 'NODE_CLUSTER2';
 const THRESHOLD_CHECK_MS = 1000;
@@ -20,6 +23,8 @@ const LAST_BYTES_MS = 100;
 class Worker {
   #cluster;
   #setup;
+  #board;
+  #traffic;
   #service;
   #hub;
   #components;
@@ -28,7 +33,9 @@ class Worker {
   constructor(cluster, setup) {
     this.#cluster = cluster;
     this.#setup = setup;
-    this.#service = new Service(cluster, setup.parsed);
+    this.#board = setup.board;
+    this.#traffic = new Traffic(setup.board, setup.parsed);
+    this.#service = new Service(cluster, setup.parsed, this.#traffic);
   }
 
   async run() {
@@ -38,6 +45,7 @@ class Worker {
     process.on('SIGTERM', () => this.#onSignal('SIGTERM'));
     process.on('SIGINT', () => this.#onSignal('SIGINT'));
     const ready = trapExceptions(this.#cluster, parsed.onUncaughtException, tell);
+    this.#watchOneself();
     const { apps, monApp } = await collectApps(createApp);
     let waiting = apps.length;
     const onListening = (ports) => {
@@ -54,7 +62,9 @@ class Worker {
       throw error;
     }
     ready();
+    this.#board.state = 'serving';
     if (apps.length === 0) tell({ act: 'ready' });
+    startHeartbeat(this.#cluster, this.#board, parsed.heartbeatInterval);
     this.#watchThresholds();
   }
 
@@ -64,6 +74,15 @@ class Worker {
     this.#hub = new RemoteHub((fact) => tell({ act: 'component', fact }));
     this.#components = new ComponentStatus(this.#hub, process.pid);
     this.#setup.onComponents(this.#components);
+  }
+
+  #watchOneself() {
+    const board = this.#board;
+    if (board.problem) tell({ act: 'warning', message: `worker ${process.pid}: ${board.problem.message}` });
+    countTransactions(this.#cluster, board);
+    const signs = new VitalSigns(board);
+    signs.also(() => this.#traffic.look());
+    signs.start();
   }
 
   #obey({ cmd, act, why, fact }) {
@@ -87,6 +106,7 @@ class Worker {
   #drain(why) {
     const signal = SIGNAL_OF_ORDER[why];
     if (signal && !this.#signalled) this.#emitSignal(signal);
+    this.#board.state = 'draining';
     this.#cluster.emit('draining');
     // One turn more, so that 'close' handlers have run.
     this.#service.drain().then(() => setImmediate(() => process.exit(0)));

@@ -20,11 +20,13 @@ use crate::process::control::Request;
 use crate::process::exit::Exit;
 
 pub mod backoff;
+mod cause;
 pub mod contract;
 mod crew;
 pub mod fleet;
 mod handoff;
 mod hearing;
+mod heartbeat;
 mod performing;
 mod recycle;
 mod reload;
