@@ -49,6 +49,18 @@ declare class Cluster extends EventEmitter {
    */
   shutdown(): Promise<Ended | undefined>;
 
+  /**
+   * In the master: replaces all workers, successors first, and gives `env` and the script as it is now to those that come.
+   * Rejects with a code when a successor fails; the old workers then stay.
+   */
+  reload(options?: ReloadOptions): Promise<Record<string, unknown>>;
+
+  /**
+   * In the master: sets how many workers there should be.
+   * @throws {Cluster2Error} rejects with `ERR_CLUSTER2_INVALID_OPTION`, `ERR_CLUSTER2_NOT_RUNNING`
+   */
+  scale(workers: number): Promise<{ wanted: number; [fact: string]: unknown }>;
+
   /** What was really bound: port 0 is a number here. Nothing before `listen` has opened it. */
   addresses(): Addresses;
 
@@ -149,6 +161,17 @@ type ListenCallback = (apps: any, monApp?: any) => void;
 interface Ended {
   /** Pids. */
   masters: number[];
+}
+
+/** How a reload goes. */
+interface ReloadOptions {
+  /**
+   * `'rolling'`: one successor starts at a time; `'all-first'`: all successors are ready before any old worker goes.
+   * @default 'rolling'
+   */
+  strategy?: 'rolling' | 'all-first';
+  /** Variables to be set in all later workers, or taken away where null. */
+  env?: Record<string, string | number | boolean | null | undefined>;
 }
 
 /** What was really bound. */
@@ -265,7 +288,8 @@ declare global {
 declare namespace Cluster {
   export {
     Addresses, App, Cluster, Cluster2Error, ClusterEvents, ClusterOptions, ComponentStatus, CreateApp, Death,
-    DelegateMessage, DelegateOptions, EcvOptions, Ended, ListenCallback, PortedApp, Reduce, ReducerName, StatusOptions,
+    DelegateMessage, DelegateOptions, EcvOptions, Ended, ListenCallback, PortedApp, Reduce, ReducerName, ReloadOptions,
+    StatusOptions,
     Cluster as default,
   };
 }
@@ -354,6 +378,35 @@ interface ClusterOptions {
    * @default 86400
    */
   uptimeThreshold?: number | string;
+
+  /**
+   * Number of HTTP requests, from 1 to `Number.MAX_SAFE_INTEGER`. A worker that has been asked for more is recycled. An
+   * HTTP/2 stream is one request. Off by default.
+   * @default null
+   */
+  requestThreshold?: number | string;
+
+  /**
+   * Resident memory in bytes, or a text with a unit (`'512mb'`, `'1.5gb'`; units are powers of 1024). A worker that is
+   * larger is recycled; it is looked at once a second. Off by default.
+   * @default null
+   */
+  memoryThreshold?: number | string;
+
+  /**
+   * From 0 to 1: each worker's thresholds are raised, at random, by up to this fraction, so that workers that were
+   * started together are not due together. A threshold is never lowered.
+   * @default 0
+   */
+  recycleJitter?: number | string;
+
+  /**
+   * Working directory of the workers; a relative path is taken from the master's. `reload()` looks it up again, so a
+   * symbolic link that was switched to another release is followed. By default the directory in which the master was
+   * started, by the name under which the shell knew it (`$PWD`).
+   * @default null
+   */
+  cwd?: string;
 
   /**
    * Time between two `heartbeat` events of a process, in whole milliseconds from 1 to 2147483647.

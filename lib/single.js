@@ -8,7 +8,7 @@ const { ComponentHub } = require('./component-hub');
 const { ComponentStatus, query } = require('./component-status');
 const { encode } = require('./encode');
 const { fromNative } = require('./errors');
-const { launch } = require('./launch');
+const { NOBODY } = require('./launch');
 const { load } = require('./native');
 const { Service } = require('./service');
 const { portsOf } = require('./ports');
@@ -39,7 +39,7 @@ class Single {
       process.exit(SEVERAL_PORTS_EXIT_CODE);
     }
     try {
-      this.#native = load().Master.prepare(encode(raw), launch(), []);
+      this.#native = load().Master.prepare(encode(raw), NOBODY, []);
       await this.#service.listen(apps, () => {});
     } catch (error) {
       return refusePort(this.#cluster, fromNative(error));

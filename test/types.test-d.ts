@@ -71,6 +71,10 @@ async function components() {
 }
 
 async function ending() {
+  await c.reload({ strategy: 'all-first', env: { RELEASE: 2, OLD: null } });
+  const { wanted } = await c.scale(4);
+  // @ts-expect-error: no such strategy
+  await c.reload({ strategy: 'none', wanted });
   const ended = await c.shutdown();
   for (const pid of ended?.masters ?? []) process.kill(pid, 0);
   await new Cluster({ stop: true }).stop();

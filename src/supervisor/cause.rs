@@ -49,7 +49,14 @@ impl Evidence {
             Cause::StartTimeout => {
                 format!("did not listen within {} ms, {how}", options.start_timeout.as_millis())
             }
-            asked => format!("{}, {how}", what_was_wanted(asked)),
+            asked @ (Cause::Drained
+            | Cause::Left
+            | Cause::Recycled(_)
+            | Cause::Reloaded
+            | Cause::ScaledDown
+            | Cause::Stopped
+            | Cause::Overdue
+            | Cause::GivenUp) => format!("{}, {how}", what_was_wanted(asked)),
         }
     }
 
