@@ -1,5 +1,5 @@
-// What old scripts and libraries see in the master: Node's `cluster` module, `process.cluster`, command messages; and the
-// names under which the package can be had.
+// What old scripts and libraries see in the master: Node's `cluster` module, `process.cluster`, command messages;
+// and the names under which the package can be had.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -14,7 +14,8 @@ describe('the master, as old scripts see it', function () {
     const program = start('old-master', { args: ['look', 'more'], execArgv: ['--no-warnings'] });
     const seen = async (event) => (await program.line(event)).args[0];
     assert.deepEqual(await seen('settings'), {
-      isOurs: true, args: ['look', 'more'], execArgv: ['--no-warnings'], isMaster: true, isPrimary: true, isWorker: false,
+      isOurs: true, args: ['look', 'more'], execArgv: ['--no-warnings'],
+      isMaster: true, isPrimary: true, isWorker: false,
     });
     const pids = program.seen('listening').map(({ args: [pid] }) => pid).sort();
     const { same, ...rest } = await seen('process.cluster');

@@ -1,5 +1,5 @@
-// An old script's view of the cluster from the master: Node's `cluster` module, `process.cluster`, command messages. The
-// argument says what the master does once both workers listen.
+// An old script's view of the cluster from the master: Node's `cluster` module, `process.cluster`, command
+// messages. The argument says what the master does once both workers listen.
 'use strict';
 
 const cluster = require('node:cluster');
