@@ -1,9 +1,9 @@
 // Deadlines for very many things at once: one timer per length of time, however many wait.
 //
-// lib/delegate.js and lib/ask.js put whatever waits for an answer in here. Things with the same length of
-// time are due in the order in which they came, so each length is one linked list, threaded through the
-// things themselves, and its timer looks at the head only. Invariant: an empty list has no timer; no timer
-// keeps the process alive.
+// lib/delegate.js and lib/ask.js put whatever waits for an answer in here. Things with the same length of time
+// are due in the order in which they came, so each length is one linked list, threaded through the things
+// themselves, and its timer looks at the head only. A list that gets empty keeps its timer, since more is likely
+// to come, and goes when that fires. Invariant: a list has one timer, and none keeps the process alive.
 'use strict';
 
 /** What may wait; a class that extends it can be in one `Deadlines` at a time. */
@@ -31,8 +31,8 @@ class Deadlines {
   add(thing, milliseconds) {
     let list = this.#lists.get(milliseconds);
     if (!list) {
-      list = { milliseconds, head: null, tail: null, timer: null };
-      list.timer = setTimeout(() => this.#look(list), milliseconds).unref();
+      list = { milliseconds, head: null, tail: null };
+      this.#arm(list, milliseconds);
       this.#lists.set(milliseconds, list);
     }
     thing.dueAt = performance.now() + milliseconds;
@@ -52,10 +52,6 @@ class Deadlines {
     if (later) later.earlier = earlier;
     else list.tail = earlier;
     thing.list = thing.earlier = thing.later = null;
-    if (!list.head) {
-      clearTimeout(list.timer);
-      this.#lists.delete(list.milliseconds);
-    }
     return true;
   }
 
@@ -70,14 +66,16 @@ class Deadlines {
 
   #look(list) {
     const now = performance.now();
-    while (list.head && list.head.dueAt <= now) {
-      const thing = list.head;
-      this.remove(thing);
-      this.#onDue(thing);
-    }
-    // The last removal may have ended this list, and a thing that came since then has begun another.
-    if (!list.head) return;
-    list.timer = setTimeout(() => this.#look(list), Math.max(1, list.head.dueAt - now)).unref();
+    const due = [];
+    for (let thing = list.head; thing && thing.dueAt <= now; thing = thing.later) due.push(thing);
+    for (const thing of due) this.remove(thing);
+    if (list.head) this.#arm(list, Math.max(1, list.head.dueAt - now));
+    else this.#lists.delete(list.milliseconds);
+    for (const thing of due) this.#onDue(thing);
+  }
+
+  #arm(list, milliseconds) {
+    setTimeout(() => this.#look(list), milliseconds).unref();
   }
 }
 

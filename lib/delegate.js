@@ -72,12 +72,20 @@ class Delegations {
       question.message = unfolded(message);
       this.#remember(question);
     }
+    try {
+      this.#emit(delegate, question?.message ?? message, answer);
+    } finally {
+      // Most are answered by now.
+      if (question && !question.isOver) this.#deadlines.add(question, patience(message));
+    }
+  }
+
+  #emit(delegate, message, answer) {
     const isHeard = this.#cluster.listenerCount(delegate) > 0;
     // Nobody but a handler: that is the common case, and the quickest. And no worker makes the master throw 'error'.
     if (!isHeard && (answer || delegate === 'error')) return;
-    const { message: told } = question ?? { message };
-    if (isHeard) keepOrigin(told);
-    this.#cluster.emit(delegate, told);
+    if (isHeard) keepOrigin(message);
+    this.#cluster.emit(delegate, message);
   }
 
   /** An event is about to be emitted in the master; says whether somebody waited for it. */
@@ -89,7 +97,7 @@ class Delegations {
     const answered = questions ? matching(questions, answer) : [];
     // What cannot be written is thrown to whoever emits, before anybody is taken for answered.
     for (const { message } of answered) letter.write(message.call);
-    const told = { everybody: false, pids: new Set() };
+    const told = subscriptions && { everybody: false, pids: new Set() };
     for (const question of answered) {
       this.#forget(question);
       this.#send(question, letter, told);
@@ -124,7 +132,6 @@ class Delegations {
     const byNames = entry(this.#questions, message.expect, () => new Map());
     const { byKey } = entry(byNames, question.names.join('\n'), () => ({ names: question.names, byKey: new Map() }));
     entry(byKey, question.key, () => new Set()).add(question);
-    this.#deadlines.add(question, patience(message));
   }
 
   #forget(question) {
@@ -155,7 +162,6 @@ class Delegations {
         this.#settle(question, result);
         return;
       }
-      if (question && !question.isWaiting) this.#deadlines.add(question, patience(message));
       result.then((value) => this.#settle(question, value)).catch((error) => this.#fail(message, question, error));
     } catch (error) {
       this.#fail(message, question, error);

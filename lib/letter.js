@@ -22,9 +22,15 @@ class Letter {
 
   /** The form of cluster2: the object with `type` set; what is no object is in `answer`. */
   get text() {
-    const error = this.#error && { error: this.#error };
-    this.#text ??= JSON.stringify({ ...this.#echo, ...fieldsOf(this.#content), ...error, type: this.#type });
+    this.#text ??= this.#write();
     return this.#text;
+  }
+
+  #write() {
+    const fields = fieldsOf(this.#content);
+    if (!this.#error && !this.#echo) return JSON.stringify({ ...fields, type: this.#type });
+    const error = this.#error && { error: this.#error };
+    return JSON.stringify({ ...this.#echo, ...fields, ...error, type: this.#type });
   }
 
   /** The form for `c.delegate`: exactly the value, or the error. */
