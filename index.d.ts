@@ -212,6 +212,20 @@ export interface ClusterOptions {
    * @default 511
    */
   backlog?: number | string;
+
+  /**
+   * Whether workers count their requests, by status and duration, for the monitor and `/metrics`. When falsy (but not
+   * undefined) only connections are counted, and what the process itself shows.
+   * @default true
+   */
+  metrics?: boolean;
+
+  /**
+   * Whether workers keep their last 64 requests (method, path without query, times, status) in shared memory, so that
+   * `died` can tell which were under way. Needs `metrics`.
+   * @default true
+   */
+  flightRecorder?: boolean;
 }
 
 /** The parts of the option `ecv`. */

@@ -1,6 +1,7 @@
 // Calls to the supervisor that are answered later, by the event `answered`: each has a ticket and a promise.
 //
-// lib/master.js makes the calls and passes the answers in. Owns the promises; a call that could not be made rejects at once.
+// lib/master.js makes the calls and passes the answers in. Owns the promises; a call that could not be made
+// rejects at once.
 'use strict';
 
 const errors = require('./errors');

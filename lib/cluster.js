@@ -62,7 +62,7 @@ class Cluster extends EventEmitter {
     if (listening) throw errors.createError('ERR_CLUSTER2_ALREADY_LISTENING');
     listening = true;
     const Role = this.#roleClass();
-    this.#role = new Role(this, { raw: this.#given, parsed: this.#parsed, createApp, callback, place });
+    this.#role = new Role(this, { raw: this.#given, parsed: this.#parsed, createApp, callback, board });
     // What fails here is the script's own failure: it ends the process as any uncaught exception would.
     this.#role.run().catch((error) => process.nextTick(() => { throw error; }));
     return this;
@@ -161,6 +161,8 @@ function legacyDefaults() {
 Object.defineProperty(Cluster, 'version', { value: version, enumerable: true });
 Object.defineProperty(Cluster, 'defaultOptions', { get: defaultOptions, enumerable: true });
 
+// Before the application runs, so that the error of one that fails to load is left behind as well.
+const board = isWorker ? new (require('./scoreboard').Board)(load(), place) : undefined;
 load();
 
 module.exports = Cluster;

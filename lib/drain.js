@@ -11,7 +11,7 @@
 
 const net = require('node:net');
 const { extraServers } = require('./extra-ports');
-const { activeParsers, closeAfterLastAnswer } = require('./last-answer');
+const { activeParsers, allParsers, closeAfterLastAnswer } = require('./last-answer');
 const { sayGoingAway, watchUpgrades } = require('./websocket');
 
 const DEFAULT_GRACE = 1000;
@@ -22,6 +22,9 @@ const SHORTEST_LOOK = 10;
 const LONGEST_LOOK = 250;
 // What a WebSocket or HTTP/2 client gets to take in the goodbye, before its connection is cut.
 const FAREWELL = 250;
+// How long an HTTP/2 client may take to answer the ping that says whether it has heard of the GOAWAY. One that gets no
+// processor for a while is no longer lost by it.
+const LONGEST_PONG = 5000;
 // The GOAWAY that only announces: every stream id that a client could still use lies below it.
 const ANY_STREAM = 2 ** 31 - 1;
 
@@ -84,6 +87,8 @@ class Connection {
 class Drain {
   #servers = new Set();
   #connections = new Set();
+  /** Servers whose connections Node lists; they are followed when the drain begins. */
+  #listed = new Set();
   #grace;
   #begun = null;
   #beganAt = 0;
@@ -102,17 +107,16 @@ class Drain {
   add(server) {
     if (this.#servers.has(server)) return;
     this.#servers.add(server);
-    // Ahead of Node's own listeners: those make the session or the TLS socket that must find the record.
-    server.prependListener('connection', (socket) => this.#accept(server, socket));
-    server.prependListener('secureConnection', (socket) => this.#secure(server, socket));
-    server.prependListener('session', (session) => this.#open(session));
-    if (kindOf(server) !== 'tcp') watchUpgrades(server, (request, stream) => upgrade(request, stream));
+    if (kindOf(server) !== 'tcp') watchUpgrades(server, (request, stream) => this.#upgrade(server, request, stream));
+    if (kindOf(server) === 'http' && !isTls(server)) this.#followLater(server);
+    else this.#follow(server);
     if (this.#begun) this.#close(server);
   }
 
   /** How many connections are open. */
   get open() {
-    return this.#connections.size;
+    const listed = [...this.#listed].map((server) => allParsers(server)?.length ?? 0);
+    return listed.reduce((sum, count) => sum + count, this.#connections.size);
   }
 
   /**
@@ -125,6 +129,7 @@ class Drain {
       this.#resolve = resolve;
     });
     this.#beganAt = performance.now();
+    this.#adopt();
     for (const server of this.#servers) this.#close(server);
     for (const connection of this.#connections) this.#welcome(connection);
     const period = Math.min(Math.max(this.#grace / LOOKS_PER_GRACE, SHORTEST_LOOK), LONGEST_LOOK);
@@ -144,6 +149,7 @@ class Drain {
   endNow() {
     const report = { http: 0, http2: 0, websocket: 0, tcp: 0, requests: 0 };
     if (this.#ended) return report;
+    this.#adopt();
     for (const connection of this.#connections) {
       report[connection.kind] += 1;
       report.requests += connection.requests;
@@ -155,6 +161,43 @@ class Drain {
     this.begin();
     for (const connection of this.#connections) end(connection);
     return report;
+  }
+
+  #follow(server) {
+    // Ahead of Node's own listeners: those make the session or the TLS socket that must find the record.
+    server.prependListener('connection', (socket) => this.#accept(server, socket));
+    server.prependListener('secureConnection', (socket) => this.#secure(server, socket));
+    server.prependListener('session', (session) => this.#open(session));
+  }
+
+  // Node lists the connections of a plain HTTP server itself, so nothing is spent on one before the drain begins (a
+  // seventh of the cost of a short connection was measured). Without that list each is followed from the start.
+  #followLater(server) {
+    this.#listed.add(server);
+    const check = () => {
+      if (allParsers(server) || !this.#listed.delete(server)) return;
+      this.#follow(server);
+    };
+    if (server.listening) check();
+    else server.once('listening', check);
+  }
+
+  // The drain begins: what is listed is followed from now on.
+  #adopt() {
+    for (const server of this.#listed) {
+      for (const { socket } of allParsers(server) ?? []) {
+        if (socket && !socket.destroyed) this.#accept(server, socket);
+      }
+      this.#follow(server);
+    }
+    this.#listed.clear();
+  }
+
+  #upgrade(server, request, stream) {
+    const { socket } = request;
+    if (!socket[kConnection]) this.#accept(server, socket);
+    const protocol = request.method === 'CONNECT' ? 'tunnel' : String(request.headers.upgrade).toLowerCase();
+    socket[kConnection].upgraded = { protocol, stream };
   }
 
   #accept(server, socket) {
@@ -229,11 +272,12 @@ class Drain {
 
   // Streams that were under way still finish after `close`; their number decides when the session goes.
   #release({ announcedAt, session, socket }, now, isDue, isQuiet) {
-    const isAnnounced = announcedAt !== null && now - announcedAt >= this.#grace - 1;
+    const isAnnounced = announcedAt !== null;
+    const isDeaf = isAnnounced && now - announcedAt >= Math.max(this.#grace, LONGEST_PONG) - 1;
     if (session.destroyed) {
       // Node waits for the client to close its side too, which it may never do.
       if (isDue && isQuiet) socket.destroy();
-    } else if (!session.closed && isDue && (isAnnounced || isQuiet)) {
+    } else if (!session.closed && isDue && (isAnnounced ? isDeaf : isQuiet)) {
       session.close();
     }
   }
@@ -264,17 +308,10 @@ function isTls(server) {
   return typeof server.setSecureContext === 'function';
 }
 
-function upgrade(request, stream) {
-  const connection = request.socket[kConnection];
-  if (!connection) return;
-  const protocol = request.method === 'CONNECT' ? 'tunnel' : String(request.headers.upgrade).toLowerCase();
-  connection.upgraded = { protocol, stream };
-}
-
 // A client that is told to go before it could ask for anything would have to fail; so a fresh session is told
 // at its first stream. Frames keep their order: when the answer to the ping is here, so is every stream that
 // the client had opened before it knew, and none but these are to be served. A client that answers no ping
-// has the grace.
+// is given up after `LONGEST_PONG`.
 function announce(connection) {
   const { session } = connection;
   if (session.destroyed || session.closed) return;

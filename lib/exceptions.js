@@ -4,9 +4,13 @@
 
 const { inspect } = require('node:util');
 
+const { headline } = require('./scoreboard');
 const { tell } = require('./tell');
 
-/** From now on tells the master the text of each uncaught exception, also of one that ends this process at its start. */
+/**
+ * From now on tells the master the text of each uncaught exception, also of one that ends this process at its
+ * start.
+ */
 function reportExceptions() {
   process.on('uncaughtExceptionMonitor', (error) => tell({ act: 'fatal', text: headline(error) }));
 }
@@ -23,11 +27,6 @@ function trapExceptions(cluster, mode) {
     cluster.emit('warning', { message: `uncaught exception: ${headline(error)}` });
     if (mode === 'recycle') tell({ act: 'recycle', why: 'exception' });
   });
-}
-
-function headline(error) {
-  const text = error instanceof Error ? `${error.name}: ${error.message}` : inspect(error);
-  return text.split('\n')[0].slice(0, 500);
 }
 
 module.exports = { reportExceptions, trapExceptions };

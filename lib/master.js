@@ -5,7 +5,7 @@
 'use strict';
 
 const dns = require('node:dns');
-const { constants: { signals } } = require('node:os');
+const os = require('node:os');
 const { debuglog } = require('node:util');
 
 const { collectApps } = require('./apps');
@@ -135,7 +135,8 @@ class Master {
   #handleSignals() {
     process.on('SIGTERM', () => this.#onSignal('SIGTERM', { pid: process.pid, type: 'master' }));
     process.on('SIGINT', () => this.#onSignal('SIGINT'));
-    // Who signals gets no promise: what fails has been told as a warning, and during a shutdown there is nothing to tell.
+    // Who signals gets no promise: what fails has been told as a warning, and during a shutdown there is
+    // nothing to tell.
     process.on('SIGUSR2', () => this.reload().catch(() => {}));
     process.on('SIGTTIN', () => this.scale({ by: 1 }).catch(() => {}));
     process.on('SIGTTOU', () => this.scale({ by: -1 }).catch(() => {}));
@@ -153,7 +154,7 @@ class Master {
       // Whoever signals twice has waited long enough.
       process.stderr.write(`cluster2: second ${signal}, ending at once\n`);
       this.#native.close();
-      process.exit(128 + signals[signal]);
+      process.exit(128 + os.constants.signals[signal]);
     }
   }
 
@@ -174,6 +175,7 @@ class Master {
       case 'disconnected': return worker?.disconnected();
       case 'leavesOnPurpose': return worker?.leavesOnPurpose();
       case 'died': return this.#buried(worker, facts);
+      case 'heartbeat': return this.#beat(facts);
       case 'warning': return this.#cluster.emit('warning', { message: facts.message, ...facts.facts });
       case 'answered': return this.#calls.answered(id, facts);
       case 'launchAsked': return this.#tellLaunch();
@@ -188,9 +190,14 @@ class Master {
     }
   }
 
-  #buried(worker, { pid, code, signal, reason }) {
+  #beat({ usertime, systime, uptime, ...rest }) {
+    const memory = { totalmem: os.totalmem(), freemem: os.freemem() };
+    this.#cluster.emit('heartbeat', { pid: process.pid, usertime, systime, uptime, ...memory, ...rest });
+  }
+
+  #buried(worker, { pid, code, signal, reason, left: { requests, row } }) {
     worker?.exited(code, signal);
-    this.#cluster.emit('died', pid, { code, signal, reason });
+    this.#cluster.emit('died', pid, { code, signal, reason, requests, row });
   }
 
   #receiveMessages(id, text) {

@@ -13,15 +13,18 @@ const { portsOf } = require('./ports');
 class Service {
   #cluster;
   #options;
+  #traffic;
   #drain;
   #drained;
   #connections = 0;
   #requests = 0;
   #listeners = 0;
 
-  constructor(cluster, options) {
+  /** `traffic` counts, where somebody does. */
+  constructor(cluster, options, traffic) {
     this.#cluster = cluster;
     this.#options = options;
+    this.#traffic = traffic;
   }
 
   /** Connections accepted since the start, over all servers. */
@@ -78,7 +81,9 @@ class Service {
 
   #watch(server) {
     server.on('connection', () => { this.#connections += 1; });
+    this.#traffic?.addServer(server);
     applyIdleTimeout(server, this.#options.timeout, () => {
+      this.#traffic?.timedOut();
       this.#cluster.emit('warning', { message: 'Client socket timed out' });
     });
   }

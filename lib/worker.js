@@ -7,10 +7,13 @@
 
 const { collectApps } = require('./apps');
 const { trapExceptions } = require('./exceptions');
+const { countTransactions, startHeartbeat } = require('./heartbeat');
 const { whenQuiet } = require('./quiet');
 const { Service } = require('./service');
 const { tell, INTERNAL } = require('./tell');
 const { Thresholds } = require('./thresholds');
+const { Traffic } = require('./traffic');
+const { VitalSigns } = require('./vital-signs');
 
 // What the application sees when the master orders a drain that no signal announced, as in cluster2.
 const SIGNAL_OF_ORDER = { shutdown: 'SIGTERM', recycle: 'SIGINT', leave: undefined };
@@ -20,13 +23,17 @@ const LAST_BYTES_MS = 100;
 class Worker {
   #cluster;
   #setup;
+  #board;
+  #traffic;
   #service;
   #signalled = false;
 
   constructor(cluster, setup) {
     this.#cluster = cluster;
     this.#setup = setup;
-    this.#service = new Service(cluster, setup.parsed);
+    this.#board = setup.board;
+    this.#traffic = new Traffic(setup.board, setup.parsed);
+    this.#service = new Service(cluster, setup.parsed, this.#traffic);
   }
 
   async run() {
@@ -35,6 +42,7 @@ class Worker {
     process.on('internalMessage', (message) => this.#obey(message));
     process.on('SIGTERM', () => this.#onSignal('SIGTERM'));
     process.on('SIGINT', () => this.#onSignal('SIGINT'));
+    this.#watchOneself();
     const { apps, monApp } = await collectApps(createApp);
     let waiting = apps.length;
     const onListening = (ports) => {
@@ -50,9 +58,20 @@ class Worker {
       throw error;
     }
     trapExceptions(this.#cluster, parsed.onUncaughtException);
+    this.#board.state = 'serving';
     if (apps.length === 0) tell({ act: 'ready' });
+    startHeartbeat(this.#cluster, this.#board, parsed.heartbeatInterval);
     whenQuiet(() => this.#service.sockets, () => tell({ act: 'quiet' }));
     new Thresholds(parsed, this.#service).watch((why) => tell({ act: 'recycle', why }));
+  }
+
+  #watchOneself() {
+    const board = this.#board;
+    if (board.problem) tell({ act: 'warning', message: `worker ${process.pid}: ${board.problem.message}` });
+    countTransactions(this.#cluster, board);
+    const signs = new VitalSigns(board);
+    signs.also(() => this.#traffic.look());
+    signs.start();
   }
 
   #obey({ cmd, act, why }) {
@@ -75,6 +94,7 @@ class Worker {
   #drain(why) {
     const signal = SIGNAL_OF_ORDER[why];
     if (signal && !this.#signalled) this.#emitSignal(signal);
+    this.#board.state = 'draining';
     this.#cluster.emit('draining');
     // One turn more, so that 'close' handlers have run.
     this.#service.drain().then(() => setImmediate(() => process.exit(0)));

@@ -65,6 +65,13 @@ pub enum Event {
         exit: Exit,
         /// Why, in one sentence.
         reason: String,
+        /// What it leaves behind: `{row, requests}`, its last row and the requests under way.
+        facts: Value,
+    },
+    /// All workers together, once in a `heartbeatInterval`.
+    Heartbeat {
+        /// The numbers, by the names of cluster2.
+        facts: Value,
     },
     /// Messages of the application, one JSON text per line.
     Messages {

@@ -181,7 +181,8 @@ impl Stats {
             | Event::ServerListening { .. }
             | Event::Disconnected { .. }
             | Event::Messages { .. }
-            | Event::HandleMessage { .. } => return,
+            | Event::HandleMessage { .. }
+            | Event::Heartbeat { .. } => return,
         };
         self.history.add(Entry { time, event, pid, text });
     }
@@ -257,7 +258,16 @@ mod tests {
         let worker = WorkerId(1);
         stats.note(&Event::Forked { worker, pid: 7 }, now);
         stats.note(&Event::Online { worker }, now);
-        stats.note(&Event::Died { worker, pid: 7, exit: Exit::Signal(9), reason: "killed".into() }, now);
+        stats.note(
+            &Event::Died {
+                worker,
+                pid: 7,
+                exit: Exit::Signal(9),
+                reason: "killed".into(),
+                facts: Value::Null,
+            },
+            now,
+        );
         assert_eq!((stats.forked, stats.died), (1, 1));
         let told: Vec<_> = stats.history.iter().map(|entry| (entry.event, entry.pid)).collect();
         assert_eq!(told, [("forked", Some(7)), ("died", Some(7))]);

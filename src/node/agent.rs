@@ -1,4 +1,4 @@
-//! `openScoreboard`: a worker's own row, as typed arrays over the shared memory.
+//! `openScoreboard` and `scoreboardLayout`: a worker's own row, as typed arrays over the shared memory.
 //!
 //! `lib/scoreboard.js` calls it once per worker and writes the row from then on without us. The mapping is given up for good
 //! on purpose: arrays may live until the process ends, whatever the garbage collector does, so memory must too.
@@ -24,8 +24,6 @@ pub struct OpenScoreboard {
     pub header: Float64Array,
     /// The worker's row, to be written by it alone.
     pub row: Uint8Array,
-    /// Where things stand: `{header, fields, histogram, ring, fatal}`, as numbers of words.
-    pub layout: Value,
 }
 
 /// Maps the scoreboard behind the descriptor `fd`, which the caller closes, and checks it.
@@ -40,7 +38,7 @@ pub fn open_scoreboard(fd: i32, row: u32) -> Result<OpenScoreboard> {
     let start = memory.leak();
     // SAFETY: `locate_row` has checked that a whole row lies at `offset` inside the mapping.
     let own = unsafe { start.add(offset) };
-    Ok(OpenScoreboard { header: header_array(start), row: row_array(own), layout: layout() })
+    Ok(OpenScoreboard { header: header_array(start), row: row_array(own) })
 }
 
 fn header_array(start: NonNull<u8>) -> Float64Array {
@@ -56,10 +54,14 @@ fn row_array(own: NonNull<u8>) -> Uint8Array {
     unsafe { Uint8Array::with_external_data(own.as_ptr(), ROW_SIZE, |_, _| {}) }
 }
 
-fn layout() -> Value {
+/// Where things stand: `{rowSize, header, fields, histogram, ring, fatal}`, as numbers of words; sizes are in bytes.
+#[napi]
+#[must_use]
+pub fn scoreboard_layout() -> Value {
     let fields: serde_json::Map<String, Value> =
         FIELDS.iter().map(|info| (info.name.to_owned(), json!(info.field as usize))).collect();
     json!({
+        "rowSize": ROW_SIZE,
         "header": { "ecvState": header::ECV_STATE, "ecvSince": header::ECV_SINCE },
         "fields": fields,
         "histogram": { "at": histogram::AT, "buckets": histogram::BUCKETS, "parts": histogram::PARTS },

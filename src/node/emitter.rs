@@ -51,12 +51,13 @@ fn args(event: Event) -> EventArgs {
         Event::Listening { worker, pid } => plain("listening", worker.0, json!({ "pid": pid })),
         Event::Disconnected { worker } => plain("disconnected", worker.0, Value::Null),
         Event::LeavesOnPurpose { worker } => plain("leavesOnPurpose", worker.0, Value::Null),
-        Event::Died { worker, pid, exit, reason } => {
+        Event::Died { worker, pid, exit, reason, facts } => {
             let (code, signal) = match exit {
                 Exit::Code(code) => (Some(code), None),
                 Exit::Signal(signal) => (None, Some(signal_name(signal))),
             };
-            plain("died", worker.0, json!({ "pid": pid, "code": code, "signal": signal, "reason": reason }))
+            let text = json!({ "pid": pid, "code": code, "signal": signal, "reason": reason, "left": facts });
+            plain("died", worker.0, text)
         }
         Event::Messages { worker, lines } => {
             ("messages", worker.0, String::from_utf8_lossy(&lines).into_owned(), -1).into()
@@ -70,6 +71,7 @@ fn args(event: Event) -> EventArgs {
         }
         Event::LaunchAsked => plain("launchAsked", 0, Value::Null),
         Event::Answered { ticket, answer } => plain("answered", ticket, answer),
+        Event::Heartbeat { facts } => plain("heartbeat", 0, facts),
         Event::ShutdownAsked => plain("shutdownAsked", 0, Value::Null),
         Event::StopAsked => plain("stopAsked", 0, Value::Null),
         Event::Ended => plain("ended", 0, Value::Null),

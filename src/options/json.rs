@@ -45,6 +45,8 @@ impl Options {
             "recycleTimeout": millis(self.recycle_timeout),
             "scheduling": self.scheduling.name(),
             "backlog": self.backlog.get(),
+            "metrics": self.metrics,
+            "flightRecorder": self.flight_recorder,
         })
     }
 }

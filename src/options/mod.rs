@@ -109,6 +109,10 @@ pub struct Options {
     pub scheduling: Scheduling,
     /// `backlog`: how many connections the kernel queues for each listening socket.
     pub backlog: NonZeroU16,
+    /// `metrics`: workers count their requests.
+    pub metrics: bool,
+    /// `flightRecorder`: workers keep their last requests for the moment after a crash.
+    pub flight_recorder: bool,
 }
 
 /// A part of a whole, as a number of millionths from 0 to 1,000,000.
@@ -231,6 +235,8 @@ impl Parsed {
             "recycleTimeout" => replace(&mut options.recycle_timeout, read::millis(value)?),
             "scheduling" => replace(&mut options.scheduling, read::scheduling(value, machine.linux)?),
             "backlog" => replace(&mut options.backlog, read::count(value, u64::from(u16::MAX))?),
+            "metrics" => options.metrics = !read::is_falsy(value),
+            "flightRecorder" => options.flight_recorder = !read::is_falsy(value),
             unknown => {
                 self.warnings.push(nearest::warning("", unknown, &NAMES));
                 return Ok(());
@@ -252,10 +258,10 @@ fn replace<T>(place: &mut T, read: Option<T>) {
 const MAX_WORKERS: u64 = 1024;
 
 /// Options for which every value has a meaning: it is truthy or falsy.
-const YES_OR_NO: [&str; 3] = ["cluster", "stop", "shutdown"];
+const YES_OR_NO: [&str; 5] = ["cluster", "stop", "shutdown", "metrics", "flightRecorder"];
 
 /// Every name that [`Parsed::take`] knows, for the guess at what a misspelt one meant.
-const NAMES: [&str; 30] = [
+const NAMES: [&str; 32] = [
     "cluster",
     "port",
     "host",
@@ -286,6 +292,8 @@ const NAMES: [&str; 30] = [
     "recycleTimeout",
     "scheduling",
     "backlog",
+    "metrics",
+    "flightRecorder",
 ];
 
 impl Options {
@@ -325,6 +333,8 @@ impl Options {
             recycle_timeout: death_timeout,
             scheduling: if machine.linux { Scheduling::Slots } else { Scheduling::Shared },
             backlog: NonZeroU16::MIN.saturating_add(510),
+            metrics: true,
+            flight_recorder: true,
         }
     }
 

@@ -57,6 +57,44 @@ fn die_with(_parent: nix::unistd::Pid) -> io::Result<()> {
     Ok(())
 }
 
+/// How a child ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Reaped {
+    /// Its exit status; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// The number of that signal, else 0.
+    pub signal: i32,
+    /// The most resident memory it ever had, in bytes, its copy of the parent before exec included.
+    pub peak_rss: u64,
+}
+
+/// Collects the child `pid` if it has ended.
+///
+/// # Errors
+/// `ECHILD` when there is no such child.
+pub fn reap(pid: u32) -> io::Result<Option<Reaped>> {
+    // What rusage counts resident memory in: bytes on Apple's systems, KiB elsewhere.
+    const UNIT: u64 = if cfg!(target_vendor = "apple") { 1 } else { 1024 };
+    let pid = libc::pid_t::try_from(pid).map_err(|_| io::Error::from_raw_os_error(libc::ECHILD))?;
+    let mut status: libc::c_int = 0;
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: both places are ours and outlive the call; a positive pid names one child.
+    let found = unsafe { libc::wait4(pid, &raw mut status, libc::WNOHANG, usage.as_mut_ptr()) };
+    if found < 0 {
+        let error = io::Error::last_os_error();
+        return if error.kind() == io::ErrorKind::Interrupted { Ok(None) } else { Err(error) };
+    }
+    if found == 0 {
+        return Ok(None);
+    }
+    // SAFETY: all zeroes is a valid value, and the kernel has written over it.
+    let usage = unsafe { usage.assume_init() };
+    let code = libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status));
+    let signal = if code.is_none() { libc::WTERMSIG(status) } else { 0 };
+    let peak_rss = u64::try_from(usage.ru_maxrss).unwrap_or(0).saturating_mul(UNIT);
+    Ok(Some(Reaped { code, signal, peak_rss }))
+}
+
 /// Sends `signal` by number to a child that has not been reaped yet, so that its pid can't be anybody else's.
 ///
 /// # Errors

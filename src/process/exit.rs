@@ -8,12 +8,11 @@ use std::cell::Cell;
 use std::io;
 use std::time::Duration;
 
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
-use nix::unistd::Pid;
+use nix::sys::resource::{UsageWho, getrusage};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use crate::os::child::signal_pid;
+use crate::os::child::{reap, signal_pid};
 use crate::os::pidfd::Pidfd;
 use crate::os::watch::watch;
 
@@ -43,6 +42,7 @@ pub struct Child {
     pid: u32,
     pidfd: Option<AsyncFd<Pidfd>>,
     reaped: Cell<bool>,
+    peak_rss: Cell<Option<u64>>,
 }
 
 impl Child {
@@ -53,7 +53,7 @@ impl Child {
     pub fn watch(pid: u32) -> io::Result<Self> {
         let pidfd = Pidfd::open(pid).ok();
         let pidfd = pidfd.map(|fd| watch(fd, Interest::READABLE)).transpose()?;
-        Ok(Self { pid, pidfd, reaped: Cell::new(false) })
+        Ok(Self { pid, pidfd, reaped: Cell::new(false), peak_rss: Cell::new(None) })
     }
 
     /// The process id.
@@ -105,18 +105,28 @@ impl Child {
         }
     }
 
-    fn reap(&self) -> nix::Result<Option<Exit>> {
-        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG;
-        let pid = i32::try_from(self.pid).map_err(|_| nix::errno::Errno::ECHILD)?;
-        let exit = match waitid(Id::Pid(Pid::from_raw(pid)), flags) {
-            Ok(WaitStatus::Exited(_, code)) => Exit::Code(code),
-            Ok(WaitStatus::Signaled(_, signal, _)) => Exit::Signal(signal as i32),
-            Ok(_) | Err(nix::errno::Errno::EINTR) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        self.reaped.set(true);
-        Ok(Some(exit))
+    /// The most memory that it ever had, in bytes, once it is reaped; `None` while it isn't, or when that can't be told
+    /// from what the master had at the fork.
+    #[must_use]
+    pub fn peak_rss(&self) -> Option<u64> {
+        self.peak_rss.get()
     }
+
+    fn reap(&self) -> io::Result<Option<Exit>> {
+        let Some(reaped) = reap(self.pid)? else { return Ok(None) };
+        self.reaped.set(true);
+        self.peak_rss.set(Some(reaped.peak_rss).filter(|peak| *peak > own_peak_rss()));
+        Ok(Some(reaped.code.map_or(Exit::Signal(reaped.signal), Exit::Code)))
+    }
+}
+
+/// A child begins as a copy of its parent, whose memory counts as its own until it runs another program.
+fn own_peak_rss() -> u64 {
+    const KIB: u64 = 1024;
+    let usage = getrusage(UsageWho::RUSAGE_SELF).ok();
+    usage
+        .and_then(|usage| u64::try_from(usage.max_rss()).ok())
+        .map_or(u64::MAX, |peak| peak.saturating_mul(KIB))
 }
 
 #[cfg(test)]

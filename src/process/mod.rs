@@ -1,5 +1,6 @@
 //! Child processes as the kernel sees them, and the files that tell others about them.
 
+pub mod cgroup;
 pub mod control;
 pub mod exit;
 pub mod pidfile;

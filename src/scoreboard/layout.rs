@@ -101,7 +101,8 @@ fields! {
     LoopUtilisation = "loopUtilisation", "share", Gauge, "How much of the last second the event loop worked, 0 to 1.";
     HeapUsed = "heapUsed", "bytes", Gauge, "V8's heap in use.";
     HeapTotal = "heapTotal", "bytes", Gauge, "V8's heap as it was taken from the system.";
-    HeapLimit = "heapLimit", "bytes", Gauge, "What V8's heap may become.";
+    HeapLimit = "heapLimit", "bytes", Gauge, "What V8's heap may become, the part for young objects included.";
+    HeapOldLimit = "heapOldLimit", "bytes", Gauge, "What its part for old objects may become, where a flag says so.";
     External = "external", "bytes", Gauge, "Memory outside the heap that objects in it own.";
     Rss = "rss", "bytes", Gauge, "Resident memory of the process.";
     CpuUser = "cpuUser", "ms", Counter, "Processor time of the process's own code.";

@@ -53,6 +53,18 @@ impl Row {
         row
     }
 
+    /// A row in which only these fields were written; for tests and examples.
+    #[must_use]
+    pub fn with(fields: &[(Field, f64)]) -> Self {
+        let mut row = Self::default();
+        for (field, value) in fields {
+            if let Some(place) = row.fields.get_mut(*field as usize) {
+                *place = *value;
+            }
+        }
+        row
+    }
+
     /// One number.
     #[must_use]
     pub fn get(&self, field: Field) -> f64 {

@@ -88,6 +88,7 @@ impl State {
         if let Some(worker) = self.crew.get_mut(&id) {
             worker.ready.get_or_insert(now);
         }
+        self.heartbeat.begin(self.options.heartbeat_interval, now);
         self.step(fleet::Input::Ready { worker: id }, now);
     }
 

@@ -22,11 +22,13 @@ use crate::process::exit::Exit;
 use crate::process::spawn::Launch;
 
 pub mod backoff;
+mod cause;
 pub mod contract;
 mod crew;
 pub mod fleet;
 mod handoff;
 mod hearing;
+mod heartbeat;
 mod performing;
 mod recycle;
 mod releasing;

@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::Input;
+use super::cause::Evidence;
 use super::crew::{Leave, Worker};
 use super::fleet::{self, Cause, Effect, Phase, Policy, Purpose, Report};
 use super::state::State;
-use crate::event::{Event, Undelivered, signal_name};
+use crate::event::{Event, Undelivered};
 use crate::ids::{SlotIndex, WorkerId};
 use crate::ipc::channel::{self, Heard, Listener};
 use crate::ipc::message::ToWorker;
@@ -22,6 +23,7 @@ use crate::options::{Options, Restart};
 use crate::process::exit::{Child, Exit};
 use crate::process::spawn::{Place, Spawned};
 use crate::scoreboard::RowIndex;
+use crate::scoreboard::layout::Field;
 
 /// How long handshakes that were under way when the door shut may take to finish.
 const HANDSHAKES: Duration = Duration::from_millis(20);
@@ -302,52 +304,30 @@ impl State {
     }
 
     fn report_death(&mut self, id: WorkerId, cause: Cause) {
-        let Some(worker) = self.crew.get_mut(&id) else { return };
-        let (exit, pid) = (worker.exit.unwrap_or(Exit::Code(-1)), worker.child.pid());
-        let reason = reason(exit, cause, &self.options, worker.last_words.as_deref());
-        worker.reason = Some(reason.clone());
-        self.publish(Event::Died { worker: id, pid, exit, reason });
+        let Some(worker) = self.crew.get(&id) else { return };
+        let exit = worker.exit.unwrap_or(Exit::Code(-1));
+        let pid = worker.pid();
+        let board = self.scoreboard.as_ref().map(|board| board.borrow());
+        let board = board.as_deref();
+        let evidence = Evidence {
+            exit,
+            cause,
+            row: board.and_then(|board| board.row(id)).filter(|row| row.get(Field::Pid) > 0.0),
+            requests: board.map_or_else(Vec::new, |board| board.requests(id)),
+            last_words: board.and_then(|board| board.fatal(id)).or_else(|| worker.last_words.clone()),
+            peak_rss: worker.child.peak_rss(),
+            out_of_memory: exit == Exit::Signal(libc::SIGKILL) && self.oom_watch.take_kill(),
+        };
+        let (reason, facts) = (evidence.reason(&self.options), evidence.facts());
+        if let Some(worker) = self.crew.get_mut(&id) {
+            worker.reason = Some(reason.clone());
+        }
+        self.publish(Event::Died { worker: id, pid, exit, reason, facts });
     }
 }
 
 pub(crate) fn millis(duration: Duration) -> Value {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).into()
-}
-
-/// Why a worker died, in one sentence.
-fn reason(exit: Exit, cause: Cause, options: &Options, last_words: Option<&str>) -> String {
-    let how = match exit {
-        Exit::Code(code) => format!("exit code {code}"),
-        Exit::Signal(signal) => format!("killed by {}", signal_name(signal)),
-    };
-    let why = match cause {
-        Cause::Unasked => {
-            return last_words.map_or(how.clone(), |words| format!("{how}: {words}"));
-        }
-        Cause::StartTimeout => {
-            return format!("did not listen within {} ms, {how}", options.start_timeout.as_millis());
-        }
-        Cause::Drained => "shut down",
-        Cause::Left => "left by itself",
-        Cause::Recycled(why) => match why {
-            fleet::Why::Asked => "recycled on request",
-            fleet::Why::Connections => "recycled: its number of connections was reached",
-            fleet::Why::Requests => "recycled: its number of requests was reached",
-            fleet::Why::Uptime => "recycled: its time was up",
-            fleet::Why::Memory => "recycled: its memory limit was reached",
-            fleet::Why::Exception => "recycled after an uncaught exception",
-            fleet::Why::Hung => "its event loop hung",
-        },
-        Cause::Reloaded => "replaced by a reload",
-        Cause::ScaledDown => "scaled down",
-        Cause::Stopped => "stopped",
-        Cause::Overdue => "did not finish in time and was ended",
-        Cause::GivenUp => "given up before it served",
-    };
-    match last_words {
-        Some(words) => format!("{why}, {how}: {words}"),
-        None => format!("{why}, {how}"),
-    }
 }
 
 /// Carries what one worker says to the loop, and what its application says straight to JavaScript.

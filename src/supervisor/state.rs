@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use super::crew::{Backlogs, Crew, Leave};
 use super::fleet::{self, Fleet, Phase};
 use super::handoff::HandOff;
+use super::heartbeat::Heartbeat;
 use super::performing::{Door, Retiring, policy};
 use super::releasing::{Asker, Releases, refusal};
 use super::setup::Setup;
@@ -26,6 +27,7 @@ use crate::ids::WorkerId;
 use crate::monitor;
 use crate::monitor::stats::Stats;
 use crate::options::{Options, calls};
+use crate::process::cgroup::OomWatch;
 use crate::process::control::{self, Reply, Request};
 use crate::process::pidfile::PidDir;
 use crate::process::spawn::Launch;
@@ -66,6 +68,8 @@ pub(crate) struct State {
     pub(crate) tasks: LocalTasks,
     pub(crate) publish: Rc<dyn Fn(Event)>,
     pub(crate) clocks: Clocks,
+    pub(crate) heartbeat: Heartbeat,
+    pub(crate) oom_watch: OomWatch,
     /// Nobody is left or coming, and the sockets are closed.
     pub(crate) none_left: bool,
     pub(crate) pending: Pending,
@@ -123,6 +127,8 @@ impl State {
             tasks: LocalTasks::default(),
             publish,
             clocks,
+            heartbeat: Heartbeat::default(),
+            oom_watch: OomWatch::start(),
             none_left: false,
             pending: Pending { steering: true, showing: true },
             is_over: false,
@@ -170,7 +176,13 @@ impl State {
         let releases = self.releases.deadline().into_iter();
         let farewells = self.farewells.iter().map(|(_, at)| *at);
         let fleet = self.fleet.next_deadline().into_iter();
-        let due = fleet.chain(self.door.next_look()).chain(retiring).chain(releases).chain(farewells).min();
+        let due = fleet
+            .chain(self.door.next_look())
+            .chain(retiring)
+            .chain(releases)
+            .chain(farewells)
+            .chain(self.heartbeat.due())
+            .min();
         due.unwrap_or_else(|| Instant::now() + NOTHING_DUE)
     }
 
@@ -312,6 +324,7 @@ impl State {
         self.watch_door(now);
         self.retire_slots(now);
         self.advance_releases(now);
+        self.beat(now);
         if self.door.is_shut() && self.crew.values().all(|worker| worker.loans.is_empty()) {
             for reply in self.shutdown_replies.drain(..) {
                 reply.send(json!({ "ok": true }));

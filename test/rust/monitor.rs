@@ -48,7 +48,10 @@ fn stats() -> Stats {
         stats.note(&Event::Forked { worker: WorkerId(id), pid }, started);
     }
     let (worker, exit) = (WorkerId(2), Exit::Code(1));
-    stats.note(&Event::Died { worker, pid: 4002, exit, reason: NASTY.into() }, started);
+    stats.note(
+        &Event::Died { worker, pid: 4002, exit, reason: NASTY.into(), facts: serde_json::Value::Null },
+        started,
+    );
     stats
 }
 

@@ -1,7 +1,7 @@
 // Load on a program under test (test/apps/torture.js), by clients in processes of their own, one for each kind.
 //
-// Owns those processes until `stop`. Every kind has the counters {ok, reset, refused, timedOut, badStatus, shortBody}, and
-// `stalledMs`, the longest time for which its clients got no processor.
+// Owns those processes until `stop`. Every kind has the counters {ok, reset, refused, timedOut, badStatus,
+// shortBody}, and `stalledMs`, the longest time for which its clients got no processor.
 'use strict';
 
 const { fork } = require('node:child_process');

@@ -56,6 +56,7 @@ fn the_defaults_are_those_of_the_original() {
         "stop": false, "shutdown": false, "restart": "on-failure", "onUncaughtException": "recycle",
         "shutdownTimeout": 25000, "killTimeout": 2000, "keepAliveGrace": 1000, "startTimeout": 60000,
         "recycleTimeout": 60000, "scheduling": "slots", "backlog": 511,
+        "metrics": true, "flightRecorder": true,
     });
     assert_eq!(Options::defaults(&machine()).to_json(), expected);
 }
@@ -75,7 +76,7 @@ fn falsy_values_mean_the_default_where_the_original_took_them_so() {
         for value in falsy() {
             let is_zero = value.as_f64() == Some(0.0);
             let is_meant = match name {
-                "cluster" => value != js("undefined"),
+                "cluster" | "metrics" | "flightRecorder" => value != js("undefined"),
                 "port" | "keepAliveGrace" => is_zero,
                 "monPort" => is_zero || value == json!(false),
                 "ecv" => value == json!(false),

@@ -68,6 +68,8 @@ fn good_values_are_taken_over() {
         ("recycleTimeout", json!(10), json!(10)),
         ("scheduling", json!("shared"), json!("shared")),
         ("backlog", json!(65535), json!(65535)),
+        ("metrics", json!(false), json!(false)),
+        ("flightRecorder", json!(0), json!(false)),
     ];
     for (name, value, expected) in cases {
         let parsed = good(&one(name, value.clone()));

@@ -1,0 +1,110 @@
+// A worker's row of the scoreboard: numbers in shared memory that the master reads whenever it likes.
+//
+// lib/cluster.js opens it in every worker, before the application runs; whoever counts something writes with plain
+// stores. Where there is no shared memory the same numbers are kept in ordinary memory, for `heartbeat` events: then
+// nobody else reads them. docs/scoreboard.md says what stands where.
+'use strict';
+
+const fs = require('node:fs');
+const { inspect } = require('node:util');
+const { performance } = require('node:perf_hooks');
+
+const STATES = { starting: 1, serving: 2, draining: 3 };
+
+const offset = monotonicOffset();
+
+/** Now, by CLOCK_MONOTONIC in ms: the clock of the scoreboard. */
+function clock() {
+  return performance.now() + offset;
+}
+
+class Board {
+  /** The row as doubles: `numbers[board.at.tick]`. */
+  numbers;
+  /** Word numbers of the fields, by name. */
+  at;
+  /** All else that is known of the layout. */
+  layout;
+  /** What the master writes; undefined where nothing is shared. */
+  header;
+  #bytes;
+
+  /** `place` is `{fd, row}`, or undefined where the master has no scoreboard. */
+  constructor(native, place) {
+    this.layout = native.scoreboardLayout();
+    this.at = this.layout.fields;
+    this.problem = undefined;
+    this.#open(native, place);
+    this.numbers[this.at.pid] = process.pid;
+    this.numbers[this.at.startedAt] = performance.timeOrigin;
+    this.state = 'starting';
+    process.on('uncaughtExceptionMonitor', (error) => this.note(headline(error)));
+  }
+
+  /** Whether the master can read it. */
+  get isShared() {
+    return this.header !== undefined;
+  }
+
+  /** 'starting', 'serving' or 'draining'. */
+  set state(name) {
+    this.numbers[this.at.state] = STATES[name];
+  }
+
+  /** The event loop turns. */
+  turn(now) {
+    this.numbers[this.at.tick] = now;
+  }
+
+  /** Adds to a counter. */
+  add(field, amount = 1) {
+    this.numbers[this.at[field]] += amount;
+  }
+
+  get(field) {
+    return this.numbers[this.at[field]];
+  }
+
+  set(field, value) {
+    this.numbers[this.at[field]] = value;
+  }
+
+  /** Leaves the text of an error behind, for the moment when this process is gone. */
+  note(text) {
+    const { length, text: at, textSize } = this.layout.fatal;
+    const place = this.#bytes.subarray(at * 8, at * 8 + textSize);
+    const { written } = new TextEncoder().encodeInto(text, place);
+    this.numbers[length] = written;
+  }
+
+  #open(native, place) {
+    const { rowSize } = this.layout;
+    let bytes = new Uint8Array(rowSize);
+    if (place) {
+      try {
+        const { header, row } = native.openScoreboard(place.fd, place.row);
+        this.header = header;
+        bytes = row;
+        // Mapped, it needs no descriptor, which programs started by the application would inherit.
+        fs.closeSync(place.fd);
+      } catch (error) {
+        this.problem = error;
+      }
+    }
+    this.#bytes = bytes;
+    this.numbers = new Float64Array(bytes.buffer, bytes.byteOffset, rowSize / 8);
+  }
+}
+
+module.exports = { Board, clock, headline };
+
+/** An error's first line. */
+function headline(error) {
+  const text = error instanceof Error ? `${error.name}: ${error.message}` : inspect(error);
+  return text.split('\n')[0].slice(0, 500);
+}
+
+function monotonicOffset() {
+  const [seconds, nanoseconds] = process.hrtime();
+  return seconds * 1e3 + nanoseconds / 1e6 - performance.now();
+}

@@ -1,0 +1,196 @@
+// Counts connections and requests into a worker's row, whoever made the server: Node tells of each by its diagnostics
+// channels. HTTP/2 has such channels on some versions of Node only, so its servers are told to us.
+//
+// lib/worker.js makes one `Traffic`, and calls `look` about once a second. It owns a record per open connection.
+// Invariant: requests begun = those under way + those answered + those aborted.
+'use strict';
+
+const diagnostics = require('node:diagnostics_channel');
+
+const { FlightRecorder } = require('./flight-recorder');
+const { clock } = require('./scoreboard');
+
+// How many open connections are asked per look for what they moved; asking all of many would stop the loop.
+const ASKED_PER_LOOK = 1000;
+
+const kConnection = Symbol('cluster2.traffic.connection');
+const kRequest = Symbol('cluster2.traffic.request');
+
+/** What was moved, and the requests that are not answered. */
+class Connection {
+  bytesRead = 0;
+  bytesWritten = 0;
+  underWay = 0;
+  isClosed = false;
+}
+
+/** One request from its headers to the end of its answer. */
+class Request {
+  constructor(connection, start) {
+    this.connection = connection;
+    this.start = start;
+    /** Its entry in the flight recorder. */
+    this.entry = -1;
+  }
+}
+
+class Traffic {
+  #board;
+  #numbers;
+  #at;
+  #histogram;
+  #statusBase;
+  #recorder;
+  #open = new Set();
+  #asked;
+  #isCounting;
+
+  constructor(board, { metrics, flightRecorder }) {
+    this.#board = board;
+    this.#numbers = board.numbers;
+    this.#at = board.at;
+    this.#histogram = board.layout.histogram;
+    this.#statusBase = board.at.status1xx - 1;
+    if (metrics && flightRecorder) this.#recorder = new FlightRecorder(board);
+    this.#isCounting = metrics;
+    this.#watchConnections();
+    if (metrics) this.#watchRequests();
+  }
+
+  /** Counts a connection that was cut by the idle timeout. */
+  timedOut() {
+    this.#board.add('timedOutSockets');
+  }
+
+  /** Counts the requests of an HTTP/2 server, which Node tells us of on its newer versions only. */
+  addServer(server) {
+    if (!this.#isCounting || typeof server.updateSettings !== 'function') return;
+    server.prependListener('stream', (stream, headers) => {
+      const connection = follow(stream.session, (socket) => this.#closed(socket));
+      if (!connection) return;
+      const request = this.#begin(connection, headers[':method'], headers[':path']);
+      stream.once('close', () => {
+        const status = stream.sentHeaders?.[':status'];
+        if (status !== undefined && stream.rstCode === 0) this.#answered(request, status);
+        else this.#aborted(request);
+      });
+    });
+  }
+
+  /** Asks open connections what they have moved. */
+  look() {
+    for (let asked = 0; asked < ASKED_PER_LOOK; asked += 1) {
+      this.#asked ??= this.#open.values();
+      const { value, done } = this.#asked.next();
+      if (done) {
+        this.#asked = undefined;
+        return;
+      }
+      this.#addMoved(value);
+    }
+  }
+
+  #watchConnections() {
+    const numbers = this.#numbers;
+    const { connectionsOpen, connectionsTotal } = this.#at;
+    diagnostics.subscribe('net.server.socket', ({ socket }) => {
+      numbers[connectionsTotal] += 1;
+      numbers[connectionsOpen] += 1;
+      follow(socket, (closed) => {
+        numbers[connectionsOpen] -= 1;
+        this.#open.delete(closed);
+        this.#addMoved(closed);
+        this.#closed(closed);
+      });
+      this.#open.add(socket);
+    });
+  }
+
+  #watchRequests() {
+    // Called with `this` as the socket, whose listeners would otherwise be a closure each.
+    const closed = (socket) => this.#closed(socket);
+    diagnostics.subscribe('http.server.request.start', ({ request, response, socket }) => {
+      const connection = socket[kConnection] ?? follow(socket, closed);
+      response[kRequest] = this.#begin(connection, request.method, request.url);
+    });
+    diagnostics.subscribe('http.server.response.finish', ({ response }) => {
+      const request = response[kRequest];
+      if (request !== undefined) this.#answered(request, response.statusCode);
+    });
+  }
+
+  #begin(connection, method, url) {
+    const numbers = this.#numbers;
+    const now = clock();
+    numbers[this.#at.tick] = now;
+    numbers[this.#at.requestsTotal] += 1;
+    numbers[this.#at.requestsUnderWay] += 1;
+    connection.underWay += 1;
+    const request = new Request(connection, now);
+    if (this.#recorder !== undefined) request.entry = this.#recorder.begin(now, method, url, request);
+    return request;
+  }
+
+  #answered(request, status) {
+    const { connection, start } = request;
+    // What was aborted is counted already.
+    if (connection.isClosed) return;
+    const numbers = this.#numbers;
+    const now = clock();
+    connection.underWay -= 1;
+    numbers[this.#at.requestsUnderWay] -= 1;
+    numbers[this.#statusBase + Math.min(Math.max(Math.floor(status / 100), 1), 5)] += 1;
+    numbers[this.#at.requestMs] += now - start;
+    numbers[this.#histogram.at + this.#bucketOf(now - start)] += 1;
+    if (this.#recorder !== undefined) this.#recorder.end(now, request, status);
+  }
+
+  // A stream of HTTP/2 may end so while its connection goes on.
+  #aborted(request) {
+    const { connection } = request;
+    if (connection.isClosed) return;
+    connection.underWay -= 1;
+    this.#board.add('requestsUnderWay', -1);
+    this.#board.add('aborted');
+    this.#recorder?.end(clock(), request, 0);
+  }
+
+  #closed(socket) {
+    const connection = socket[kConnection];
+    connection.isClosed = true;
+    if (connection.underWay === 0) return;
+    this.#board.add('requestsUnderWay', -connection.underWay);
+    this.#board.add('aborted', connection.underWay);
+    this.#recorder?.endAll(clock(), connection);
+  }
+
+  #addMoved(socket) {
+    const connection = socket[kConnection];
+    const { bytesRead, bytesWritten } = socket;
+    this.#board.add('bytesRead', bytesRead - connection.bytesRead);
+    this.#board.add('bytesWritten', bytesWritten - connection.bytesWritten);
+    connection.bytesRead = bytesRead;
+    connection.bytesWritten = bytesWritten;
+  }
+
+  // As docs/scoreboard.md describes it: by the leading bit and the two after it.
+  #bucketOf(ms) {
+    const { buckets, parts: perMs } = this.#histogram;
+    const parts = Math.trunc(ms * perMs) >>> 0;
+    if (parts < 4) return parts;
+    const shift = 29 - Math.clz32(parts);
+    return Math.min(shift * 4 + (parts >>> shift), buckets - 1);
+  }
+}
+
+module.exports = { Traffic };
+
+/** Gives the record of a connection, made when it is first seen; `onClose(socket)` is called then, at its end. */
+function follow(socket, onClose) {
+  const known = socket[kConnection];
+  if (known !== undefined) return known;
+  const connection = new Connection();
+  socket[kConnection] = connection;
+  socket.once('close', () => onClose(socket));
+  return connection;
+}

@@ -1,0 +1,114 @@
+// What a worker's row says of the process itself: that its loop turns, how late, how busy; heap, memory, processor,
+// garbage collection.
+//
+// lib/worker.js starts it once. It owns one timer, which keeps nothing alive, and one observer.
+'use strict';
+
+const v8 = require('node:v8');
+const { constants, performance, PerformanceObserver } = require('node:perf_hooks');
+
+const { clock } = require('./scoreboard');
+
+const TURN_MS = 100;
+const TURNS_PER_LOOK = 10;
+// The largest lag is that of the window under way and the one before, so it stays visible for at least one.
+const LAG_WINDOW_MS = 30_000;
+
+class VitalSigns {
+  #board;
+  #due;
+  #turns = 0;
+  #utilisation = performance.eventLoopUtilization();
+  #lag = { since: 0, max: 0, maxBefore: 0 };
+  #onLook = [];
+
+  constructor(board) {
+    this.#board = board;
+  }
+
+  /** Also runs `look` about once a second. */
+  also(look) {
+    this.#onLook.push(look);
+  }
+
+  start() {
+    const { numbers, at } = this.#board;
+    this.#board.set('heapOldLimit', oldSpaceLimit());
+    this.#observeCollections();
+    this.#look();
+    this.#lag.since = clock();
+    this.#due = clock() + TURN_MS;
+    this.#board.turn(clock());
+    setInterval(() => {
+      const now = clock();
+      this.#board.turn(now);
+      numbers[at.loopLag] = Math.max(0, now - this.#due);
+      this.#due = now + TURN_MS;
+      this.#keepLargest(now, numbers[at.loopLag]);
+      this.#turns += 1;
+      if (this.#turns % TURNS_PER_LOOK === 0) this.#look();
+    }, TURN_MS).unref();
+  }
+
+  #keepLargest(now, late) {
+    const lag = this.#lag;
+    if (now - lag.since >= LAG_WINDOW_MS) {
+      lag.maxBefore = lag.max;
+      lag.max = 0;
+      lag.since = now;
+    }
+    lag.max = Math.max(lag.max, late);
+    this.#board.set('loopLagMax', Math.max(lag.max, lag.maxBefore));
+  }
+
+  #look() {
+    const board = this.#board;
+    const utilisation = performance.eventLoopUtilization();
+    board.set('loopUtilisation', performance.eventLoopUtilization(utilisation, this.#utilisation).utilization);
+    this.#utilisation = utilisation;
+    const { user, system } = process.cpuUsage();
+    board.set('cpuUser', user / 1000);
+    board.set('cpuSystem', system / 1000);
+    this.#weigh();
+    for (const look of this.#onLook) look();
+  }
+
+  #weigh() {
+    const board = this.#board;
+    const heap = v8.getHeapStatistics();
+    board.set('heapUsed', heap.used_heap_size);
+    board.set('heapTotal', heap.total_heap_size);
+    board.set('heapLimit', heap.heap_size_limit);
+    board.set('external', heap.external_memory);
+    board.set('rss', process.memoryUsage.rss());
+  }
+
+  #observeCollections() {
+    const board = this.#board;
+    const observer = new PerformanceObserver((list) => {
+      for (const { detail, duration } of list.getEntries()) {
+        board.add('gcPauseMs', duration);
+        const field = COLLECTIONS.get(detail.kind);
+        if (field) board.add(field);
+        // A heap that fills up is collected often: so its last size is known when it is full.
+        if (field === 'gcMajor') this.#weigh();
+      }
+    });
+    observer.observe({ entryTypes: ['gc'] });
+  }
+}
+
+const COLLECTIONS = new Map([
+  [constants.NODE_PERFORMANCE_GC_MINOR, 'gcMinor'],
+  [constants.NODE_PERFORMANCE_GC_MAJOR, 'gcMajor'],
+  [constants.NODE_PERFORMANCE_GC_INCREMENTAL, 'gcIncremental'],
+]);
+
+// V8 tells only the sum of old and young, and what the young may become differs from version to version.
+function oldSpaceLimit() {
+  const flags = [...(process.env.NODE_OPTIONS ?? '').split(/\s+/), ...process.execArgv];
+  const mib = flags.map((flag) => Number(/^--max[-_]old[-_]space[-_]size=(\d+)$/.exec(flag)?.[1] ?? 0));
+  return (mib.filter((size) => size > 0).at(-1) ?? 0) * 2 ** 20;
+}
+
+module.exports = { VitalSigns };
