@@ -23,7 +23,7 @@ const KINDS = {
   webSocket: { deed: 'webSocket', to: 'plain', clients: 8 },
   https: { deed: 'keepAlive', to: 'https', clients: 2 },
   httpsShort: { deed: 'short', to: 'https', clients: 1 },
-  http2: { deed: 'http2', to: 'http2', clients: 4 },
+  http2: { deed: 'http2', to: 'http2', clients: 8 },
   unix: { deed: 'keepAlive', to: 'unix', clients: 2 },
   unixShort: { deed: 'short', to: 'unix', clients: 1 },
 };
