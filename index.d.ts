@@ -630,3 +630,40 @@ interface EcvOptions {
    */
   token?: string;
 }
+
+/** What `reload` takes. */
+export interface ReloadOptions {
+  /**
+   * `'rolling'` starts one successor at a time, the next when it listens; `'all-first'` starts all at once, and no old
+   * worker goes before all of them listen.
+   * @default 'rolling'
+   */
+  strategy?: 'rolling' | 'all-first';
+
+  /**
+   * Environment variables for all later workers, over the master's `process.env` as it is now; null takes a variable
+   * away. They stay for later reloads.
+   */
+  env?: Record<string, string | number | boolean | null | undefined>;
+}
+
+/** What `reload` resolves with. Times are in ms since the reload began. */
+export interface ReloadResult {
+  /** Each exchange, in the order in which the new workers were started. */
+  workers: Array<{
+    /** The slot of both workers. */
+    slot: number;
+    /** The process that went. */
+    oldPid: number;
+    /** The process that came. */
+    newPid: number;
+    /** When the new worker was started. */
+    startMs: number;
+    /** When it listened. */
+    readyMs: number;
+    /** When the old worker was gone. */
+    goneMs: number;
+  }>;
+  /** When the last old worker was gone. */
+  ms: number;
+}

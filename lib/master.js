@@ -164,7 +164,8 @@ class Master {
   #handleSignals() {
     process.on('SIGTERM', () => this.#onSignal('SIGTERM', { pid: process.pid, type: 'master' }));
     process.on('SIGINT', () => this.#onSignal('SIGINT'));
-    // Who signals gets no promise: what fails has been told as a warning, and during a shutdown there is nothing to tell.
+    // Who signals gets no promise: what fails has been told as a warning, and during a shutdown there is
+    // nothing to tell.
     process.on('SIGUSR2', () => this.reload().catch(() => {}));
     process.on('SIGTTIN', () => this.scale({ by: 1 }).catch(() => {}));
     process.on('SIGTTOU', () => this.scale({ by: -1 }).catch(() => {}));
