@@ -53,13 +53,28 @@ declare class Cluster extends EventEmitter {
    * In the master: replaces all workers, successors first, and gives `env` and the script as it is now to those that come.
    * Rejects with a code when a successor fails; the old workers then stay.
    */
-  reload(options?: ReloadOptions): Promise<Record<string, unknown>>;
+  reload(options?: ReloadOptions): Promise<ReloadResult>;
 
   /**
    * In the master: sets how many workers there should be.
    * @throws {Cluster2Error} rejects with `ERR_CLUSTER2_INVALID_OPTION`, `ERR_CLUSTER2_NOT_RUNNING`
    */
   scale(workers: number): Promise<{ wanted: number; [fact: string]: unknown }>;
+
+  /**
+   * Takes the whole cluster out of rotation: ECV answers DISABLED from now on, on every worker and on the monitor's port.
+   * In the master or a worker; resolves once every later answer goes by it.
+   */
+  disable(reason?: string): Promise<void>;
+
+  /** Puts the cluster back into rotation; as `disable`. */
+  enable(): Promise<void>;
+
+  /**
+   * In the master: adds to `/metrics` what `fn` gives, text in Prometheus' format or a promise of it. It is asked once a
+   * second, apart from any scrape. In a worker it does nothing.
+   */
+  metrics(fn: () => string | PromiseLike<string>): this;
 
   /** What was really bound: port 0 is a number here. Nothing before `listen` has opened it. */
   addresses(): Addresses;
@@ -109,6 +124,8 @@ interface ClusterEvents {
   listening: [pid: number];
   /** Master: a worker's process is gone. */
   died: [pid: number, how: Death];
+  /** Master: a worker's event loop has not turned for `ms`; it is replaced. */
+  hung: [pid: number, how: { ms: number; stack?: unknown }];
   /** Master and workers: something an operator should know. */
   warning: [warning: { message: string; [fact: string]: unknown }];
   /** Master: a port can't be had. Without a listener that is one line on stderr and exit status 255. */
@@ -161,17 +178,6 @@ type ListenCallback = (apps: any, monApp?: any) => void;
 interface Ended {
   /** Pids. */
   masters: number[];
-}
-
-/** How a reload goes. */
-interface ReloadOptions {
-  /**
-   * `'rolling'`: one successor starts at a time; `'all-first'`: all successors are ready before any old worker goes.
-   * @default 'rolling'
-   */
-  strategy?: 'rolling' | 'all-first';
-  /** Variables to be set in all later workers, or taken away where null. */
-  env?: Record<string, string | number | boolean | null | undefined>;
 }
 
 /** What was really bound. */
@@ -289,7 +295,7 @@ declare namespace Cluster {
   export {
     Addresses, App, Cluster, Cluster2Error, ClusterEvents, ClusterOptions, ComponentStatus, CreateApp, Death,
     DelegateMessage, DelegateOptions, EcvOptions, Ended, ListenCallback, PortedApp, Reduce, ReducerName, ReloadOptions,
-    StatusOptions,
+    ReloadResult, StatusOptions,
     Cluster as default,
   };
 }
@@ -632,7 +638,7 @@ interface EcvOptions {
 }
 
 /** What `reload` takes. */
-export interface ReloadOptions {
+interface ReloadOptions {
   /**
    * `'rolling'` starts one successor at a time, the next when it listens; `'all-first'` starts all at once, and no old
    * worker goes before all of them listen.
@@ -648,7 +654,7 @@ export interface ReloadOptions {
 }
 
 /** What `reload` resolves with. Times are in ms since the reload began. */
-export interface ReloadResult {
+interface ReloadResult {
   /** Each exchange, in the order in which the new workers were started. */
   workers: Array<{
     /** The slot of both workers. */

@@ -167,6 +167,7 @@ mod tests {
     }
 
     /// A row with the heap in use, its limit and the resident memory, in MiB.
+    #[expect(clippy::unnecessary_wraps, reason = "as the field that it fills")]
     fn row(used: f64, limit: f64, rss: f64) -> Option<Row> {
         let mib = f64::from(u32::try_from(MIB).unwrap());
         let (total, old) = ((Field::HeapLimit, limit + 48.0), (Field::HeapOldLimit, limit));
