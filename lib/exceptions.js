@@ -11,8 +11,9 @@ const { headline } = require('./scoreboard');
  * worker serves: from then on `mode` counts ('recycle': go on until a successor serves; 'continue': go on; 'exit':
  * Node's way). An application with a handler of its own keeps it, and ours does nothing.
  */
-function trapExceptions(cluster, mode, tell) {
-  process.on('uncaughtExceptionMonitor', (error) => tell({ act: 'fatal', text: headline(error) }));
+function trapExceptions(cluster, mode, tell, board) {
+  // Else the text stands in the row already, where it is found whatever becomes of the channel.
+  if (!board.isShared) process.on('uncaughtExceptionMonitor', (error) => tell({ act: 'fatal', text: headline(error) }));
   return () => {
     if (mode === 'exit') return;
     process.on('uncaughtException', (error) => {

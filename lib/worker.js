@@ -41,7 +41,7 @@ class Worker {
     process.on('internalMessage', (message) => this.#obey(message));
     process.on('SIGTERM', () => this.#onSignal('SIGTERM'));
     process.on('SIGINT', () => this.#onSignal('SIGINT'));
-    const ready = trapExceptions(this.#cluster, parsed.onUncaughtException, tell);
+    const ready = trapExceptions(this.#cluster, parsed.onUncaughtException, tell, this.#board);
     this.#watchOneself();
     const { apps, monApp } = await collectApps(createApp);
     let waiting = apps.length;

@@ -40,8 +40,8 @@ impl Options {
             "recycleTimeout": millis(self.recycle_timeout),
             "scheduling": self.scheduling.name(),
             "backlog": self.backlog.get(),
-            "metrics": self.metrics,
-            "flightRecorder": self.flight_recorder,
+            "metrics": self.counting.metrics,
+            "flightRecorder": self.counting.flight_recorder,
         })
     }
 }

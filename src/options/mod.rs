@@ -100,9 +100,16 @@ pub struct Options {
     pub scheduling: Scheduling,
     /// `backlog`: how many connections the kernel queues for each listening socket.
     pub backlog: NonZeroU16,
-    /// `metrics`: workers count their requests.
+    /// What workers write of their requests.
+    pub counting: Counting,
+}
+
+/// What workers write of their requests into shared memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counting {
+    /// `metrics`: their number, by status and duration.
     pub metrics: bool,
-    /// `flightRecorder`: workers keep their last requests for the moment after a crash.
+    /// `flightRecorder`: the last ones, for the moment after a crash.
     pub flight_recorder: bool,
 }
 
@@ -218,8 +225,8 @@ impl Parsed {
             "recycleTimeout" => replace(&mut options.recycle_timeout, read::millis(value)?),
             "scheduling" => replace(&mut options.scheduling, read::scheduling(value, machine.linux)?),
             "backlog" => replace(&mut options.backlog, read::count(value, u64::from(u16::MAX))?),
-            "metrics" => options.metrics = !read::is_falsy(value),
-            "flightRecorder" => options.flight_recorder = !read::is_falsy(value),
+            "metrics" => options.counting.metrics = !read::is_falsy(value),
+            "flightRecorder" => options.counting.flight_recorder = !read::is_falsy(value),
             unknown => {
                 self.warnings.push(nearest::warning("", unknown, &NAMES));
                 return Ok(());
@@ -308,8 +315,7 @@ impl Options {
             recycle_timeout: death_timeout,
             scheduling: if machine.linux { Scheduling::Slots } else { Scheduling::Shared },
             backlog: NonZeroU16::MIN.saturating_add(510),
-            metrics: true,
-            flight_recorder: true,
+            counting: Counting { metrics: true, flight_recorder: true },
         }
     }
 
