@@ -82,6 +82,35 @@ export interface ClusterOptions {
   uptimeThreshold?: number | string;
 
   /**
+   * Number of HTTP requests, from 1 to `Number.MAX_SAFE_INTEGER`. A worker that has been asked for more is recycled. An
+   * HTTP/2 stream is one request. Off by default.
+   * @default null
+   */
+  requestThreshold?: number | string;
+
+  /**
+   * Resident memory in bytes, or a text with a unit (`'512mb'`, `'1.5gb'`; units are powers of 1024). A worker that is
+   * larger is recycled; it is looked at once a second. Off by default.
+   * @default null
+   */
+  memoryThreshold?: number | string;
+
+  /**
+   * From 0 to 1: each worker's thresholds are raised, at random, by up to this fraction, so that workers that were
+   * started together are not due together. A threshold is never lowered.
+   * @default 0
+   */
+  recycleJitter?: number | string;
+
+  /**
+   * Working directory of the workers; a relative path is taken from the master's. `reload()` looks it up again, so a
+   * symbolic link that was switched to another release is followed. By default the directory in which the master was
+   * started, by the name under which the shell knew it (`$PWD`).
+   * @default null
+   */
+  cwd?: string;
+
+  /**
    * Time between two `heartbeat` events of a process, in whole milliseconds from 1 to 2147483647.
    * @default 60000
    */

@@ -9,6 +9,7 @@ const nodeCluster = require('node:cluster');
 const { EventEmitter } = require('node:events');
 
 const { version } = require('../package.json');
+const { notRunning } = require('./calls');
 const errors = require('./errors');
 const { load, useAddon } = require('./native');
 const { encode } = require('./encode');
@@ -21,6 +22,8 @@ delete process.env.CLUSTER2_MASTER;
 const place = takePlace(process.env);
 if (isWorker) useAddon(process.env.CLUSTER2_ADDON);
 delete process.env.CLUSTER2_ADDON;
+// The script may fail before it comes to `listen`.
+if (isWorker) require('./exceptions').reportExceptions();
 
 // How long another master may take to answer before it is ended by signal.
 const ANSWER_MS = 2000;
@@ -81,6 +84,21 @@ class Cluster extends EventEmitter {
   async shutdown() {
     if (isWorker) return undefined;
     return this.#role?.shutdown ? this.#role.shutdown() : this.#endOthers(true);
+  }
+
+  /**
+   * Replaces every worker by one that runs the code that is on disk now; only in the master.
+   * Resolves with `{workers: [{slot, oldPid, newPid, startMs, readyMs, goneMs}], ms}`; a call while one runs joins it.
+   */
+  async reload(options) {
+    if (!this.#role?.reload) throw notRunning();
+    return this.#role.reload(options);
+  }
+
+  /** Has `workers` workers from now on; only in the master. Resolves with `{wanted}` when that is decided. */
+  async scale(workers) {
+    if (!this.#role?.scale) throw notRunning();
+    return this.#role.scale({ workers });
   }
 
   /** What was really bound: `{app: [...], monitor}`; port 0 is a number here. Empty where nothing listens yet. */

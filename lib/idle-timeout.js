@@ -24,6 +24,11 @@ function applyIdleTimeout(server, ms, onTimeout) {
   if (!ms) return;
   if ('timeout' in server) server.timeout = ms;
   if ('keepAliveTimeout' in server) bound(server, ms);
+  watchUpgrades(server, ({ socket }) => keepTimeout(socket, ms));
+  if (isPlainHttp(server)) {
+    watchPlainHttp(server, ms, onTimeout);
+    return;
+  }
   // Ahead of the application's listeners, so that a timeout of its own overrides ours and not the reverse.
   server.prependListener('connection', (socket) => watch(socket, ms, onTimeout));
   server.prependListener('secureConnection', (socket) => {
@@ -32,7 +37,6 @@ function applyIdleTimeout(server, ms, onTimeout) {
     watch(socket, ms, onTimeout);
   });
   server.prependListener('session', (session) => watchSession(session, ms, onTimeout));
-  watchUpgrades(server, ({ socket }) => keepTimeout(socket, ms));
 }
 
 module.exports = { applyIdleTimeout };
@@ -44,6 +48,34 @@ function bound(server, ms) {
   const isAdvised = 'keepAliveTimeoutBuffer' in server && ms >= 2 * ADVICE_MARGIN;
   server.keepAliveTimeout = isAdvised ? ms - ADVICE_MARGIN : 0;
   if (isAdvised) server.keepAliveTimeoutBuffer = ADVICE_MARGIN;
+}
+
+function isPlainHttp(server) {
+  return typeof server.closeIdleConnections === 'function' && typeof server.setSecureContext !== 'function';
+}
+
+// Node itself sets the timer of each socket of an HTTP server to `server.timeout`, and tells the server when it runs
+// out, so nothing is spent on a connection here. To Node a listener of the server means that somebody has dealt with
+// the timeout; for one that the application chose itself, the default has to be made good.
+function watchPlainHttp(server, ms, onTimeout) {
+  const cut = new WeakSet();
+  server.on('timeout', (socket) => {
+    if (socket.timeout !== ms) {
+      if (!isTimeoutHandled(server, socket)) socket.destroy();
+    } else if (!cut.has(socket)) {
+      cut.add(socket);
+      socket.destroy();
+      onTimeout();
+    }
+  });
+  watchUpgrades(server, ({ socket }) => watch(socket, ms, onTimeout));
+}
+
+function isTimeoutHandled(server, socket) {
+  const request = socket.parser?.incoming;
+  const ofRequest = request && !request.complete ? request.listenerCount('timeout') : 0;
+  const ofAnswer = socket._httpMessage?.listenerCount('timeout') ?? 0;
+  return ofRequest > 0 || ofAnswer > 0 || server.listenerCount('timeout') > 1;
 }
 
 function watch(socket, ms, onTimeout) {

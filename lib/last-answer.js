@@ -39,12 +39,21 @@ function closeAfterLastAnswer(server) {
 
 /** The HTTP/1 parsers of `server` that are amid a message, or have not received anything yet. */
 function activeParsers(server) {
-  const symbol = Object.getOwnPropertySymbols(server)
-    .find((candidate) => candidate.description === 'http.server.connections');
-  return server[symbol]?.active?.() ?? [];
+  return connectionsList(server)?.active?.() ?? [];
 }
 
-module.exports = { closeAfterLastAnswer, activeParsers };
+/** The HTTP/1 parsers of `server`, one per connection that did not leave HTTP; undefined where Node keeps no list. */
+function allParsers(server) {
+  return connectionsList(server)?.all?.();
+}
+
+module.exports = { closeAfterLastAnswer, activeParsers, allParsers };
+
+function connectionsList(server) {
+  const symbol = Object.getOwnPropertySymbols(server)
+    .find((candidate) => candidate.description === 'http.server.connections');
+  return server[symbol];
+}
 
 // A client may send its request and end its side at once. Node ends ours when it sees that, which is harmless
 // where the handler has already run, but would lose the answer to a request that waits here. So for as long

@@ -9,10 +9,11 @@ const os = require('node:os');
 const { debuglog } = require('node:util');
 
 const { collectApps } = require('./apps');
+const { Calls, notRunning, reloadFailed } = require('./calls');
 const { encode } = require('./encode');
 const errors = require('./errors');
 const { load } = require('./native');
-const { launch } = require('./launch');
+const { Launcher } = require('./launch');
 const { NodeCluster } = require('./node-cluster');
 const { wantsOf } = require('./ports');
 const { refusePort } = require('./refuse-port');
@@ -31,6 +32,8 @@ class Master {
   #native;
   #workers;
   #keepAlive;
+  #launcher;
+  #calls = new Calls();
   #firstSignalAt;
   #ended = new Set();
   #isStopping = false;
@@ -43,7 +46,8 @@ class Master {
 
   async run() {
     const { createApp, parsed, raw } = this.#setup;
-    const start = launch();
+    this.#launcher = new Launcher(parsed.cwd);
+    const start = this.#launcher.settings();
     const { apps, monApp } = await collectApps(createApp);
     for (const { app } of apps) {
       if (app.listening) throw errors.createError('ERR_CLUSTER2_APP_LISTENING', JSON.stringify(app.address()));
@@ -91,6 +95,39 @@ class Master {
     return this.#untilEnded();
   }
 
+  /** Replaces every worker by a fresh one; `options` are `{env, strategy}`. */
+  reload(options) {
+    return this.#calls.make((ticket) => {
+      if (!this.#native) throw notRunning();
+      this.#native.reload(encode(options), this.#settings(), ticket);
+    });
+  }
+
+  /** Changes the number of workers: `{workers}` or `{by}`. */
+  scale(change) {
+    return this.#calls.make((ticket) => {
+      if (!this.#native) throw notRunning();
+      this.#native.scale(encode(change), ticket);
+    });
+  }
+
+  #settings() {
+    try {
+      return this.#launcher.settings();
+    } catch (cause) {
+      throw reloadFailed(cause);
+    }
+  }
+
+  // The supervisor waits for it a moment, and without it starts workers as it did before.
+  #tellLaunch() {
+    try {
+      this.#native.tellLaunch(this.#launcher.settings(), null);
+    } catch (error) {
+      this.#native.tellLaunch(null, error.message);
+    }
+  }
+
   #untilEnded() {
     return new Promise((resolve) => this.#ended.add(resolve));
   }
@@ -98,6 +135,10 @@ class Master {
   #handleSignals() {
     process.on('SIGTERM', () => this.#onSignal('SIGTERM', { pid: process.pid, type: 'master' }));
     process.on('SIGINT', () => this.#onSignal('SIGINT'));
+    // Who signals gets no promise: what fails has been told as a warning, and during a shutdown there is nothing to tell.
+    process.on('SIGUSR2', () => this.reload().catch(() => {}));
+    process.on('SIGTTIN', () => this.scale({ by: 1 }).catch(() => {}));
+    process.on('SIGTTOU', () => this.scale({ by: -1 }).catch(() => {}));
   }
 
   #onSignal(signal, ...args) {
@@ -135,6 +176,8 @@ class Master {
       case 'died': return this.#buried(worker, facts);
       case 'heartbeat': return this.#beat(facts);
       case 'warning': return this.#cluster.emit('warning', { message: facts.message, ...facts.facts });
+      case 'answered': return this.#calls.answered(id, facts);
+      case 'launchAsked': return this.#tellLaunch();
       case 'shutdownAsked':
         this.#isShuttingDown = true;
         return this.#cluster.emit('SIGTERM', { pid: process.pid, type: 'master' });

@@ -2,6 +2,8 @@
 // in common.
 'use strict';
 
+const { subscribe } = require('node:diagnostics_channel');
+
 const { toServer } = require('./apps');
 const { Drain } = require('./drain');
 const { extraServer } = require('./extra-ports');
@@ -14,7 +16,8 @@ class Service {
   #traffic;
   #drain;
   #drained;
-  #connections = 0;
+  #requests = 0;
+  #listeners = 0;
 
   /** `traffic` counts, where somebody does. */
   constructor(cluster, options, traffic) {
@@ -23,9 +26,19 @@ class Service {
     this.#traffic = traffic;
   }
 
-  /** Connections accepted since the start, over all servers. */
+  /** Connections accepted since the start, over all servers of the process; counted where there is a `traffic`. */
   get connections() {
-    return this.#connections;
+    return this.#traffic?.connections ?? 0;
+  }
+
+  /** Sockets that are open now: connections and servers. */
+  get sockets() {
+    return this.#listeners + (this.#drain?.open ?? 0);
+  }
+
+  /** HTTP requests received since the start, over all servers; counted where `requestThreshold` asks for it. */
+  get requests() {
+    return this.#requests;
   }
 
   /**
@@ -39,12 +52,14 @@ class Service {
       const server = await toServer(app);
       served.push({ server, ports });
     }
+    if (this.#options.requestThreshold) this.#countRequests(served.map(({ server }) => server));
     this.#drain = new Drain(served.map(({ server }) => server), this.#options);
     for (const { server, ports } of served) {
       this.#watch(server);
       for (const [at, port] of ports.entries()) {
         const listener = at === 0 ? server : extraServer(server);
         await listening(listener, this.#where(port));
+        this.#listeners += 1;
       }
       onListening(ports);
     }
@@ -64,12 +79,20 @@ class Service {
   }
 
   #watch(server) {
-    server.on('connection', () => { this.#connections += 1; });
     this.#traffic?.addServer(server);
     applyIdleTimeout(server, this.#options.timeout, () => {
       this.#traffic?.timedOut();
       this.#cluster.emit('warning', { message: 'Client socket timed out' });
     });
+  }
+
+  // HTTP/1 says it on a channel, before anybody answers; an HTTP/2 session gives one stream for each request.
+  #countRequests(servers) {
+    const count = () => { this.#requests += 1; };
+    subscribe('http.server.request.start', ({ server }) => {
+      if (servers.includes(server)) count();
+    });
+    for (const server of servers) server.on('session', (session) => session.on('stream', count));
   }
 
   #where(port) {

@@ -6,7 +6,7 @@ const { constants: { signals } } = require('node:os');
 const { collectApps } = require('./apps');
 const { encode } = require('./encode');
 const { fromNative } = require('./errors');
-const { launch } = require('./launch');
+const { NOBODY } = require('./launch');
 const { load } = require('./native');
 const { Service } = require('./service');
 const { portsOf } = require('./ports');
@@ -36,7 +36,7 @@ class Single {
       process.exit(SEVERAL_PORTS_EXIT_CODE);
     }
     try {
-      this.#native = load().Master.prepare(encode(raw), launch(), []);
+      this.#native = load().Master.prepare(encode(raw), NOBODY, []);
       await this.#service.listen(apps, () => {});
     } catch (error) {
       return refusePort(this.#cluster, fromNative(error));

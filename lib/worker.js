@@ -8,12 +8,13 @@
 const { collectApps } = require('./apps');
 const { trapExceptions } = require('./exceptions');
 const { countTransactions, startHeartbeat } = require('./heartbeat');
+const { whenQuiet } = require('./quiet');
 const { Service } = require('./service');
+const { tell, INTERNAL } = require('./tell');
+const { Thresholds } = require('./thresholds');
 const { Traffic } = require('./traffic');
 const { VitalSigns } = require('./vital-signs');
 
-const INTERNAL = 'NODE_CLUSTER2';
-const THRESHOLD_CHECK_MS = 1000;
 // What the application sees when the master orders a drain that no signal announced, as in cluster2.
 const SIGNAL_OF_ORDER = { shutdown: 'SIGTERM', recycle: 'SIGINT', leave: undefined };
 // How long closing frames and last bytes may take once the deadline has come.
@@ -41,7 +42,6 @@ class Worker {
     process.on('internalMessage', (message) => this.#obey(message));
     process.on('SIGTERM', () => this.#onSignal('SIGTERM'));
     process.on('SIGINT', () => this.#onSignal('SIGINT'));
-    const ready = trapExceptions(this.#cluster, parsed.onUncaughtException, tell, this.#board);
     this.#watchOneself();
     const { apps, monApp } = await collectApps(createApp);
     let waiting = apps.length;
@@ -57,11 +57,12 @@ class Worker {
       if (error.code === 'ECANCELED') return;
       throw error;
     }
-    ready();
+    trapExceptions(this.#cluster, parsed.onUncaughtException);
     this.#board.state = 'serving';
     if (apps.length === 0) tell({ act: 'ready' });
     startHeartbeat(this.#cluster, this.#board, parsed.heartbeatInterval);
-    this.#watchThresholds();
+    whenQuiet(() => this.#service.sockets, () => tell({ act: 'quiet' }));
+    new Thresholds(parsed, this.#service).watch((why) => tell({ act: 'recycle', why }));
   }
 
   #watchOneself() {
@@ -104,25 +105,6 @@ class Worker {
     if (held) tell({ act: 'warning', message: `worker ${process.pid}: ${held}` });
     setTimeout(() => process.exit(0), LAST_BYTES_MS);
   }
-
-  #watchThresholds() {
-    const { connThreshold, uptimeThreshold } = this.#setup.parsed;
-    const check = setInterval(() => {
-      const isOver = {
-        connections: this.#service.connections > connThreshold,
-        uptime: process.uptime() > uptimeThreshold,
-      };
-      const why = Object.keys(isOver).find((name) => isOver[name]);
-      if (!why) return;
-      clearInterval(check);
-      tell({ act: 'recycle', why });
-    }, THRESHOLD_CHECK_MS).unref();
-  }
-}
-
-// The channel may close at any moment; then there is nobody to tell.
-function tell(message) {
-  if (process.connected) process.send({ cmd: INTERNAL, ...message }, undefined, undefined, () => {});
 }
 
 module.exports = { Worker };

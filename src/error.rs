@@ -74,6 +74,12 @@ pub enum Error {
     /// The master has ended or was never started.
     #[error("the cluster is not running")]
     NotRunning,
+    /// A reload was given up.
+    #[error("the reload failed: {problem}")]
+    ReloadFailed {
+        /// What went wrong, and what that means for the service.
+        problem: String,
+    },
     /// The background thread can't be started.
     #[error("cannot start the supervisor's thread")]
     Thread {
@@ -105,6 +111,7 @@ impl Error {
             Self::Pids { .. } => "ERR_CLUSTER2_PIDS",
             Self::Control { .. } => "ERR_CLUSTER2_CONTROL",
             Self::NotRunning => "ERR_CLUSTER2_NOT_RUNNING",
+            Self::ReloadFailed { .. } => "ERR_CLUSTER2_RELOAD_FAILED",
             Self::Thread { .. } => "ERR_CLUSTER2_THREAD",
             Self::Scoreboard { .. } => "ERR_CLUSTER2_SCOREBOARD",
         }

@@ -98,6 +98,15 @@ pub enum Event {
         /// Facts behind it, by name.
         facts: Value,
     },
+    /// Another process asked for a reload: what are workers to be started with?
+    LaunchAsked,
+    /// The answer to a call of the application that has a ticket.
+    Answered {
+        /// Which call.
+        ticket: u32,
+        /// `{ok: true, ...}` or `{ok: false, code, message, facts?}`.
+        answer: Value,
+    },
     /// Another process asked for a graceful shutdown, which has begun.
     ShutdownAsked,
     /// Another process asked for a stop, which has begun.

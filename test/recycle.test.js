@@ -3,7 +3,7 @@
 
 const assert = require('node:assert/strict');
 
-const { died, masterEvents, reap, request, startCluster, underWay } = require('./support');
+const { connectTo, died, eventually, masterEvents, reap, request, startCluster, underWay } = require('./support');
 
 const IN_ORDER = ['forked', 'listening', 'forked', 'listening', 'died'];
 
@@ -32,6 +32,42 @@ describe('a recycle', () => {
     const { code, signal } = await died(program, program.workers[0]);
     assert.deepEqual([code, signal], [0, null]);
     assert.deepEqual(masterEvents(program, 'forked', 'listening', 'died').slice(0, 5), IN_ORDER);
+  });
+
+  it('comes when a worker got more requests than requestThreshold, also over few connections', async () => {
+    const program = await startCluster({ noWorkers: 1, requestThreshold: 20, keepAliveGrace: 50 });
+    const [old] = program.workers;
+    const connection = await connectTo(program.port, old);
+    for (let count = 0; count < 19; count += 1) {
+      connection.received = '';
+      await connection.get().until(/hello$/);
+    }
+    // One more than a second later it is still there, and the next request is one too many.
+    const look = performance.now() + 1100;
+    await eventually(() => performance.now() > look);
+    assert.deepEqual(masterEvents(program, 'forked', 'died'), ['forked']);
+    await connection.get();
+    assert.match((await died(program, old)).reason, /number of requests/);
+    assert.deepEqual(masterEvents(program, 'forked', 'listening', 'died').slice(0, 5), IN_ORDER);
+  });
+
+  it('comes when a worker is larger than memoryThreshold', async () => {
+    const program = await startCluster({ noWorkers: 1, memoryThreshold: '1mb', keepAliveGrace: 50 });
+    assert.match((await died(program, program.workers[0])).reason, /memory limit/);
+    assert.deepEqual(masterEvents(program, 'forked', 'listening', 'died').slice(0, 5), IN_ORDER);
+  });
+
+  it('ends a worker that is overdue, first by order and then by SIGKILL, with one successor each', async () => {
+    const program = await startCluster({ noWorkers: 2, recycleTimeout: 300, killTimeout: 200, keepAliveGrace: 50 });
+    const [busy, blocked] = program.workers;
+    await underWay(program, busy, '/never');
+    await underWay(program, busy, '/suicide');
+    assert.equal((await died(program, busy)).code, 0);
+    const connection = await connectTo(program.port, blocked);
+    connection.get('/suicide').get('/block?');
+    assert.equal((await died(program, blocked)).signal, 'SIGKILL');
+    assert.equal(program.seen('forked').length, 4);
+    assert.equal((await request(program.port)).body, 'hello');
   });
 
   it("comes at a worker's own request, for one after the other when both ask", async () => {

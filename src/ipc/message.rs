@@ -79,6 +79,8 @@ pub enum FromAgent {
     },
     /// There is no application to listen for: the worker is in service as it is.
     Ready,
+    /// Nothing but clients is waited for in it.
+    Quiet,
     /// The worker got SIGINT or SIGTERM and waits for the order to drain.
     Leaving {
         /// The signal's name.
@@ -86,7 +88,7 @@ pub enum FromAgent {
     },
     /// The worker asks to be replaced.
     Recycle {
-        /// `connections`, `uptime`, `exception` or `asked`.
+        /// `connections`, `requests`, `uptime`, `memory`, `exception` or `asked`.
         why: String,
     },
     /// The text of an error that is about to end the worker, or that made it ask for a successor.

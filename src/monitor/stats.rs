@@ -176,6 +176,8 @@ impl Stats {
             Event::Ended => ("ended", Some(self.master_pid), String::new()),
             // Steps of a start or an end that is told above, and the application's own talk.
             Event::Online { .. }
+            | Event::LaunchAsked
+            | Event::Answered { .. }
             | Event::ServerListening { .. }
             | Event::Disconnected { .. }
             | Event::Messages { .. }

@@ -70,6 +70,8 @@ fn args(event: Event) -> EventArgs {
             plain("warning", 0, json!({ "message": message, "facts": facts }))
         }
         Event::Heartbeat { facts } => plain("heartbeat", 0, facts),
+        Event::LaunchAsked => plain("launchAsked", 0, Value::Null),
+        Event::Answered { ticket, answer } => plain("answered", ticket, answer),
         Event::ShutdownAsked => plain("shutdownAsked", 0, Value::Null),
         Event::StopAsked => plain("stopAsked", 0, Value::Null),
         Event::Ended => plain("ended", 0, Value::Null),

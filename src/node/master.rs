@@ -10,11 +10,11 @@ use super::emitter::{self, EventArgs};
 use super::options::machine;
 use crate::error::Error;
 use crate::ids::WorkerId;
-use crate::options;
+use crate::options::{self, calls};
 use crate::os::fd::duplicate;
 use crate::process::spawn::Launch;
 use crate::socket::{Kind, Want};
-use crate::supervisor::{self, Call, Handle, Setup};
+use crate::supervisor::{self, Asker, Call, Handle, Setup};
 
 /// A worker that leaves so many bytes unread gets no more messages of the application.
 const BACKLOG_LIMIT: usize = 64 * 1024 * 1024;
@@ -128,6 +128,36 @@ impl Master {
         self.call(Call::Recycle { worker: WorkerId(worker) });
     }
 
+    /// Replaces all workers with ones that are started as `launch` says; answered by the event `answered` with `ticket`.
+    ///
+    /// # Errors
+    /// `ERR_CLUSTER2_INVALID_OPTION` for the arguments, `ERR_CLUSTER2_NOT_RUNNING`.
+    #[napi]
+    pub fn reload(&self, args: Value, launch: Value, ticket: u32) -> Result<()> {
+        let (args, asker) = (calls::Reload::parse(&args)?, Asker::JavaScript(ticket));
+        self.ask(Call::Reload { args, launch: read(launch, "launch")?, asker })
+    }
+
+    /// The answer to the event `launchAsked`: what workers are to be started with, or why that can't be said.
+    ///
+    /// # Errors
+    /// `ERR_CLUSTER2_NOT_RUNNING`.
+    #[napi]
+    pub fn tell_launch(&self, launch: Value, problem: Option<String>) -> Result<()> {
+        let launch = problem.map_or_else(|| read(launch, "launch").map(Ok), |problem| Ok(Err(problem)))?;
+        self.ask(Call::Launch(launch))
+    }
+
+    /// Sets the number of workers, `{workers}` or `{by}`; answered by the event `answered` with `ticket`.
+    ///
+    /// # Errors
+    /// `ERR_CLUSTER2_INVALID_OPTION` for the arguments, `ERR_CLUSTER2_NOT_RUNNING`.
+    #[napi]
+    pub fn scale(&self, args: Value, ticket: u32) -> Result<()> {
+        let (scale, asker) = (calls::Scale::parse(&args)?, Asker::JavaScript(ticket));
+        self.ask(Call::Scale { scale, asker })
+    }
+
     /// Begins a graceful shutdown; `ended` is the last event.
     #[napi]
     pub fn shutdown(&self) {
@@ -147,6 +177,12 @@ impl Master {
         if let Some(handle) = self.handle.take() {
             handle.close();
         }
+    }
+
+    /// Makes a call that is to be answered, which needs somebody who answers.
+    fn ask(&self, call: Call) -> Result<()> {
+        let is_heard = self.handle.as_ref().is_some_and(|handle| handle.call(call));
+        if is_heard { Ok(()) } else { Err(Error::NotRunning.into()) }
     }
 
     fn call(&self, call: Call) {

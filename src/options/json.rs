@@ -2,11 +2,12 @@
 //!
 //! The border calls it for `Cluster.defaultOptions` and for what lib/ needs to know. Names are those of the options.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Address, Ecv, Options};
+use super::{Address, Ecv, Millionths, Options};
 
 impl Options {
     /// The normalised options: `port` is always a list, times are numbers in the option's own unit, `monPort` is false
@@ -25,6 +26,10 @@ impl Options {
             "timeout": millis(self.timeout),
             "connThreshold": self.conn_threshold.get(),
             "uptimeThreshold": seconds(self.uptime_threshold),
+            "requestThreshold": self.request_threshold.map(NonZeroU64::get),
+            "memoryThreshold": self.memory_threshold.map(NonZeroU64::get),
+            "recycleJitter": fraction(self.recycle_jitter),
+            "cwd": self.cwd.as_ref().map(|cwd| cwd.to_string_lossy()),
             "heartbeatInterval": millis(self.heartbeat_interval),
             "maxHeartbeatDelay": millis(self.max_heartbeat_delay),
             "pids": self.pids.to_string_lossy(),
@@ -64,6 +69,14 @@ fn ecv(ecv: &Ecv) -> Value {
 
 fn millis(time: Duration) -> Value {
     json!(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// 0 without a point, so that the default stays as it is written.
+fn fraction(Millionths(part): Millionths) -> Value {
+    match part {
+        0 | 1_000_000 => json!(part / 1_000_000),
+        _ => json!(f64::from(part) / 1e6),
+    }
 }
 
 /// Whole seconds without a fraction, so that 86400 stays 86400.

@@ -5,8 +5,9 @@
 //! code sees domain types only. Invariants: `Options::ports` is never empty, and the monitor's port is not in it.
 //!
 //! `read.rs` reads one value, `show.rs` prints one for a message, `nearest.rs` guesses what a misspelt name meant,
-//! `json.rs` is the way back to JavaScript.
+//! `json.rs` is the way back to JavaScript. `calls.rs` reads the arguments of `reload` and `scale`, by the same rules.
 
+pub mod calls;
 mod json;
 mod nearest;
 mod read;
@@ -70,6 +71,14 @@ pub struct Options {
     pub conn_threshold: NonZeroU64,
     /// `uptimeThreshold`: a worker that has run for longer is recycled.
     pub uptime_threshold: Duration,
+    /// `requestThreshold`: a worker that has been asked for more is recycled; `None` is never.
+    pub request_threshold: Option<NonZeroU64>,
+    /// `memoryThreshold`: a worker with more resident bytes is recycled; `None` is never.
+    pub memory_threshold: Option<NonZeroU64>,
+    /// `recycleJitter`: thresholds are raised by up to this fraction, at random for each worker; not negative.
+    pub recycle_jitter: Millionths,
+    /// `cwd`: the working directory of the workers; `None` is the master's.
+    pub cwd: Option<PathBuf>,
     /// `heartbeatInterval`: time between two `heartbeat` events.
     pub heartbeat_interval: Duration,
     /// `maxHeartbeatDelay`: a worker whose event loop has not turned for so long is hung.
@@ -112,6 +121,10 @@ pub struct Counting {
     /// `flightRecorder`: the last ones, for the moment after a crash.
     pub flight_recorder: bool,
 }
+
+/// A part of a whole, as a number of millionths from 0 to 1,000,000.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Millionths(pub u32);
 
 /// Where an application listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -207,6 +220,10 @@ impl Parsed {
             "timeout" => replace(&mut options.timeout, read::millis(value)?),
             "connThreshold" => replace(&mut options.conn_threshold, read::count(value, read::MAX_SAFE)?),
             "uptimeThreshold" => replace(&mut options.uptime_threshold, read::seconds(value)?),
+            "requestThreshold" => options.request_threshold = read::count(value, read::MAX_SAFE)?,
+            "memoryThreshold" => options.memory_threshold = read::bytes(value)?,
+            "recycleJitter" => replace(&mut options.recycle_jitter, read::fraction(value)?),
+            "cwd" => options.cwd = read::directory(value, &machine.cwd)?,
             "heartbeatInterval" => replace(&mut options.heartbeat_interval, read::millis(value)?),
             "maxHeartbeatDelay" => replace(&mut options.max_heartbeat_delay, read::millis(value)?),
             "pids" => replace(&mut options.pids, read::directory(value, &machine.cwd)?),
@@ -251,7 +268,7 @@ const MAX_WORKERS: u64 = 1024;
 const YES_OR_NO: [&str; 5] = ["cluster", "stop", "shutdown", "metrics", "flightRecorder"];
 
 /// Every name that [`Parsed::take`] knows, for the guess at what a misspelt one meant.
-const NAMES: [&str; 28] = [
+const NAMES: [&str; 32] = [
     "cluster",
     "port",
     "host",
@@ -263,6 +280,10 @@ const NAMES: [&str; 28] = [
     "timeout",
     "connThreshold",
     "uptimeThreshold",
+    "requestThreshold",
+    "memoryThreshold",
+    "recycleJitter",
+    "cwd",
     "heartbeatInterval",
     "maxHeartbeatDelay",
     "pids",
@@ -299,6 +320,10 @@ impl Options {
             timeout: Duration::from_secs(30),
             conn_threshold: NonZeroU64::MIN.saturating_add(9_999),
             uptime_threshold: Duration::from_secs(86_400),
+            request_threshold: None,
+            memory_threshold: None,
+            recycle_jitter: Millionths::default(),
+            cwd: None,
             heartbeat_interval: Duration::from_secs(60),
             max_heartbeat_delay: Duration::from_secs(180),
             pids: machine.cwd.join("pids"),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::show::show;
-use super::{Address, Ecv, Machine, Scheduling, nearest};
+use super::{Address, Ecv, Machine, Millionths, Scheduling, nearest};
 
 /// The longest time that a timer of JavaScript can hold.
 const MAX_MILLIS: u64 = 2_147_483_647;
@@ -105,6 +105,46 @@ pub(super) fn seconds(value: &Value) -> Result<Option<Duration>, Problem> {
             Err(Problem::new(&format!("must be a number of seconds from 0.001 to {MAX_SECONDS}"), value))
         }
     }
+}
+
+/// A number of bytes, or a text of a number and a unit, as `512mb`.
+pub(super) fn bytes(value: &Value) -> Result<Option<NonZeroU64>, Problem> {
+    if is_unset(value) {
+        return Ok(None);
+    }
+    let read = match value.as_str() {
+        Some(text) => with_unit(text),
+        None => number(value).filter(|bytes| bytes.fract() == 0.0),
+    };
+    let bytes = read.and_then(|bytes| whole(bytes.floor())).filter(|bytes| *bytes <= MAX_SAFE);
+    let rule = "must be a number of bytes from 1, or one with a unit such as '512mb' or '1.5gb'";
+    bytes.and_then(NonZeroU64::new).map(Some).ok_or_else(|| Problem::new(rule, value))
+}
+
+/// Units are powers of 1024, in any case, with or without the `b`.
+fn with_unit(text: &str) -> Option<f64> {
+    let lower = text.trim().to_ascii_lowercase();
+    let figures = lower.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let scale: u32 = match lower.get(figures.len()..)? {
+        "" | "b" => 1,
+        "k" | "kb" => 1 << 10,
+        "m" | "mb" => 1 << 20,
+        "g" | "gb" => 1 << 30,
+        _ => return None,
+    };
+    Some(numeric(figures)? * f64::from(scale))
+}
+
+/// A number from 0 to 1.
+pub(super) fn fraction(value: &Value) -> Result<Option<Millionths>, Problem> {
+    if is_unset(value) {
+        return Ok(None);
+    }
+    let part = number(value).filter(|part| (0.0..=1.0).contains(part));
+    let millionths =
+        part.and_then(|part| whole((part * 1e6).round())).and_then(|part| u32::try_from(part).ok());
+    let rule = "must be a number from 0 to 1";
+    millionths.map(|part| Some(Millionths(part))).ok_or_else(|| Problem::new(rule, value))
 }
 
 /// The application's addresses: one, or a list of them.

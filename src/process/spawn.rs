@@ -44,6 +44,9 @@ pub struct Launch {
     pub args: Vec<String>,
     /// The environment (`process.env`).
     pub env: BTreeMap<String, String>,
+    /// The working directory; `None` is the master's.
+    #[serde(default)]
+    pub cwd: Option<PathBuf>,
     /// The master's own inspector port, where workers are to have one each, counted up from it.
     pub inspect_port: Option<u16>,
 }
@@ -67,6 +70,16 @@ pub struct Place<'a> {
 }
 
 impl Launch {
+    /// Sets variables for all later workers, or takes away those without a value.
+    pub fn overlay(&mut self, env: &BTreeMap<String, Option<String>>) {
+        for (name, value) in env {
+            match value {
+                Some(value) => self.env.insert(name.clone(), value.clone()),
+                None => self.env.remove(name),
+            };
+        }
+    }
+
     /// Forks the worker `id`, with a place on the scoreboard where there is one.
     ///
     /// # Errors
@@ -95,6 +108,9 @@ impl Launch {
             command.arg(format!("--inspect-port={port}"));
         }
         command.arg(&self.script).args(&self.args);
+        if let Some(cwd) = &self.cwd {
+            command.current_dir(cwd);
+        }
         command.env_clear().envs(&self.env);
         command.env(env::UNIQUE_ID, id.to_string());
         command.env(env::CHANNEL_FD, channel.to_string());
@@ -125,6 +141,15 @@ mod tests {
     }
 
     #[test]
+    fn an_overlay_sets_variables_and_takes_them_away() {
+        let text = String::from;
+        let env = BTreeMap::from([(text("A"), text("1")), (text("B"), text("2"))]);
+        let mut launch = Launch { env, ..Launch::default() };
+        launch.overlay(&BTreeMap::from([(text("A"), None), (text("C"), Some(text("3")))]));
+        assert_eq!(launch.env, BTreeMap::from([(text("B"), text("2")), (text("C"), text("3"))]));
+    }
+
+    #[test]
     fn a_worker_gets_nodes_variables_and_flags_before_its_script() {
         let launch = Launch {
             exec_path: "/usr/bin/node".into(),
@@ -132,11 +157,13 @@ mod tests {
             script: "app.js".into(),
             args: vec!["--port".into(), "1".into()],
             env: BTreeMap::from([("A".into(), "b".into())]),
+            cwd: Some("/srv".into()),
             inspect_port: None,
         };
         let command = launch.command(7, 12);
         let args: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
         assert_eq!(args, ["--no-warnings", "app.js", "--port", "1"]);
+        assert_eq!(command.get_current_dir(), Some(std::path::Path::new("/srv")));
         let envs: BTreeMap<_, _> = command.get_envs().collect();
         assert_eq!(envs[std::ffi::OsStr::new(env::CHANNEL_FD)], Some(std::ffi::OsStr::new("12")));
         assert_eq!(envs[std::ffi::OsStr::new(env::UNIQUE_ID)], Some(std::ffi::OsStr::new("7")));

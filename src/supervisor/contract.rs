@@ -36,6 +36,8 @@ pub struct Policy {
     pub backoff: backoff::Policy,
     /// How long the first successor of a reload must live before the old workers go.
     pub settle: Duration,
+    /// The same, of a successor that is [`Input::Quiet`].
+    pub quiet_settle: Duration,
     /// Of the jitter.
     pub seed: u64,
 }
@@ -47,6 +49,11 @@ pub enum Input {
     Start,
     /// The worker listens, or has said that it has nothing to listen on.
     Ready {
+        /// Who.
+        worker: WorkerId,
+    },
+    /// The worker waits for nothing but clients: no timer, no start-up work, nothing else that could still end it.
+    Quiet {
         /// Who.
         worker: WorkerId,
     },
@@ -229,6 +236,8 @@ pub enum Report {
     ReloadFailed {
         /// The successor that failed.
         worker: WorkerId,
+        /// How many workers had been replaced before.
+        replaced: usize,
     },
     /// No worker is left or coming. Told again only after there were workers again.
     NoneLeft,

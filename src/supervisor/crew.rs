@@ -59,6 +59,8 @@ pub(crate) struct Worker {
     pub(crate) exit: Option<Exit>,
     /// The text of the error that ended it, told by itself.
     pub(crate) last_words: Option<String>,
+    /// Why it died, in one sentence, once that has been reported.
+    pub(crate) reason: Option<String>,
     pub(crate) forked: Instant,
     pub(crate) ready: Option<Instant>,
     pub(crate) apps_listening: u32,
@@ -79,6 +81,7 @@ impl Worker {
             has_agent: false,
             exit: None,
             last_words: None,
+            reason: None,
             forked,
             ready: None,
             apps_listening: 0,

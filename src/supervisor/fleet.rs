@@ -72,6 +72,7 @@ impl Fleet {
         match input {
             Input::Start => self.start(now),
             Input::Ready { worker } => self.on_ready(worker, now),
+            Input::Quiet { worker } => self.note_quiet(worker),
             Input::Exited { worker, clean } => self.on_gone(worker, clean, now),
             Input::SpawnFailed { worker } => self.on_gone(worker, false, now),
             Input::Leaving { worker } => {
@@ -102,7 +103,7 @@ impl Fleet {
             Place::Waiting { until } => Some(until),
             Place::Held { .. } | Place::Exchanging { .. } | Place::Retired => None,
         });
-        let proof = self.reload.as_ref().and_then(|reload| reload.deadline(self.policy.settle));
+        let proof = self.reload.as_ref().and_then(|reload| reload.deadline(&self.policy));
         lives.chain(forks).chain(self.recycles.deadline()).chain(proof).min()
     }
 

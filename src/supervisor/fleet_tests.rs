@@ -36,6 +36,7 @@ impl Stage {
             kill_timeout: 5 * SECOND,
             backoff: backoff::Policy::default(),
             settle: 2 * SECOND,
+            quiet_settle: SECOND / 4,
             seed: 1,
         };
         Self { fleet: Fleet::new(policy), now: Instant::now() }
@@ -336,7 +337,7 @@ fn the_table_in_the_docs_has_every_state_and_every_input() {
         .collect();
     let states = variants(include_str!("slot.rs"), "enum Life {");
     let inputs = variants(include_str!("contract.rs"), "enum Input {");
-    assert_eq!((states.len(), inputs.len()), (6, 12));
+    assert_eq!((states.len(), inputs.len()), (6, 13));
     assert_eq!(table[0][1..], states);
     assert_eq!(table[1..].iter().map(|row| row[0]).collect::<Vec<_>>(), inputs);
     assert!(table.iter().flatten().all(|cell| !cell.is_empty()), "an empty cell");

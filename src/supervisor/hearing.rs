@@ -58,6 +58,7 @@ impl State {
                 self.pending.showing = true;
                 self.publish(Event::Listening { worker: id, pid });
             }
+            FromAgent::Quiet => self.step(fleet::Input::Quiet { worker: id }, now),
             FromAgent::Ready => self.ready(id, now),
             FromAgent::Leaving { .. } => {
                 worker.leave = Leave::Signalled;
@@ -67,6 +68,8 @@ impl State {
             FromAgent::Recycle { why } => {
                 let why = match why.as_str() {
                     "connections" => Why::Connections,
+                    "requests" => Why::Requests,
+                    "memory" => Why::Memory,
                     "uptime" => Why::Uptime,
                     "exception" => Why::Exception,
                     _ => Why::Asked,

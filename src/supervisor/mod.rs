@@ -5,7 +5,8 @@
 //! forks, and it lives until the last worker is gone. JavaScript holds a [`Handle`].
 //!
 //! The `fleet` decides; `crew` knows who is there; `performing` does what the fleet wants done; `hearing` answers what
-//! workers say; `handoff` moves connections that nobody would serve. One loop, below, receives, steps, performs, steers.
+//! workers say; `handoff` moves connections that nobody would serve; `releasing` keeps those who asked for a
+//! reload. One loop, below, receives, steps, performs, steers.
 
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use crate::ids::WorkerId;
 use crate::ipc::message::ToMaster;
 use crate::process::control::Request;
 use crate::process::exit::Exit;
+use crate::process::spawn::Launch;
 
 pub mod backoff;
 mod cause;
@@ -29,6 +31,7 @@ mod hearing;
 mod heartbeat;
 mod performing;
 mod recycle;
+mod releasing;
 mod reload;
 mod scale;
 pub mod setup;
@@ -36,6 +39,7 @@ pub mod slot;
 mod state;
 mod telling;
 
+pub use releasing::Asker;
 pub use setup::Setup;
 
 #[cfg(test)]
@@ -76,6 +80,24 @@ pub enum Call {
     Recycle {
         /// Whom.
         worker: WorkerId,
+    },
+    /// Replaces all workers; answered when that is done or has failed.
+    Reload {
+        /// How.
+        args: crate::options::calls::Reload,
+        /// What workers are to be started with from now on.
+        launch: Launch,
+        /// Who gets the answer.
+        asker: Asker,
+    },
+    /// What workers are to be started with: the answer to [`Event::LaunchAsked`], or why there is none.
+    Launch(Result<Launch, String>),
+    /// Changes the number of workers; answered at once.
+    Scale {
+        /// To how many.
+        scale: crate::options::calls::Scale,
+        /// Who gets the answer.
+        asker: Asker,
     },
     /// Lets nothing new in, drains all workers, then ends.
     Shutdown,

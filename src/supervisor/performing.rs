@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
 use super::Input;
 use super::cause::Evidence;
@@ -32,8 +33,24 @@ const QUEUES: Duration = Duration::from_millis(500);
 const LOOK: Duration = Duration::from_millis(2);
 /// How long the sockets of a slot that was given up are kept for handshakes under way.
 const RETIRING: Duration = Duration::from_millis(200);
+/// How long they are kept at most while somebody still waits there whom no worker can take.
+const LONGEST_RETIRING: Duration = Duration::from_secs(5);
+/// How long the death of a process waits for the end of its channel, in which its last words may be.
+const LAST_WORDS: Duration = Duration::from_millis(50);
 /// How long the first successor of a reload must live before old workers go.
 const SETTLE: Duration = Duration::from_millis(1500);
+/// The same where nothing is pending in it that could still end it; time enough for its first clients to do so.
+const QUIET_SETTLE: Duration = Duration::from_millis(250);
+
+/// A slot that was given up and whose sockets are kept for a while.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Retiring {
+    pub(crate) slot: SlotIndex,
+    /// When to close them if nobody waits there.
+    pub(crate) at: Instant,
+    /// When to close them in any case.
+    pub(crate) by: Instant,
+}
 
 /// Whether new connections may still come in.
 #[derive(Debug)]
@@ -75,6 +92,7 @@ pub(crate) fn policy(options: &Options) -> Policy {
         kill_timeout: options.kill_timeout,
         backoff: super::backoff::Policy::default(),
         settle: SETTLE,
+        quiet_settle: QUIET_SETTLE,
         seed: u64::from(std::process::id()),
     }
 }
@@ -88,6 +106,8 @@ impl State {
                 if purpose != Purpose::First {
                     self.stats.borrow_mut().restarts += 1;
                 }
+                // A slot that was given up a moment ago is needed again, and so are its sockets.
+                self.retiring.retain(|retiring| retiring.slot != slot);
                 return self.fork(worker, slot, now);
             }
             Effect::Drain { worker, .. } => self.ask_to_drain(worker),
@@ -98,12 +118,14 @@ impl State {
                     let _ = worker.child.signal(libc::SIGKILL);
                 }
             }
-            Effect::CloseSlot { slot } => self.retiring.push((slot, now + RETIRING)),
+            Effect::CloseSlot { slot } => {
+                self.retiring.push(Retiring { slot, at: now + RETIRING, by: now + LONGEST_RETIRING });
+            }
             Effect::CloseSockets => {
                 self.handoff.forget();
                 self.sockets.close_all();
             }
-            Effect::Report(report) => self.report(&report),
+            Effect::Report(report) => self.report(&report, now),
         }
         None
     }
@@ -119,6 +141,7 @@ impl State {
             Ok(spawned) => spawned,
             Err(error) => {
                 self.release_row(id);
+                self.spawn_problem = Some(error.to_string());
                 self.warn(error.to_string(), json!({ "code": error.code() }));
                 return Some(fleet::Input::SpawnFailed { worker: id });
             }
@@ -126,15 +149,16 @@ impl State {
         let child = Rc::new(child);
         self.backlogs.insert(id, speaker.backlog());
         self.tasks.spawn(speaker.clone().write_out());
-        self.tasks.spawn(listen(
-            id,
-            listener,
-            self.inputs.clone(),
-            self.undelivered.clone(),
-            Rc::clone(&self.publish),
-        ));
-        self.tasks.spawn(await_exit(id, Rc::clone(&child), self.inputs.clone()));
+        let (inputs, undelivered, publish) =
+            (self.inputs.clone(), self.undelivered.clone(), Rc::clone(&self.publish));
+        let (reading, all_read) = oneshot::channel::<()>();
+        self.tasks.spawn(async move {
+            listen(id, listener, inputs, undelivered, publish).await;
+            drop(reading);
+        });
+        self.tasks.spawn(await_exit(id, Rc::clone(&child), all_read, self.inputs.clone()));
         let pid = child.pid();
+        self.releases.note(id, slot, pid);
         self.crew.insert(id, Worker::new(slot, child, speaker, now));
         if let Some(Err(error)) = self.pids.as_ref().map(|pids| pids.worker_started(pid)) {
             self.warn(format!("cannot write the pid file of worker {id}: {error}"), json!({ "pid": pid }));
@@ -207,9 +231,21 @@ impl State {
 
     /// Closes the sockets of slots that were given up, when nobody waits there any more.
     pub(crate) fn retire_slots(&mut self, now: Instant) {
-        let (due, waiting) = std::mem::take(&mut self.retiring).into_iter().partition(|(_, at)| *at <= now);
-        self.retiring = waiting;
-        for (slot, _) in due {
+        if self.retiring.iter().all(|retiring| retiring.at > now) {
+            return;
+        }
+        let queues = self.sockets.waiting();
+        let has_queue = |slot: SlotIndex| queues.iter().any(|(_, waiting)| *waiting == slot);
+        for retiring in std::mem::take(&mut self.retiring) {
+            let Retiring { slot, at, by } = retiring;
+            if at > now {
+                self.retiring.push(retiring);
+                continue;
+            }
+            if has_queue(slot) && by > now {
+                self.retiring.push(Retiring { at: now + LOOK, ..retiring });
+                continue;
+            }
             self.handoff.unwatch_slot(slot);
             self.sockets.close_slot(slot);
             self.pending.steering = true;
@@ -226,6 +262,7 @@ impl State {
         }
         self.step(fleet::Input::Exited { worker: id, clean: exit.is_clean() }, now);
         self.release_row(id);
+        self.advance_releases(now);
         self.forget_if_done(id);
     }
 
@@ -238,7 +275,7 @@ impl State {
         }
     }
 
-    fn report(&mut self, report: &Report) {
+    fn report(&mut self, report: &Report, now: Instant) {
         match *report {
             Report::Died { worker, cause, .. } => self.report_death(worker, cause),
             Report::BackingOff { slot, failures, delay } => self.warn(
@@ -259,13 +296,9 @@ impl State {
                     json!({ "workers": 0 }),
                 );
             }
-            Report::ReloadFailed { worker } => {
-                self.warn(
-                    format!("the reload stopped: worker {worker} failed"),
-                    json!({ "worker": worker.0 }),
-                );
-            }
-            Report::WantedChanged { .. } | Report::Recycling { .. } | Report::ReloadDone { .. } => {}
+            Report::ReloadFailed { worker, replaced } => self.reload_failed(worker, replaced, now),
+            Report::ReloadDone { ref replaced } => self.reload_done(replaced, now),
+            Report::WantedChanged { .. } | Report::Recycling { .. } => {}
             Report::Finished => self.is_over = true,
         }
     }
@@ -286,11 +319,14 @@ impl State {
             out_of_memory: exit == Exit::Signal(libc::SIGKILL) && self.oom_watch.take_kill(),
         };
         let (reason, facts) = (evidence.reason(&self.options), evidence.facts());
+        if let Some(worker) = self.crew.get_mut(&id) {
+            worker.reason = Some(reason.clone());
+        }
         self.publish(Event::Died { worker: id, pid, exit, reason, facts });
     }
 }
 
-fn millis(duration: Duration) -> Value {
+pub(crate) fn millis(duration: Duration) -> Value {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).into()
 }
 
@@ -321,8 +357,17 @@ async fn listen(
     }
 }
 
-async fn await_exit(id: WorkerId, child: Rc<Child>, inputs: tokio::sync::mpsc::Sender<Input>) {
+/// Says that the process has ended, as a rule after its channel has been read to the end: what it said last may be why. A
+/// process of the worker's own that holds the channel, or a master that is slow to listen, delays that by a moment only.
+async fn await_exit(
+    id: WorkerId,
+    child: Rc<Child>,
+    all_read: oneshot::Receiver<()>,
+    inputs: tokio::sync::mpsc::Sender<Input>,
+) {
     let exit = child.ended().await;
+    // Either way it has ended.
+    let _ = tokio::time::timeout(LAST_WORDS, all_read).await;
     // A loop that has ended wants no more news.
     let _ = inputs.send(Input::Exited(id, exit)).await;
 }

@@ -75,6 +75,9 @@ impl Fleet {
             }
             return;
         }
+        if why == Why::Exception && self.reject_release(id, now) {
+            return;
+        }
         if why == Why::Exception && !self.may_recycle_for_exception(id, now) {
             return;
         }

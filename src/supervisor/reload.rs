@@ -1,14 +1,15 @@
 //! Reloading: every worker of an older generation is replaced, or else the old ones stay; pure.
 //!
 //! The part of [`Fleet`] that replaces all workers. A new release has to prove itself before any old worker goes: its
-//! first successor (all of them with [`Strategy::AllFirst`]) must be ready and live on for `settle`.
+//! first successor (all of them with [`Strategy::AllFirst`]) must be ready and live on for `settle`, or for the shorter
+//! `quiet_settle` where nothing is pending in it that could still end it.
 //! Invariants: until the proof is given, no exchange is closed and nobody drains. A successor that fails before its
 //! exchange is closed ends the reload, and whoever still serves beside its own successor stays.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::backoff::after;
-use super::contract::{Cause, Purpose, Replaced, Report, State, Strategy, Why};
+use super::contract::{Cause, Policy, Purpose, Replaced, Report, State, Strategy, Why};
 use super::fleet::Fleet;
 use super::slot::{Place, Post, Slot, Worker};
 use crate::ids::{SlotIndex, WorkerId};
@@ -30,6 +31,8 @@ struct Exchange {
     started: Instant,
     ready: Option<Instant>,
     gone: Option<Instant>,
+    /// The new worker waits for nothing but clients.
+    is_quiet: bool,
     /// The new worker has not taken over for good.
     is_open: bool,
 }
@@ -39,6 +42,11 @@ impl Exchange {
     fn replaced(&self) -> Option<Replaced> {
         let (ready, gone) = (self.ready?, self.gone?);
         Some(Replaced { old: self.old, new: self.new, started: self.started, ready, gone })
+    }
+
+    /// When the new worker has lived long enough; `None` while it is not ready.
+    fn proof(&self, policy: &Policy) -> Option<Instant> {
+        Some(after(self.ready?, if self.is_quiet { policy.quiet_settle } else { policy.settle }))
     }
 }
 
@@ -70,18 +78,17 @@ impl Reload {
     }
 
     /// When the proof will be given if nothing fails until then.
-    pub(super) fn deadline(&self, settle: Duration) -> Option<Instant> {
+    pub(super) fn deadline(&self, policy: &Policy) -> Option<Instant> {
         if self.is_proven {
             return None;
         }
-        let mut readies = self.exchanges.iter().map(|exchange| exchange.ready);
-        let since = match self.strategy {
-            Strategy::Rolling => readies.flatten().min(),
+        let mut proofs = self.exchanges.iter().map(|exchange| exchange.proof(policy));
+        match self.strategy {
+            Strategy::Rolling => proofs.flatten().min(),
             Strategy::AllFirst => {
-                readies.try_fold(None, |latest, ready| Some(latest.max(Some(ready?)))).flatten()
+                proofs.try_fold(None, |latest, proof| Some(latest.max(Some(proof?)))).flatten()
             }
-        };
-        since.map(|since| after(since, settle))
+        }
     }
 
     fn is_open(&self, new: WorkerId) -> bool {
@@ -109,10 +116,18 @@ impl Fleet {
         self.reload = Some(Reload::new(strategy));
     }
 
+    /// A worker of the new release has shown that nothing is pending in it.
+    pub(super) fn note_quiet(&mut self, id: WorkerId) {
+        let exchanges = self.reload.iter_mut().flat_map(|reload| &mut reload.exchanges);
+        for exchange in exchanges.filter(|exchange| exchange.new == id) {
+            exchange.is_quiet = true;
+        }
+    }
+
     pub(super) fn advance_reload(&mut self, now: Instant) {
         let Some(mut reload) = self.reload.take() else { return };
         self.start_successors(&mut reload, now);
-        reload.is_proven |= reload.deadline(self.policy.settle).is_some_and(|proof| proof <= now);
+        reload.is_proven |= reload.deadline(&self.policy).is_some_and(|proof| proof <= now);
         self.close_exchanges(&mut reload, now);
         reload.is_exchanging = reload.has_open() || self.has_older_generation();
         if reload.is_exchanging {
@@ -137,7 +152,8 @@ impl Fleet {
                 continue;
             }
             let new = self.fork(index, Purpose::Successor { of: old }, now);
-            let exchange = Exchange { old, new, started: now, ready: None, gone: None, is_open: true };
+            let (ready, gone) = (None, None);
+            let exchange = Exchange { old, new, started: now, ready, gone, is_quiet: false, is_open: true };
             reload.exchanges.push(exchange);
         }
     }
@@ -160,6 +176,17 @@ impl Fleet {
         }
     }
 
+    /// A new worker had an exception that nobody caught before it has taken over, so its release is no good; says whether
+    /// that is the case.
+    pub(super) fn reject_release(&mut self, id: WorkerId, now: Instant) -> bool {
+        let is_new = self.reload.as_ref().is_some_and(|reload| reload.is_open(id));
+        let Some(index) = self.slot_of(id).filter(|_| is_new) else { return false };
+        let Post::Successor { of } = self.post(index, id) else { return false };
+        self.dismiss(id, Cause::GivenUp, self.policy.recycle_timeout, now);
+        self.successor_failed(index, id, of, now);
+        true
+    }
+
     /// Ends the reload if the worker that is lost was to be the new one of an exchange; says whether it did.
     pub(super) fn check_reload_lost(&mut self, lost: WorkerId, now: Instant) -> bool {
         let Some(reload) = self.reload.take_if(|reload| reload.is_open(lost)) else { return false };
@@ -171,7 +198,8 @@ impl Fleet {
                 self.dismiss(exchange.new, Cause::GivenUp, self.policy.recycle_timeout, now);
             }
         }
-        self.report(Report::ReloadFailed { worker: lost });
+        let replaced = reload.exchanges.iter().filter(|exchange| !exchange.is_open).count();
+        self.report(Report::ReloadFailed { worker: lost, replaced });
         true
     }
 

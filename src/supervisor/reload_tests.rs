@@ -4,7 +4,7 @@ use super::fleet::{Cause, Effect, Input, Purpose, Replaced, Report, Restart, Str
 use super::fleet_tests::{SECOND, Stage, died, end, kill, spawn, successor, wants};
 
 fn failed(id: u32) -> Effect {
-    Effect::Report(Report::ReloadFailed { worker: WorkerId(id) })
+    Effect::Report(Report::ReloadFailed { worker: WorkerId(id), replaced: 0 })
 }
 
 fn done_with(effects: &[Effect]) -> Vec<(u32, u32)> {
@@ -82,9 +82,55 @@ fn a_later_failure_keeps_what_was_exchanged() {
     stage.reload(Strategy::Rolling);
     stage.ready(3);
     stage.wait(2 * SECOND);
-    assert_eq!(stage.crash(4), [died(4, 1, Cause::Unasked), failed(4)]);
+    let failed = Effect::Report(Report::ReloadFailed { worker: WorkerId(4), replaced: 1 });
+    assert_eq!(stage.crash(4), [died(4, 1, Cause::Unasked), failed]);
     assert_eq!(stage.exit(1), [died(1, 0, Cause::Reloaded)]);
     assert!(stage.fleet.is_serving(WorkerId(2)) && stage.fleet.is_serving(WorkerId(3)));
+}
+
+#[test]
+fn a_release_that_is_quiet_is_proven_sooner() {
+    let quarter = SECOND / 4;
+    let mut stage = Stage::serving(2);
+    stage.reload(Strategy::Rolling);
+    stage.ready(3);
+    assert_eq!(stage.step(Input::Quiet { worker: WorkerId(3) }), []);
+    assert_eq!(stage.ready(4), []);
+    let drains = vec![stage.drain(1, 60 * SECOND + quarter), stage.drain(2, 60 * SECOND + quarter)];
+    assert_eq!(stage.wait_for_deadline(), (quarter, drains));
+
+    let mut stage = Stage::serving(2);
+    stage.reload(Strategy::AllFirst);
+    stage.ready(3);
+    stage.ready(4);
+    stage.step(Input::Quiet { worker: WorkerId(3) });
+    assert_eq!(stage.wait_for_deadline().0, 2 * SECOND, "with all at once, each has to prove itself");
+}
+
+#[test]
+fn who_was_quiet_and_fails_all_the_same_is_called_off_while_there_is_time() {
+    let mut stage = Stage::serving(2);
+    stage.reload(Strategy::Rolling);
+    stage.ready(3);
+    stage.step(Input::Quiet { worker: WorkerId(3) });
+    stage.wait(SECOND / 8);
+    assert_eq!(stage.crash(3), [died(3, 0, Cause::Unasked), end(4), failed(3)]);
+}
+
+#[test]
+fn an_exception_in_a_new_worker_ends_the_reload() {
+    let mut stage = Stage::serving(2);
+    stage.reload(Strategy::Rolling);
+    stage.ready(3);
+    let effects = [stage.drain(3, 60 * SECOND), end(4), failed(3)];
+    assert_eq!(stage.recycle(3, Why::Exception), effects);
+    assert_eq!(stage.exit(3), [died(3, 0, Cause::GivenUp)]);
+    assert!(stage.fleet.is_serving(WorkerId(1)) && stage.fleet.is_serving(WorkerId(2)));
+    assert_eq!(
+        stage.recycle(1, Why::Exception)[0],
+        successor(5, 0, 1),
+        "in an old one it is a recycle as ever"
+    );
 }
 
 #[test]

@@ -16,16 +16,17 @@ use super::crew::{Backlogs, Crew, Leave};
 use super::fleet::{self, Fleet, Phase};
 use super::handoff::HandOff;
 use super::heartbeat::Heartbeat;
-use super::performing::{Door, policy};
+use super::performing::{Door, Retiring, policy};
+use super::releasing::{Asker, Releases, refusal};
 use super::setup::Setup;
 use super::telling::{Clocks, first_stats};
 use super::{Call, Input};
 use crate::error::Error;
 use crate::event::{Event, Undelivered};
-use crate::ids::{SlotIndex, WorkerId};
+use crate::ids::WorkerId;
 use crate::monitor;
 use crate::monitor::stats::Stats;
-use crate::options::Options;
+use crate::options::{Options, calls};
 use crate::process::cgroup::OomWatch;
 use crate::process::control::{self, Reply, Request};
 use crate::process::pidfile::PidDir;
@@ -48,8 +49,11 @@ pub(crate) struct State {
     pub(crate) door: Door,
     /// Workers whose channel ended unannounced, and when that counts as leaving.
     pub(crate) farewells: Vec<(WorkerId, Instant)>,
-    /// Slots that were given up, and when their sockets may be closed.
-    pub(crate) retiring: Vec<(SlotIndex, Instant)>,
+    /// Slots that were given up, with sockets that are still to be closed.
+    pub(crate) retiring: Vec<Retiring>,
+    pub(crate) releases: Releases,
+    /// Why the last fork failed.
+    pub(crate) spawn_problem: Option<String>,
     /// The first worker's server data per listener (TLS ticket keys), echoed to all.
     pub(crate) server_data: HashMap<ListenerId, Value>,
     pub(crate) pids: Option<PidDir>,
@@ -110,6 +114,8 @@ impl State {
             door: Door::Open,
             farewells: Vec::new(),
             retiring: Vec::new(),
+            releases: Releases::default(),
+            spawn_problem: None,
             server_data: HashMap::new(),
             pids: setup.pids,
             stats: Rc::new(RefCell::new(stats)),
@@ -166,12 +172,14 @@ impl State {
     }
 
     pub(crate) fn next_deadline(&self) -> Instant {
-        let retiring = self.retiring.iter().map(|(_, at)| *at);
+        let retiring = self.retiring.iter().map(|retiring| retiring.at);
+        let releases = self.releases.deadline().into_iter();
         let farewells = self.farewells.iter().map(|(_, at)| *at);
         let fleet = self.fleet.next_deadline().into_iter();
         let due = fleet
             .chain(self.door.next_look())
             .chain(retiring)
+            .chain(releases)
             .chain(farewells)
             .chain(self.heartbeat.due())
             .min();
@@ -254,8 +262,11 @@ impl State {
             Call::Recycle { worker } => {
                 self.step(fleet::Input::Recycle { worker, why: fleet::Why::Asked }, now);
             }
+            Call::Reload { args, launch, asker } => self.reload(args, Some(launch), asker, now),
+            Call::Launch(launch) => self.hear_launch(&launch, now),
+            Call::Scale { scale, asker } => self.scale(scale, asker, now),
             Call::Shutdown => self.shut_down(now),
-            Call::Stop => self.step(fleet::Input::Stop, now),
+            Call::Stop => self.stop(now),
             Call::Close => self.is_over = true,
         }
     }
@@ -269,10 +280,16 @@ impl State {
             self.door = Door::closing(now);
         }
         self.step(fleet::Input::Shutdown, now);
+        self.abandon_reloads();
+    }
+
+    fn stop(&mut self, now: Instant) {
+        self.step(fleet::Input::Stop, now);
+        self.abandon_reloads();
     }
 
     fn answer(&mut self, request: Request, now: Instant) {
-        let Request { call, reply, .. } = request;
+        let Request { call, args, reply } = request;
         match call.as_str() {
             "status" => reply.send(self.stats.borrow().to_json()),
             "shutdown" => {
@@ -283,8 +300,16 @@ impl State {
             "stop" => {
                 reply.send(json!({ "ok": true }));
                 (self.publish)(Event::StopAsked);
-                self.step(fleet::Input::Stop, now);
+                self.stop(now);
             }
+            "reload" => match calls::Reload::parse(&args) {
+                Ok(args) => self.ask_for_launch(args, reply, now),
+                Err(error) => reply.send(refusal(&error)),
+            },
+            "scale" => match calls::Scale::parse(&args) {
+                Ok(scale) => self.scale(scale, Asker::Control(reply), now),
+                Err(error) => reply.send(refusal(&error)),
+            },
             unknown => reply.refuse(&format!("unknown call '{unknown}'")),
         }
     }
@@ -299,6 +324,7 @@ impl State {
         self.watch_door(now);
         self.retire_slots(now);
         self.beat(now);
+        self.advance_releases(now);
         if self.door.is_shut() && self.crew.values().all(|worker| worker.loans.is_empty()) {
             for reply in self.shutdown_replies.drain(..) {
                 reply.send(json!({ "ok": true }));

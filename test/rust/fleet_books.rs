@@ -18,6 +18,8 @@ pub(super) struct Process {
     pub(super) successor_of: Option<WorkerId>,
     pub(super) is_of_recycle: bool,
     pub(super) ready: bool,
+    pub(super) ready_at: Option<Instant>,
+    pub(super) quiet: bool,
     /// On its way out, by an order or on its own account.
     pub(super) going: bool,
     pub(super) has_channel: bool,
@@ -42,6 +44,7 @@ impl World {
     pub(super) fn is_idle(&self, input: Input) -> bool {
         match input {
             Input::Ready { worker }
+            | Input::Quiet { worker }
             | Input::Exited { worker, .. }
             | Input::SpawnFailed { worker }
             | Input::Leaving { worker }
@@ -62,10 +65,16 @@ impl World {
             Input::Ready { worker } => {
                 if let Some(process) = self.processes.get_mut(&worker) {
                     process.ready |= !process.going;
-                    if process.serves() && process.is_of_reload(self.reload) && self.proof_began.is_none() {
-                        self.proof_began = Some(self.now);
-                    }
+                    process.ready_at.get_or_insert(self.now);
                 }
+                self.note_proof(worker);
+                false
+            }
+            Input::Quiet { worker } => {
+                if let Some(process) = self.processes.get_mut(&worker) {
+                    process.quiet = true;
+                }
+                self.note_proof(worker);
                 false
             }
             Input::Exited { worker, clean } => {
@@ -87,7 +96,7 @@ impl World {
             }
             Input::Reload { strategy } if running && self.reload.is_none() => {
                 self.reload = Some((strategy, self.now));
-                self.proof_began = None;
+                self.proof_by = None;
                 self.reloads += 1;
                 self.recycling = None;
                 self.wanted = self.configured;
@@ -123,6 +132,15 @@ impl World {
         }
     }
 
+    /// When the release will be proven, as far as this worker can do it.
+    fn note_proof(&mut self, worker: WorkerId) {
+        let process = self.processes.get(&worker).filter(|process| process.is_of_reload(self.reload));
+        let Some((process, ready_at)) = process.and_then(|it| Some((it, it.ready_at?))) else { return };
+        let settle = if process.quiet { self.policy.quiet_settle } else { self.policy.settle };
+        let by = ready_at + settle;
+        self.proof_by = Some(self.proof_by.map_or(by, |known| known.min(by)));
+    }
+
     /// A worker is lost to its slot, and with `for_good` so is its place unless there is another worker in it; says
     /// whether the slot is no longer served.
     pub(super) fn loses(&mut self, worker: WorkerId, for_good: bool) -> bool {
@@ -155,7 +173,7 @@ impl World {
         assert!(left || is_relieved || is_late, "{worker} is sent away, and nobody is ready in its place");
         let is_called_off = process.successor_of.is_some_and(|of| others.contains(&of));
         if !left && is_relieved && !is_called_off && self.reload.is_some() {
-            let is_proven = self.proof_began.is_some_and(|began| began + self.policy.settle <= self.now);
+            let is_proven = self.proof_by.is_some_and(|by| by <= self.now);
             assert!(is_proven, "{worker} is relieved before the release has settled");
         }
     }

@@ -128,7 +128,7 @@ struct World {
     reloads: u32,
     /// Of the reload under way: its manner, its beginning, and when one of its successors was ready first.
     reload: Option<(Strategy, Instant)>,
-    proof_began: Option<Instant>,
+    proof_by: Option<Instant>,
     /// Workers that are to be recycled.
     wishes: BTreeSet<WorkerId>,
     end_by: Option<Instant>,
@@ -148,7 +148,8 @@ impl World {
             recycle_timeout: ms(100) + random.ms(800),
             kill_timeout: ms(50) + random.ms(200),
             backoff: backoff::Policy::default(),
-            settle: random.ms(300),
+            settle: ms(100) + random.ms(200),
+            quiet_settle: random.ms(100),
             seed,
         };
         Self {
@@ -169,7 +170,7 @@ impl World {
             recycling: None,
             reloads: 0,
             reload: None,
-            proof_began: None,
+            proof_by: None,
             wishes: BTreeSet::new(),
             end_by: None,
             finished: false,
@@ -287,7 +288,7 @@ impl World {
             8..11 => Input::Scale { wanted: usize::try_from(self.random.below(7)).unwrap() },
             11 | 12 => Input::Leaving { worker },
             13 => Input::Disconnected { worker },
-            14 => Input::Ready { worker },
+            14 => self.random.pick(&[Input::Ready { worker }, Input::Quiet { worker }]),
             15 => self.random.pick(&[Input::Start, Input::Tick]),
             _ => Input::Exited { worker, clean: self.random.percent(20) },
         };
@@ -382,6 +383,8 @@ impl World {
             successor_of,
             is_of_recycle: false,
             ready: false,
+            ready_at: None,
+            quiet: false,
             going: false,
             has_channel: true,
             drained: false,
@@ -395,6 +398,9 @@ impl World {
         let luck = self.random.below(100);
         if self.is_kind || (!self.is_release_broken && luck < 85) {
             self.news(120, Input::Ready { worker });
+            if self.random.percent(50) {
+                self.news(200, Input::Quiet { worker });
+            }
             if !self.is_kind && self.random.percent(15) {
                 let (after, clean) = (self.random.ms(8000), self.random.percent(25));
                 self.schedule(after, Happening::Crash(worker, clean));

@@ -51,6 +51,7 @@ fn the_defaults_are_those_of_the_original() {
         "cluster": true, "port": [3000], "host": "0.0.0.0", "monHost": "0.0.0.0", "monPort": 3001, "monPath": "/",
         "ecv": { "path": "/ecv", "monitor": null, "control": false, "validator": false },
         "noWorkers": 4, "timeout": 30000, "connThreshold": 10000, "uptimeThreshold": 86400,
+        "requestThreshold": null, "memoryThreshold": null, "recycleJitter": 0, "cwd": null,
         "heartbeatInterval": 60000, "maxHeartbeatDelay": 180_000, "pids": "/srv/app/pids", "logs": "/srv/app/logs",
         "stop": false, "shutdown": false, "restart": "on-failure", "onUncaughtException": "recycle",
         "shutdownTimeout": 25000, "killTimeout": 2000, "keepAliveGrace": 1000, "startTimeout": 60000,

@@ -39,6 +39,14 @@ fn good_values_are_taken_over() {
         ("connThreshold", json!(9_007_199_254_740_991_u64), json!(9_007_199_254_740_991_u64)),
         ("uptimeThreshold", json!(5), json!(5)),
         ("uptimeThreshold", json!("0.5"), json!(0.5)),
+        ("requestThreshold", json!("7"), json!(7)),
+        ("memoryThreshold", json!(4096), json!(4096)),
+        ("memoryThreshold", json!("512mb"), json!(536_870_912)),
+        ("memoryThreshold", json!("1.5GB"), json!(1_610_612_736)),
+        ("memoryThreshold", json!("64k"), json!(65536)),
+        ("recycleJitter", json!(0.25), json!(0.25)),
+        ("recycleJitter", json!(1), json!(1)),
+        ("cwd", json!("run"), json!("/srv/app/run")),
         ("heartbeatInterval", json!(100), json!(100)),
         ("maxHeartbeatDelay", json!(100.0), json!(100)),
         ("pids", json!("run/./pids/"), json!("/srv/app/run/pids")),
@@ -164,4 +172,22 @@ fn bad_values_are_named_with_their_rule() {
     }
     assert_eq!(bad(&json!(5)), "option `options` must be an object, got 5");
     assert_eq!(bad(&json!([])), "option `options` must be an object, got []");
+}
+
+#[test]
+fn bad_thresholds_are_named_with_their_rule() {
+    let bytes = "must be a number of bytes from 1, or one with a unit such as '512mb' or '1.5gb', got ";
+    let cases = [
+        ("requestThreshold", json!(0.5), "must be a whole number from 1 to 9007199254740991, got 0.5".into()),
+        ("memoryThreshold", json!("512 apples"), format!("{bytes}'512 apples'")),
+        ("memoryThreshold", json!("0.2b"), format!("{bytes}'0.2b'")),
+        ("memoryThreshold", json!(-1), format!("{bytes}-1")),
+        ("memoryThreshold", json!("1e400"), format!("{bytes}'1e400'")),
+        ("recycleJitter", json!(1.1), "must be a number from 0 to 1, got 1.1".into()),
+        ("recycleJitter", json!("-0.1"), "must be a number from 0 to 1, got '-0.1'".into()),
+        ("cwd", json!(7), "must be the path of a directory, got 7".into()),
+    ];
+    for (name, value, problem) in cases {
+        assert_eq!(bad(&one(name, value)), format!("option `{name}` {problem}"));
+    }
 }
