@@ -202,16 +202,42 @@ export interface ClusterOptions {
 
   /**
    * How connections are spread over the workers. `'slots'` (Linux only): each worker slot has a listening socket of its
-   * own, so that a dead or blocked worker's queue can be moved. `'shared'`: all workers accept from one socket.
+   * own, so that a dead or blocked worker's queue can be moved. `'shared'`: all workers accept from one socket. `'rr'`:
+   * the master accepts and hands each connection to the worker with the fewest; the fewest are lost in a crash, and each
+   * costs the master time.
    * @default 'slots' on Linux, else 'shared'
    */
-  scheduling?: 'slots' | 'shared';
+  scheduling?: 'slots' | 'shared' | 'rr';
 
   /**
    * How many connections the kernel queues for each listening socket, from 1 to 65535; the system may allow less.
    * @default 511
    */
   backlog?: number | string;
+
+  /**
+   * `'address'`: all connections from one client address (IPv4 or IPv6) go to the same worker slot, as long as a worker
+   * serves it; for what keeps state between connections in a worker, such as socket.io's long-polling. Needs
+   * `scheduling: 'slots'`. Clients behind one proxy have one address. A blocked worker keeps its clients.
+   * @default 'none'
+   */
+  sticky?: 'none' | 'address';
+
+  /**
+   * Longest time that a worker's event loop may stand still, in whole milliseconds from 1 to 2147483647, where it is to
+   * be shorter than `maxHeartbeatDelay`. A worker that exceeds it is reported by `hung`, then replaced: its successor
+   * listens first. A loop is known to stand still for 100 ms at the earliest.
+   * @default null
+   */
+  hangTimeout?: number | string | null;
+
+  /**
+   * Whether the JavaScript stack of a hung worker is captured before it is replaced and given with `hung`. Workers are
+   * then started so that their inspector, if it is opened, is on loopback on a port of the kernel's choice; it is opened
+   * in a hung worker only, which ends soon after. An application's own listener for SIGUSR1 prevents it.
+   * @default false
+   */
+  captureStack?: boolean;
 
   /**
    * Whether workers count their requests, by status and duration, for the monitor and `/metrics`. When falsy (but not
@@ -226,6 +252,26 @@ export interface ClusterOptions {
    * @default true
    */
   flightRecorder?: boolean;
+
+  /**
+   * How long a graceful shutdown first answers DISABLED on the ECV path (and is not ready), while it serves on, in whole
+   * milliseconds from 0 to 2147483647: time for balancers to look elsewhere before the port closes.
+   * @default 0
+   */
+  drainDelay?: number | string;
+
+  /**
+   * `/live` on the monitor's port is 200 while some event loop has turned within this time, in whole milliseconds from 1
+   * to 2147483647.
+   * @default 30000
+   */
+  liveMaxAge?: number | string;
+
+  /**
+   * How many workers must serve, with an event loop that turns, for `/ready` to be 200; from 1 to 1024.
+   * @default 1
+   */
+  readyQuorum?: number | string;
 }
 
 /** The parts of the option `ecv`. */
@@ -259,6 +305,32 @@ export interface EcvOptions {
     headers: Record<string, string | string[] | undefined>,
     body: string,
   ) => unknown;
+
+  /**
+   * How long the request for `monitor` may take, in whole milliseconds from 1 to 2147483647; what takes longer makes the
+   * health answer 500.
+   * @default 5000
+   */
+  timeout?: number | string;
+
+  /**
+   * Whether the cluster begins disabled, until somebody enables it.
+   * @default false
+   */
+  startDisabled?: boolean;
+
+  /**
+   * From where `POST <path>/disable` and `/enable` are taken: an IP address, a block such as `'10.0.0.0/8'`, or a list of
+   * these. It is the address of the connection that counts; of a proxy, that is the proxy's. Others get 403.
+   * @default everywhere
+   */
+  controlFrom?: string | readonly string[];
+
+  /**
+   * A secret that these requests must bring as `Authorization: Bearer <token>`. Others get 403.
+   * @default none
+   */
+  token?: string;
 }
 
 /** What `reload` takes. */

@@ -9,6 +9,7 @@ const nodeCluster = require('node:cluster');
 const { EventEmitter } = require('node:events');
 
 const { version } = require('../package.json');
+const { AppMetrics } = require('./app-metrics');
 const { notRunning } = require('./calls');
 const errors = require('./errors');
 const { load, useAddon } = require('./native');
@@ -34,6 +35,8 @@ class Cluster extends EventEmitter {
   #role;
   #parsed;
   #given;
+  #validator;
+  #metrics = new AppMetrics();
 
   /**
    * Checks the options and remembers them; nothing is opened before `listen`.
@@ -43,6 +46,7 @@ class Cluster extends EventEmitter {
     super();
     const given = options ?? {};
     this.#given = encode(given);
+    this.#validator = given.ecv?.validator;
     const { options: parsed, warnings } = checked(() => native().parseOptions(this.#given));
     this.#parsed = Object.freeze(parsed);
     this.options = { ...legacyDefaults(), ...given };
@@ -62,7 +66,9 @@ class Cluster extends EventEmitter {
     if (listening) throw errors.createError('ERR_CLUSTER2_ALREADY_LISTENING');
     listening = true;
     const Role = this.#roleClass();
-    this.#role = new Role(this, { raw: this.#given, parsed: this.#parsed, createApp, callback, board });
+    const [validator, metrics] = [this.#validator, this.#metrics];
+    const options = { raw: this.#given, parsed: this.#parsed, validator };
+    this.#role = new Role(this, { ...options, createApp, callback, board, metrics });
     // What fails here is the script's own failure: it ends the process as any uncaught exception would.
     this.#role.run().catch((error) => process.nextTick(() => { throw error; }));
     return this;
@@ -101,9 +107,36 @@ class Cluster extends EventEmitter {
     return this.#role.scale({ workers });
   }
 
+  /**
+   * Takes the cluster out of rotation: from when this resolves, every answer on the ECV path says DISABLED, whichever
+   * worker gives it. `reason` is kept and shown on the monitor. In the master and in workers.
+   */
+  async disable(reason) {
+    return this.#rotate(true, reason);
+  }
+
+  /** Puts the cluster back. */
+  async enable() {
+    return this.#rotate(false);
+  }
+
+  /**
+   * Adds to `/metrics` what `fn` gives (text in Prometheus' format, or a promise of it). It is asked once a second; in
+   * workers it is ignored. Returns `this`.
+   */
+  metrics(fn) {
+    if (!isWorker) this.#metrics.add(fn);
+    return this;
+  }
+
   /** What was really bound: `{app: [...], monitor}`; port 0 is a number here. Empty where nothing listens yet. */
   addresses() {
     return this.#role?.addresses?.() ?? { app: [], monitor: null };
+  }
+
+  #rotate(disabled, reason) {
+    if (!this.#role?.rotate) throw notRunning();
+    return this.#role.rotate(disabled, reason);
   }
 
   #roleClass() {

@@ -9,7 +9,7 @@ const os = require('node:os');
 const { debuglog } = require('node:util');
 
 const { collectApps } = require('./apps');
-const { Calls, notRunning, reloadFailed } = require('./calls');
+const { Calls, notRunning, reloadFailed, textOf } = require('./calls');
 const { encode } = require('./encode');
 const errors = require('./errors');
 const { load } = require('./native');
@@ -68,6 +68,10 @@ class Master {
     process.cluster = { clustered: true, emitter: this.#cluster, workers: this.#workers.byPid };
     this.#onStarted = () => this.#setup.callback?.(apps, monApp);
     this.#native.start((event, id, text, fd) => this.#receive(event, id, text, fd));
+    this.#setup.metrics.start(
+      (text) => this.#native.setAppMetrics(text),
+      (message) => this.#cluster.emit('warning', { message }),
+    );
     return undefined;
   }
 
@@ -93,6 +97,11 @@ class Master {
     this.#isShuttingDown = true;
     this.#native.shutdown();
     return this.#untilEnded();
+  }
+
+  /** Takes the cluster out of rotation, or puts it back; resolves once every worker's next answer goes by it. */
+  rotate(disabled, reason) {
+    return this.#rotate(disabled, `${disabled ? 'disable' : 'enable'}() in the master`, reason);
   }
 
   /** Replaces every worker by a fresh one; `options` are `{env, strategy}`. */
@@ -175,6 +184,7 @@ class Master {
       case 'disconnected': return worker?.disconnected();
       case 'leavesOnPurpose': return worker?.leavesOnPurpose();
       case 'died': return this.#buried(worker, facts);
+      case 'hung': return this.#hung(facts);
       case 'heartbeat': return this.#beat(facts);
       case 'warning': return this.#cluster.emit('warning', { message: facts.message, ...facts.facts });
       case 'answered': return this.#calls.answered(id, facts);
@@ -200,6 +210,10 @@ class Master {
     this.#cluster.emit('died', pid, { code, signal, reason, requests, row });
   }
 
+  #hung({ pid, ms, stack }) {
+    this.#cluster.emit('hung', pid, stack === null ? { ms } : { ms, stack });
+  }
+
   #receiveMessages(id, text) {
     for (const line of text.split('\n')) this.#dispatch(id, parse(line));
   }
@@ -212,13 +226,27 @@ class Master {
 
   #dispatch(id, message, handle) {
     if (message === undefined) return;
-    // cluster2's own: one worker's command reaches all, and a worker may ask for its successor.
+    // cluster2's own: one worker's command reaches all, two of them are about rotation, and a worker may ask for its
+    // successor.
     if (message?.command) this.#workers.broadcast(message);
+    if (message?.command === 'disable' || message?.command === 'enable') this.#obeyCommand(id, message.command);
     if (message?.type === 'suicide') this.#native.recycle(id);
     this.#workers.get(id)?.said(message, handle);
   }
 
+  #rotate(disabled, by, reason) {
+    return this.#calls.make((ticket) => {
+      if (!this.#native?.rotate(ticket, disabled, by, textOf(reason))) throw notRunning();
+    });
+  }
+
+  #obeyCommand(id, command) {
+    // Nobody waits for it; and where the cluster has ended, nothing needs to be done.
+    this.#rotate(command === 'disable', `a message of worker ${this.#workers.get(id)?.process.pid}`).catch(() => {});
+  }
+
   #end() {
+    this.#calls.end();
     clearInterval(this.#keepAlive);
     for (const resolve of this.#ended) resolve();
     if (this.#isStopping) {

@@ -14,22 +14,23 @@ class Service {
   #cluster;
   #options;
   #traffic;
+  #ecv;
   #drain;
   #drained;
-  #connections = 0;
   #requests = 0;
   #listeners = 0;
 
-  /** `traffic` counts, where somebody does. */
-  constructor(cluster, options, traffic) {
+  /** `traffic` counts, where somebody does; `ecv` answers balancers, where that is not off. */
+  constructor(cluster, options, traffic, ecv) {
     this.#cluster = cluster;
     this.#options = options;
     this.#traffic = traffic;
+    this.#ecv = ecv;
   }
 
-  /** Connections accepted since the start, over all servers. */
+  /** Connections accepted since the start, over all servers of the process; counted where there is a `traffic`. */
   get connections() {
-    return this.#connections;
+    return this.#traffic?.connections ?? 0;
   }
 
   /** Sockets that are open now: connections and servers. */
@@ -80,8 +81,8 @@ class Service {
   }
 
   #watch(server) {
-    server.on('connection', () => { this.#connections += 1; });
     this.#traffic?.addServer(server);
+    this.#ecv?.guard(server);
     applyIdleTimeout(server, this.#options.timeout, () => {
       this.#traffic?.timedOut();
       this.#cluster.emit('warning', { message: 'Client socket timed out' });

@@ -57,6 +57,11 @@ class Traffic {
     if (metrics) this.#watchRequests();
   }
 
+  /** Connections accepted since the start. */
+  get connections() {
+    return this.#board.get('connectionsTotal');
+  }
+
   /** Counts a connection that was cut by the idle timeout. */
   timedOut() {
     this.#board.add('timedOutSockets');

@@ -6,6 +6,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -73,6 +74,17 @@ pub enum Event {
         /// The numbers, by the names of cluster2.
         facts: Value,
     },
+    /// The worker's event loop has not turned for too long; it will be replaced.
+    Hung {
+        /// Who.
+        worker: WorkerId,
+        /// Its process.
+        pid: u32,
+        /// For how long.
+        age: Duration,
+        /// What it is stuck in, where that was to be found out and could be.
+        stack: Option<String>,
+    },
     /// Messages of the application, one JSON text per line.
     Messages {
         /// Who said them.
@@ -106,6 +118,17 @@ pub enum Event {
         ticket: u32,
         /// `{ok: true, ...}` or `{ok: false, code, message, facts?}`.
         answer: Value,
+    },
+    /// The cluster was taken out of rotation or put back, or somebody wanted it where it was already.
+    Rotated {
+        /// It is out now.
+        disabled: bool,
+        /// Who wanted it.
+        by: String,
+        /// Why, if it was said.
+        reason: Option<String>,
+        /// It was the other way before.
+        changed: bool,
     },
     /// Another process asked for a graceful shutdown, which has begun.
     ShutdownAsked,

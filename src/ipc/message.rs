@@ -96,6 +96,18 @@ pub enum FromAgent {
         /// First line of the error.
         text: String,
     },
+    /// The cluster is to be taken out of rotation or put back; answered by [`ToWorker::Rotated`].
+    Rotate {
+        /// To be echoed in the answer.
+        seq: u64,
+        /// Out, or back.
+        disabled: bool,
+        /// Who wants it, for people.
+        by: String,
+        /// Why, if it was said.
+        #[serde(default)]
+        reason: Option<String>,
+    },
     /// What the application should be told in the master too.
     Warning {
         /// The sentence.
@@ -239,6 +251,17 @@ pub enum ToWorker {
         /// The first worker's server data.
         data: Value,
     },
+    /// The answer to `queryServer` where connections are handed over: no socket comes with it.
+    LendNothing {
+        /// The `seq` of the query.
+        ack: u64,
+        /// Names the loan; unique per worker and query.
+        key: String,
+        /// The first worker's server data.
+        data: Value,
+        /// What `server.address()` gives, `{address, family, port}`; null for a path.
+        name: Value,
+    },
     /// The answer to `queryServer` that failed, with libuv's negative error number.
     Refuse {
         /// The `seq` of the query.
@@ -273,6 +296,16 @@ pub enum ToWorker {
     },
     /// The deadline has come: say what is left, then go at once; ours.
     End,
+    /// The answer to `Rotate`: every worker's next answer goes by it; ours.
+    Rotated {
+        /// The `seq` of what is answered.
+        ack: u64,
+    },
+    /// What the header of the scoreboard would say, for workers that have none; ours.
+    OutOfRotation {
+        /// The answer is DISABLED.
+        is_out: bool,
+    },
 }
 
 impl ToWorker {
@@ -283,6 +316,15 @@ impl ToWorker {
             Self::Lend { ack, key, data } => native_handle(&json!({
                 "cmd": "NODE_CLUSTER", "ack": ack, "errno": 0, "key": key, "data": data,
             })),
+            Self::LendNothing { ack, key, data, name } => {
+                let mut message =
+                    json!({ "cmd": "NODE_CLUSTER", "ack": ack, "errno": 0, "key": key, "data": data });
+                // Node takes the mere presence of a name for that of a TCP server.
+                if let (false, Some(fields)) = (name.is_null(), message.as_object_mut()) {
+                    fields.insert("sockname".into(), name.clone());
+                }
+                message.to_string()
+            }
             Self::NewConnection { seq, key } => native_handle(&json!({
                 "cmd": "NODE_CLUSTER", "act": "newconn", "key": key, "seq": seq,
             })),
@@ -296,6 +338,12 @@ impl ToWorker {
             Self::HandleNack => json!({ "cmd": "NODE_HANDLE_NACK" }).to_string(),
             Self::Drain { why } => json!({ "cmd": "NODE_CLUSTER2", "act": "drain", "why": why }).to_string(),
             Self::End => json!({ "cmd": "NODE_CLUSTER2", "act": "end" }).to_string(),
+            Self::Rotated { ack } => {
+                json!({ "cmd": "NODE_CLUSTER2", "act": "rotated", "ack": ack }).to_string()
+            }
+            Self::OutOfRotation { is_out } => {
+                json!({ "cmd": "NODE_CLUSTER2", "act": "rotation", "isOut": is_out }).to_string()
+            }
         }
     }
 }

@@ -59,6 +59,10 @@ fn args(event: Event) -> EventArgs {
             let text = json!({ "pid": pid, "code": code, "signal": signal, "reason": reason, "left": facts });
             plain("died", worker.0, text)
         }
+        Event::Hung { worker, pid, age, stack } => {
+            let ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+            plain("hung", worker.0, json!({ "pid": pid, "ms": ms, "stack": stack }))
+        }
         Event::Messages { worker, lines } => {
             ("messages", worker.0, String::from_utf8_lossy(&lines).into_owned(), -1).into()
         }
@@ -69,9 +73,12 @@ fn args(event: Event) -> EventArgs {
         Event::Warning { message, facts } => {
             plain("warning", 0, json!({ "message": message, "facts": facts }))
         }
+        Event::Heartbeat { facts } => plain("heartbeat", 0, facts),
+        Event::Rotated { disabled, by, reason, .. } => {
+            plain("rotated", 0, json!({ "disabled": disabled, "by": by, "reason": reason }))
+        }
         Event::LaunchAsked => plain("launchAsked", 0, Value::Null),
         Event::Answered { ticket, answer } => plain("answered", ticket, answer),
-        Event::Heartbeat { facts } => plain("heartbeat", 0, facts),
         Event::ShutdownAsked => plain("shutdownAsked", 0, Value::Null),
         Event::StopAsked => plain("stopAsked", 0, Value::Null),
         Event::Ended => plain("ended", 0, Value::Null),

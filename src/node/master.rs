@@ -1,5 +1,7 @@
 //! `Master`: JavaScript's hold on the supervisor.
 
+use std::os::fd::{IntoRawFd, OwnedFd};
+
 use napi::bindgen_prelude::Function;
 use napi_derive::napi;
 use serde::Deserialize;
@@ -50,6 +52,16 @@ pub struct Master {
     setup: Option<Setup>,
     handle: Option<Handle>,
     addresses: Value,
+    own_place: Option<(OwnedFd, usize)>,
+}
+
+/// A row of the scoreboard, to be opened with `openScoreboard`.
+#[napi(object)]
+pub struct OwnPlace {
+    /// The board; whoever gets it closes it.
+    pub fd: i32,
+    /// The row's number.
+    pub row: u32,
 }
 
 #[napi]
@@ -67,7 +79,8 @@ impl Master {
         let wants: Vec<Want> = wants.into_iter().map(Want::from).collect();
         let setup = Setup::prepare(options, launch, &wants)?;
         let addresses = json!({ "app": setup.addresses(), "monitor": setup.monitor_address() });
-        Ok(Self { setup: Some(setup), handle: None, addresses })
+        let own_place = setup.own_place();
+        Ok(Self { setup: Some(setup), handle: None, addresses, own_place })
     }
 
     /// Starts the supervisor's thread, which forks the workers; `on_event` is called on the thread of JavaScript with
@@ -126,6 +139,42 @@ impl Master {
     #[napi]
     pub fn recycle(&self, worker: u32) {
         self.call(Call::Recycle { worker: WorkerId(worker) });
+    }
+
+    /// With `cluster: false`: where this process writes how it is, `{fd, row}`; given once.
+    #[napi]
+    #[must_use]
+    pub fn place(&mut self) -> Option<OwnPlace> {
+        let (fd, row) = self.own_place.take()?;
+        Some(OwnPlace { fd: fd.into_raw_fd(), row: u32::try_from(row).ok()? })
+    }
+
+    /// Takes the cluster out of rotation or puts it back; the event `answered` with `ticket` says that it is done.
+    /// `false` when the supervisor has ended, and no event will come.
+    #[napi]
+    #[must_use]
+    pub fn rotate(&self, ticket: u32, disabled: bool, by: String, reason: Option<String>) -> bool {
+        self.handle.as_ref().is_some_and(|handle| handle.call(Call::Rotate { ticket, disabled, by, reason }))
+    }
+
+    /// Says that this process, which serves by itself, has begun to shut down.
+    #[napi]
+    pub fn leave(&self) {
+        self.call(Call::Leave);
+    }
+
+    /// Whether this process should answer DISABLED.
+    #[napi]
+    #[must_use]
+    pub fn is_out_of_rotation(&self) -> bool {
+        self.handle.as_ref().is_some_and(|handle| handle.rotation.is_out())
+    }
+
+    /// Replaces what the application adds to the metrics; `false` for a text above 4 MiB, which changes nothing.
+    #[napi]
+    #[must_use]
+    pub fn set_app_metrics(&self, text: String) -> bool {
+        self.handle.as_ref().is_none_or(|handle| handle.app_metrics.set(&text))
     }
 
     /// Replaces all workers with ones that are started as `launch` says; answered by the event `answered` with `ticket`.

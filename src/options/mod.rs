@@ -4,10 +4,11 @@
 //! of the machine comes in as `Machine`. Units, ranges and the leniency towards old scripts end here; the rest of the
 //! code sees domain types only. Invariants: `Options::ports` is never empty, and the monitor's port is not in it.
 //!
-//! `read.rs` reads one value, `show.rs` prints one for a message, `nearest.rs` guesses what a misspelt name meant,
+//! `read.rs` reads one value, `ecv.rs` the parts of `ecv`, `show.rs` prints one for a message, `nearest.rs` guesses what a misspelt name meant,
 //! `json.rs` is the way back to JavaScript. `calls.rs` reads the arguments of `reload` and `scale`, by the same rules.
 
 pub mod calls;
+mod ecv;
 mod json;
 mod nearest;
 mod read;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::error::Error;
+pub use ecv::Ecv;
 use read::Problem;
 
 /// What `parse` has to know of the process and the machine.
@@ -48,6 +50,7 @@ pub struct Parsed {
 
 /// All options, checked and with their defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the user's own yes and no")]
 pub struct Options {
     /// `cluster`: start workers, or serve in the process itself.
     pub cluster: bool,
@@ -109,10 +112,22 @@ pub struct Options {
     pub scheduling: Scheduling,
     /// `backlog`: how many connections the kernel queues for each listening socket.
     pub backlog: NonZeroU16,
+    /// `sticky`: whether a client's connections stay with one worker.
+    pub sticky: Sticky,
+    /// `hangTimeout`: a shorter limit than `maxHeartbeatDelay` for an event loop that does not turn.
+    pub hang_timeout: Option<Duration>,
+    /// `captureStack`: find out what a hung worker is stuck in before it is replaced.
+    pub capture_stack: bool,
     /// `metrics`: workers count their requests.
     pub metrics: bool,
     /// `flightRecorder`: workers keep their last requests for the moment after a crash.
     pub flight_recorder: bool,
+    /// `drainDelay`: how long a shutdown says DISABLED before it lets nobody in any more; may be zero.
+    pub drain_delay: Duration,
+    /// `liveMaxAge`: the cluster is live while an event loop has turned within this time.
+    pub live_max_age: Duration,
+    /// `readyQuorum`: how many workers must serve for the cluster to be ready.
+    pub ready_quorum: NonZeroU16,
 }
 
 /// A part of a whole, as a number of millionths from 0 to 1,000,000.
@@ -126,19 +141,6 @@ pub enum Address {
     Tcp(u16),
     /// A unix socket, with its path as the user wrote it.
     Path(PathBuf),
-}
-
-/// The health answer ("extended content verification") on the application's port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ecv {
-    /// Path that is answered.
-    pub path: String,
-    /// Path of the application that is asked before the answer; `None` is `/`.
-    pub monitor: Option<String>,
-    /// Whether clients may enable and disable the answer.
-    pub control: bool,
-    /// Whether a validator function was given; the function itself stays in JavaScript.
-    pub validator: bool,
 }
 
 /// Which exits of a worker are made good by a new one.
@@ -168,6 +170,17 @@ pub enum Scheduling {
     Slots,
     /// One listening socket that all workers share.
     Shared,
+    /// The master accepts, and hands each connection to the worker with the fewest.
+    Rr,
+}
+
+/// Whether a client's connections stay with one worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sticky {
+    /// Each connection goes wherever there is room.
+    None,
+    /// All connections from one address go to one slot, as long as that is served.
+    Address,
 }
 
 /// Reads what JavaScript passed to `new Cluster`.
@@ -190,6 +203,7 @@ pub fn parse(raw: &Value, machine: &Machine) -> Result<Parsed, Error> {
         parsed.take(name, value, machine).map_err(|problem| invalid(name, problem))?;
     }
     parsed.options.check_ports()?;
+    parsed.options.check_sticky()?;
     Ok(parsed)
 }
 
@@ -208,7 +222,7 @@ impl Parsed {
             "monHost" => replace(&mut options.mon_host, read::host(value)?),
             "monPort" => options.mon_port = read::mon_port(value, options.mon_port)?,
             "monPath" => replace(&mut options.mon_path, read::url_path(value)?),
-            "ecv" => options.ecv = read::ecv(value, &mut self.warnings)?,
+            "ecv" => options.ecv = ecv::read(value, &mut self.warnings)?,
             "noWorkers" => replace(&mut options.no_workers, read::count(value, MAX_WORKERS)?),
             "timeout" => replace(&mut options.timeout, read::millis(value)?),
             "connThreshold" => replace(&mut options.conn_threshold, read::count(value, read::MAX_SAFE)?),
@@ -235,8 +249,14 @@ impl Parsed {
             "recycleTimeout" => replace(&mut options.recycle_timeout, read::millis(value)?),
             "scheduling" => replace(&mut options.scheduling, read::scheduling(value, machine.linux)?),
             "backlog" => replace(&mut options.backlog, read::count(value, u64::from(u16::MAX))?),
+            "sticky" => replace(&mut options.sticky, read::one_of(value, &Sticky::ALL, Sticky::name)?),
+            "hangTimeout" => options.hang_timeout = read::millis(value)?,
+            "captureStack" => options.capture_stack = !read::is_falsy(value),
             "metrics" => options.metrics = !read::is_falsy(value),
             "flightRecorder" => options.flight_recorder = !read::is_falsy(value),
+            "drainDelay" => replace(&mut options.drain_delay, read::millis_or_zero(value)?),
+            "liveMaxAge" => replace(&mut options.live_max_age, read::millis(value)?),
+            "readyQuorum" => replace(&mut options.ready_quorum, read::count(value, MAX_WORKERS)?),
             unknown => {
                 self.warnings.push(nearest::warning("", unknown, &NAMES));
                 return Ok(());
@@ -258,10 +278,10 @@ fn replace<T>(place: &mut T, read: Option<T>) {
 const MAX_WORKERS: u64 = 1024;
 
 /// Options for which every value has a meaning: it is truthy or falsy.
-const YES_OR_NO: [&str; 5] = ["cluster", "stop", "shutdown", "metrics", "flightRecorder"];
+const YES_OR_NO: [&str; 6] = ["cluster", "stop", "shutdown", "captureStack", "metrics", "flightRecorder"];
 
 /// Every name that [`Parsed::take`] knows, for the guess at what a misspelt one meant.
-const NAMES: [&str; 32] = [
+const NAMES: [&str; 38] = [
     "cluster",
     "port",
     "host",
@@ -292,8 +312,14 @@ const NAMES: [&str; 32] = [
     "recycleTimeout",
     "scheduling",
     "backlog",
+    "sticky",
+    "hangTimeout",
+    "captureStack",
     "metrics",
     "flightRecorder",
+    "drainDelay",
+    "liveMaxAge",
+    "readyQuorum",
 ];
 
 impl Options {
@@ -333,8 +359,14 @@ impl Options {
             recycle_timeout: death_timeout,
             scheduling: if machine.linux { Scheduling::Slots } else { Scheduling::Shared },
             backlog: NonZeroU16::MIN.saturating_add(510),
+            sticky: Sticky::None,
+            hang_timeout: None,
+            capture_stack: false,
             metrics: true,
             flight_recorder: true,
+            drain_delay: Duration::ZERO,
+            live_max_age: Duration::from_secs(30),
+            ready_quorum: NonZeroU16::MIN,
         }
     }
 
@@ -352,16 +384,26 @@ impl Options {
     }
 }
 
+impl Options {
+    /// Only the kernel's choice among slots goes by address.
+    fn check_sticky(&self) -> Result<(), Error> {
+        if self.sticky == Sticky::Address && self.scheduling != Scheduling::Slots {
+            return Err(Error::InvalidOption {
+                field: "sticky".to_owned(),
+                problem: format!(
+                    "must be 'none' with `scheduling: '{}'`, since only 'slots' can tell clients apart, got 'address'",
+                    self.scheduling.name()
+                ),
+            });
+        }
+        Ok(())
+    }
+}
+
 /// One worker per CPU, within the range of `noWorkers`.
 fn workers_for(cpus: usize) -> NonZeroU16 {
     let wanted = u64::try_from(cpus).unwrap_or(MAX_WORKERS).min(MAX_WORKERS);
     u16::try_from(wanted).ok().and_then(NonZeroU16::new).unwrap_or(NonZeroU16::MIN)
-}
-
-impl Default for Ecv {
-    fn default() -> Self {
-        Self { path: "/ecv".to_owned(), monitor: None, control: false, validator: false }
-    }
 }
 
 impl Restart {
@@ -392,7 +434,7 @@ impl OnUncaught {
 }
 
 impl Scheduling {
-    const ALL: [Self; 2] = [Self::Slots, Self::Shared];
+    const ALL: [Self; 3] = [Self::Slots, Self::Shared, Self::Rr];
 
     /// The value that JavaScript gives for it.
     #[must_use]
@@ -400,6 +442,20 @@ impl Scheduling {
         match self {
             Self::Slots => "slots",
             Self::Shared => "shared",
+            Self::Rr => "rr",
+        }
+    }
+}
+
+impl Sticky {
+    const ALL: [Self; 2] = [Self::None, Self::Address];
+
+    /// The value that JavaScript gives for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Address => "address",
         }
     }
 }

@@ -3,6 +3,7 @@
 pub mod cgroup;
 pub mod control;
 pub mod exit;
+pub mod inspector;
 pub mod pidfile;
 pub mod spawn;
 pub mod stop;

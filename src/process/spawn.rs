@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use serde::Deserialize;
 
+use super::inspector;
 use crate::error::Error;
 use crate::os::child;
 
@@ -49,6 +50,9 @@ pub struct Launch {
     pub cwd: Option<PathBuf>,
     /// The master's own inspector port, where workers are to have one each, counted up from it.
     pub inspect_port: Option<u16>,
+    /// The inspector of a worker may have to be opened; not JavaScript's to say.
+    #[serde(skip)]
+    pub may_inspect: bool,
 }
 
 /// A worker that has just been forked.
@@ -104,8 +108,10 @@ impl Launch {
     fn command(&self, id: u32, channel: i32) -> Command {
         let mut command = Command::new(&self.exec_path);
         command.args(&self.exec_argv);
-        if let Some(port) = self.inspect_port_of(id) {
-            command.arg(format!("--inspect-port={port}"));
+        match self.inspect_port_of(id) {
+            Some(port) => drop(command.arg(format!("--inspect-port={port}"))),
+            None if self.may_inspect => drop(command.arg(inspector::FLAG)),
+            None => {}
         }
         command.arg(&self.script).args(&self.args);
         if let Some(cwd) = &self.cwd {
@@ -121,7 +127,8 @@ impl Launch {
     }
 
     /// Counts up from the master's port and starts over above 1024 where the ports end, as `cluster.fork` does.
-    fn inspect_port_of(&self, id: u32) -> Option<u16> {
+    #[must_use]
+    pub fn inspect_port_of(&self, id: u32) -> Option<u16> {
         let base = u32::from(self.inspect_port?);
         let port = base + id % (65_536 - 1024);
         u16::try_from(if port > 65_535 { port - 65_535 + 1024 } else { port }).ok()
@@ -159,6 +166,7 @@ mod tests {
             env: BTreeMap::from([("A".into(), "b".into())]),
             cwd: Some("/srv".into()),
             inspect_port: None,
+            may_inspect: false,
         };
         let command = launch.command(7, 12);
         let args: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();

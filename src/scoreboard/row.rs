@@ -167,7 +167,7 @@ fn entry(memory: &Mapping, at: usize) -> Option<Recorded> {
     })
 }
 
-fn number(memory: &Mapping, word: usize) -> f64 {
+pub(super) fn number(memory: &Mapping, word: usize) -> f64 {
     let value = f64::from_bits(memory.word(word));
     if value.is_finite() && value > 0.0 { value } else { 0.0 }
 }

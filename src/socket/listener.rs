@@ -2,7 +2,7 @@
 //!
 //! `Sockets` owns every listener and is the only caller. A listener owns its socket or sockets and, for a unix path, the
 //! file. It is reserved before any worker runs, or made when the first worker asks; from its first loan on it is either one
-//! socket shared by all or one for each slot.
+//! socket shared by all, one from which only the master accepts, or one for each slot.
 
 use std::io;
 use std::net::SocketAddr;
@@ -38,6 +38,8 @@ enum Hold {
     Reserved(Socket),
     /// Lent to every worker.
     Shared(Socket),
+    /// Lent to nobody: workers that asked are handed connections.
+    Handed(Socket),
     /// One for each slot that asked.
     Slots(Group),
 }
@@ -103,7 +105,7 @@ impl Listener {
     ) -> io::Result<OwnedFd> {
         match &mut self.hold {
             Hold::Reserved(_) => self.claim(want, slot, scheduling),
-            Hold::Shared(socket) => Ok(socket.try_clone()?.into()),
+            Hold::Shared(socket) | Hold::Handed(socket) => Ok(socket.try_clone()?.into()),
             Hold::Slots(group) => match group.get(slot) {
                 Some(socket) => Ok(socket.try_clone()?.into()),
                 None => self.add_slot(slot),
@@ -111,9 +113,15 @@ impl Listener {
         }
     }
 
+    /// Whether connections are handed over by the master.
+    pub(super) fn is_handed(&self) -> bool {
+        matches!(self.hold, Hold::Handed(_))
+    }
+
     /// The first loan: the reserved socket becomes everybody's or this slot's.
     fn claim(&mut self, want: &Want, slot: SlotIndex, scheduling: Scheduling) -> io::Result<OwnedFd> {
         let per_slot = scheduling == Scheduling::Slots && self.want.may_have_slots();
+        let handed = scheduling == Scheduling::Handed && self.want.listens();
         let Hold::Reserved(socket) = &self.hold else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
@@ -129,8 +137,9 @@ impl Listener {
                 group.join(slot, socket);
                 Hold::Slots(group)
             }
+            Hold::Reserved(socket) if handed => Hold::Handed(socket),
             Hold::Reserved(socket) => Hold::Shared(socket),
-            other @ (Hold::Shared(_) | Hold::Slots(_)) => other,
+            other @ (Hold::Shared(_) | Hold::Handed(_) | Hold::Slots(_)) => other,
         };
         Ok(fd.into())
     }
@@ -167,7 +176,7 @@ impl Listener {
     pub(super) fn steer(&mut self, to: &[SlotIndex]) -> io::Result<()> {
         match &mut self.hold {
             Hold::Slots(group) => group.steer(to),
-            Hold::Reserved(_) | Hold::Shared(_) => Ok(()),
+            Hold::Reserved(_) | Hold::Shared(_) | Hold::Handed(_) => Ok(()),
         }
     }
 
@@ -175,7 +184,7 @@ impl Listener {
     pub(super) fn close_slot(&mut self, slot: SlotIndex) {
         match &mut self.hold {
             Hold::Slots(group) => group.close(slot),
-            Hold::Reserved(_) | Hold::Shared(_) => {}
+            Hold::Reserved(_) | Hold::Shared(_) | Hold::Handed(_) => {}
         }
     }
 
@@ -183,14 +192,14 @@ impl Listener {
     pub(super) fn slots(&self) -> Vec<SlotIndex> {
         match &self.hold {
             Hold::Slots(group) => group.iter().map(|(slot, _)| slot).collect(),
-            Hold::Reserved(_) | Hold::Shared(_) => Vec::new(),
+            Hold::Reserved(_) | Hold::Shared(_) | Hold::Handed(_) => Vec::new(),
         }
     }
 
     /// The socket that the worker in `slot` accepts from.
     pub(super) fn socket(&self, slot: SlotIndex) -> Option<&Socket> {
         match &self.hold {
-            Hold::Reserved(socket) | Hold::Shared(socket) => Some(socket),
+            Hold::Reserved(socket) | Hold::Shared(socket) | Hold::Handed(socket) => Some(socket),
             Hold::Slots(group) => group.get(slot),
         }
     }
@@ -198,7 +207,7 @@ impl Listener {
     /// All sockets; one that is nobody's own goes by slot 0.
     pub(super) fn sockets(&self) -> Box<dyn Iterator<Item = (SlotIndex, &Socket)> + '_> {
         match &self.hold {
-            Hold::Reserved(socket) | Hold::Shared(socket) => {
+            Hold::Reserved(socket) | Hold::Shared(socket) | Hold::Handed(socket) => {
                 Box::new(std::iter::once((SlotIndex(0), socket)))
             }
             Hold::Slots(group) => Box::new(group.iter()),

@@ -97,6 +97,8 @@ pub enum Scheduling {
     Slots,
     /// One socket; whoever accepts first has the connection.
     Shared,
+    /// One socket, from which the master alone accepts. UDP, which has no connections, is shared.
+    Handed,
 }
 
 /// Names one listener in the life of one `Sockets`; never used again.
@@ -116,6 +118,8 @@ pub struct Lent {
     pub listener: ListenerId,
     /// A close-on-exec duplicate, to be sent and then dropped.
     pub fd: OwnedFd,
+    /// The master alone accepts: the duplicate is not to be sent, and connections are to be handed over.
+    pub is_handed: bool,
 }
 
 /// Where a listener is really bound.
@@ -193,7 +197,7 @@ impl Sockets {
         if lent.is_err() && is_new {
             self.close(id);
         }
-        Ok(Lent { listener: id, fd: lent? })
+        Ok(Lent { listener: id, fd: lent?, is_handed: self.is_handed(id) })
     }
 
     /// Closes the reservations that no worker has claimed.
@@ -214,6 +218,12 @@ impl Sockets {
     #[must_use]
     pub fn slots(&self, listener: ListenerId) -> Vec<SlotIndex> {
         self.listeners.get(&listener).map_or_else(Vec::new, Listener::slots)
+    }
+
+    /// Whether the master alone accepts here, so that everything in the queue must be handed over.
+    #[must_use]
+    pub fn is_handed(&self, listener: ListenerId) -> bool {
+        self.listeners.get(&listener).is_some_and(Listener::is_handed)
     }
 
     /// Takes one connection from the queue of `slot`, or of the shared socket; it is non-blocking and close-on-exec. `None`

@@ -98,6 +98,11 @@ impl Worker {
         self.leave == Leave::No && self.key_of(listener).is_some()
     }
 
+    /// Whether it takes new connections of any listener.
+    pub(crate) fn is_in_service(&self) -> bool {
+        self.leave == Leave::No && !self.loans.is_empty()
+    }
+
     pub(crate) fn key_of(&self, listener: ListenerId) -> Option<&str> {
         self.loans.iter().find(|loan| loan.listener == listener).map(|loan| loan.key.as_str())
     }

@@ -3,7 +3,8 @@
 //! Each slot has its own queue in the kernel. While no worker serves a slot that has one, new connections are steered to
 //! the others, and what waits there (or comes late, from handshakes under way) is accepted here and handed to a worker
 //! that serves the same address, by Node's own `newconn`. Connections stay in the kernel's queue until a worker can take
-//! them; what a worker refused, or had not accepted when its channel ended, goes to the next.
+//! them; what a worker refused, or had not accepted when its channel ended, goes to the next. With `scheduling: 'rr'` there is one
+//! queue, no worker takes from it, and so every connection comes this way.
 //! Invariant: nothing is accepted without somebody to give it to, and at most [`PER_WORKER`] connections are under way to
 //! one worker, so they don't pile up on one that is stopped.
 
@@ -15,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use super::Input;
-use super::crew::InFlight;
+use super::crew::{InFlight, Worker};
 use super::state::State;
 use crate::ids::{SlotIndex, WorkerId};
 use crate::ipc::message::ToWorker;
@@ -24,6 +25,8 @@ use crate::socket::ListenerId;
 
 /// How many connections may be under way to one worker.
 const PER_WORKER: usize = 4;
+/// By this slot a socket goes that is nobody's own.
+const SHARED: SlotIndex = SlotIndex(0);
 /// After so many refusals a connection is closed: its address is served by nobody who takes it.
 const REFUSALS: u32 = 16;
 
@@ -32,7 +35,7 @@ const REFUSALS: u32 = 16;
 pub(crate) struct HandOff {
     /// Connections that came back.
     returned: VecDeque<InFlight>,
-    /// Sockets that nobody serves, each watched for connections.
+    /// Sockets from whose queues no worker takes, each watched for connections.
     stranded: HashMap<(ListenerId, SlotIndex), AbortHandle>,
     last_seq: u64,
     under_way: usize,
@@ -80,13 +83,9 @@ impl State {
     /// Tells the kernel which slots take new connections, and watches the queues of the others.
     pub(crate) fn steer(&mut self) {
         let ids: Vec<ListenerId> = self.sockets.listeners().collect();
+        let mut watched = Vec::new();
         for listener in ids {
-            let serving: BTreeSet<SlotIndex> = self
-                .crew
-                .values()
-                .filter(|worker| worker.serves(listener))
-                .map(|worker| worker.slot)
-                .collect();
+            let serving = self.slots_served(listener);
             if serving.is_empty() {
                 continue;
             }
@@ -94,6 +93,9 @@ impl State {
             if let Err(error) = self.sockets.steer(listener, &table) {
                 // The kernel then spreads by its hash, and what lands on an unserved slot is moved all the same.
                 self.warn(format!("cannot steer new connections: {error}"), serde_json::Value::Null);
+            }
+            if self.sockets.is_handed(listener) && !self.handoff.stranded.contains_key(&(listener, SHARED)) {
+                self.watch_stranded(listener, SHARED);
             }
             for slot in self.sockets.slots(listener) {
                 let at = (listener, slot);
@@ -104,8 +106,21 @@ impl State {
                 } else if !self.handoff.stranded.contains_key(&at) {
                     self.watch_stranded(listener, slot);
                 }
+                // Alone, a worker has nobody who could take from its queue.
+                if serving.len() > 1 && serving.contains(&slot) && self.is_known(slot) {
+                    watched.push(at);
+                }
             }
         }
+        self.watch_queues(watched);
+    }
+
+    /// The slots where somebody takes connections; those of blocked workers only if there are no others.
+    fn slots_served(&self, listener: ListenerId) -> BTreeSet<SlotIndex> {
+        let serving = || self.crew.iter().filter(|(_, worker)| worker.serves(listener));
+        let turning = serving().filter(|(id, _)| !self.watching.is_blocked(**id));
+        let healthy: BTreeSet<SlotIndex> = turning.map(|(_, worker)| worker.slot).collect();
+        if healthy.is_empty() { serving().map(|(_, worker)| worker.slot).collect() } else { healthy }
     }
 
     fn watch_stranded(&mut self, listener: ListenerId, slot: SlotIndex) {
@@ -135,11 +150,25 @@ impl State {
         }
     }
 
-    /// The worker with the fewest connections under way among those that serve `listener` and may take one more.
+    /// Who should get the next connection of `listener`: of those that may take one more, one that has taken all it was
+    /// given, and of these the one with the fewest connections.
+    ///
+    /// What is given to a worker that turns out to be blocked can't be taken back, hence the order; and one that may turn
+    /// out so gets nothing while there are others.
     fn idlest(&self, listener: ListenerId) -> Option<WorkerId> {
-        let able = self.crew.iter().filter(|(_, worker)| worker.serves(listener));
-        let idlest = able.min_by_key(|(_, worker)| (worker.in_flight.len(), worker.handed_over));
-        idlest.filter(|(_, worker)| worker.in_flight.len() < PER_WORKER).map(|(id, _)| *id)
+        let turning = || {
+            let serving = self.crew.iter().filter(|(_, worker)| worker.serves(listener));
+            serving.filter(|(id, _)| !self.watching.is_blocked(**id))
+        };
+        let is_safe = |id: WorkerId| !self.watching.is_suspect(id);
+        let are_all_suspect = !turning().any(|(id, _)| is_safe(*id));
+        let able = turning()
+            .filter(|(id, worker)| (are_all_suspect || is_safe(**id)) && worker.in_flight.len() < PER_WORKER);
+        let load = |(id, worker): &(&WorkerId, &Worker)| {
+            let under_way = worker.in_flight.len() as u64;
+            (under_way > 0, self.open_connections(**id) + under_way, worker.handed_over)
+        };
+        able.min_by_key(load).map(|(id, _)| *id)
     }
 
     fn hand_over(&mut self, id: WorkerId, mut connection: InFlight) {
@@ -165,7 +194,9 @@ impl State {
         let Some(mut connection) = worker.in_flight.remove(at) else { return };
         self.handoff.under_way = self.handoff.under_way.saturating_sub(1);
         connection.refusals += 1;
-        if !accepted && connection.refusals < REFUSALS {
+        if accepted {
+            self.stats.borrow_mut().tallies.rescued += 1;
+        } else if connection.refusals < REFUSALS {
             self.handoff.returned.push_back(connection);
         }
     }

@@ -7,17 +7,18 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
 use super::crew::{Leave, Loan};
 use super::fleet::{self, Phase, Why};
 use super::state::State;
+use crate::ecv::Change;
 use crate::event::Event;
 use crate::ids::WorkerId;
 use crate::ipc::message::{FromAgent, ListeningAddress, Query, ToMaster, ToWorker};
-use crate::socket::{Kind, Want};
+use crate::socket::{Kind, ListenerId, Want};
 
 /// How long a worker whose channel ended unannounced may take to die of it.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -48,7 +49,10 @@ impl State {
         let Some(worker) = self.crew.get_mut(&id) else { return };
         let pid = worker.pid();
         match said {
-            FromAgent::Hello => worker.has_agent = true,
+            FromAgent::Hello => {
+                worker.has_agent = true;
+                self.greet(id);
+            }
             FromAgent::Listening { ready } => {
                 worker.apps_listening += 1;
                 // Before the application hears of it: whatever it does about this worker then concerns one in service.
@@ -77,6 +81,10 @@ impl State {
                 self.step(fleet::Input::Recycle { worker: id, why }, now);
             }
             FromAgent::Fatal { text } => worker.last_words = Some(text),
+            FromAgent::Rotate { seq, disabled, by, reason } => {
+                let change = Change::new(&by, SystemTime::now(), reason.as_deref());
+                self.rotate_for(id, seq, disabled, change);
+            }
             FromAgent::Warning { message } => self.warn(message, json!({ "pid": pid })),
         }
     }
@@ -113,13 +121,18 @@ impl State {
             _ if self.fleet.phase() != Phase::Running => Err(io::Error::from_raw_os_error(libc::ECANCELED)),
             want => want.and_then(|want| self.sockets.lend(&want, slot)),
         };
+        let name = lent.as_ref().map_or(Value::Null, |lent| self.name_of(lent.listener));
         let Some(worker) = self.crew.get_mut(&id) else { return };
         match lent {
             Ok(lent) => {
                 let key = format!("{}.{seq}", lent.listener);
                 let data = self.server_data.entry(lent.listener).or_insert(data).clone();
                 worker.loans.push(Loan { key: key.clone(), listener: lent.listener });
-                worker.speaker.say_with(&ToWorker::Lend { ack: seq, key, data }, lent.fd);
+                if lent.is_handed {
+                    worker.speaker.say(&ToWorker::LendNothing { ack: seq, key, data, name });
+                } else {
+                    worker.speaker.say_with(&ToWorker::Lend { ack: seq, key, data }, lent.fd);
+                }
                 self.pending.steering = true;
             }
             Err(error) => {
@@ -127,6 +140,15 @@ impl State {
                 worker.speaker.say(&ToWorker::Refuse { ack: seq, errno, data });
             }
         }
+    }
+
+    /// A TCP listener's address as `server.address()` shows it.
+    fn name_of(&self, listener: ListenerId) -> Value {
+        let bound = self.sockets.addresses().into_iter().find(|bound| bound.listener == listener);
+        let address = bound.as_ref().and_then(|bound| bound.address.zip(bound.port));
+        address.map_or(Value::Null, |(ip, port)| {
+            json!({ "address": ip, "family": if ip.is_ipv6() { "IPv6" } else { "IPv4" }, "port": port })
+        })
     }
 
     /// A worker closed a socket that it was lent. When the last one did so on purpose, the address is given up: clients

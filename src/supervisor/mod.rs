@@ -13,10 +13,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
+use crate::ecv::Word;
 use crate::error::Error;
 use crate::event::{Event, Undelivered};
 use crate::ids::WorkerId;
 use crate::ipc::message::ToMaster;
+use crate::monitor::metrics::AppMetrics;
 use crate::process::control::Request;
 use crate::process::exit::Exit;
 use crate::process::spawn::Launch;
@@ -29,15 +31,18 @@ pub mod fleet;
 mod handoff;
 mod hearing;
 mod heartbeat;
+mod hung;
 mod performing;
 mod recycle;
 mod releasing;
 mod reload;
+mod rotation;
 mod scale;
 pub mod setup;
 pub mod slot;
 mod state;
 mod telling;
+mod watching;
 
 pub use releasing::Asker;
 pub use setup::Setup;
@@ -103,6 +108,19 @@ pub enum Call {
     Shutdown,
     /// Kills all workers at once, then ends.
     Stop,
+    /// Takes the cluster out of rotation or puts it back.
+    Rotate {
+        /// Echoed in the event that says it is done.
+        ticket: u32,
+        /// Out, or back.
+        disabled: bool,
+        /// Who wants it, for people.
+        by: String,
+        /// Why, if it was said.
+        reason: Option<String>,
+    },
+    /// This process, which serves by itself, has begun to shut down.
+    Leave,
     /// The process is about to exit: puts files away and ends the thread.
     Close,
 }
@@ -117,6 +135,12 @@ pub(crate) enum Input {
     Exited(WorkerId, Exit),
     /// A connection waits on the socket of a slot that nobody serves.
     Stranded,
+    /// Whoever cannot read the state of rotation from shared memory has to be told.
+    Rotated,
+    /// A connection waits in a queue, after a time in which all were empty.
+    Waiting,
+    /// What was found out about a worker that hangs, and has for so long.
+    Examined(WorkerId, Duration, Option<String>),
     Tick,
 }
 
@@ -129,6 +153,10 @@ pub struct Handle {
     ended: std::sync::Mutex<std::sync::mpsc::Receiver<()>>,
     /// What waits to be read, per worker; the sender's half of back-pressure.
     pub backlogs: crew::Backlogs,
+    /// Whether this process should answer DISABLED.
+    pub rotation: Word,
+    /// What the application adds to the metrics.
+    pub app_metrics: AppMetrics,
 }
 
 impl Handle {
@@ -148,6 +176,14 @@ impl Handle {
     }
 }
 
+/// What the supervisor's thread and that of JavaScript both hold.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    pub(crate) backlogs: crew::Backlogs,
+    pub(crate) rotation: Word,
+    pub(crate) app_metrics: AppMetrics,
+}
+
 /// Starts the supervisor on its own thread and forks the first workers; `publish` is called there for each event, and
 /// counts what it has delivered in `undelivered`.
 ///
@@ -161,7 +197,9 @@ pub fn start(
     let (calls, heard_calls) = mpsc::unbounded_channel();
     let (done, ended) = std::sync::mpsc::channel();
     let backlogs = crew::Backlogs::default();
-    let shared = backlogs.clone();
+    let shared =
+        Shared { backlogs: backlogs.clone(), rotation: Word::default(), app_metrics: AppMetrics::default() };
+    let (rotation, app_metrics) = (shared.rotation.clone(), shared.app_metrics.clone());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -178,7 +216,7 @@ pub fn start(
         .name("cluster2".into())
         .spawn(body)
         .map_err(|source| Error::Thread { source })?;
-    Ok(Handle { calls, ended: std::sync::Mutex::new(ended), backlogs })
+    Ok(Handle { calls, ended: std::sync::Mutex::new(ended), backlogs, rotation, app_metrics })
 }
 
 /// Signals are JavaScript's; the mask is not inherited by workers, which start with a clean one.
@@ -190,12 +228,12 @@ fn block_all_signals() {
 async fn run(
     setup: Setup,
     mut calls: mpsc::UnboundedReceiver<Call>,
-    backlogs: crew::Backlogs,
+    shared: Shared,
     undelivered: Undelivered,
     publish: impl Fn(Event) + 'static,
 ) {
     let (inputs, mut heard) = mpsc::channel(INPUTS);
-    let mut state = state::State::new(setup, inputs, backlogs, undelivered, std::rc::Rc::new(publish));
+    let mut state = state::State::new(setup, inputs, shared, undelivered, std::rc::Rc::new(publish));
     state.begin();
     while !state.is_over() {
         let due = tokio::time::Instant::from_std(state.next_deadline());

@@ -67,9 +67,16 @@ fn good_values_are_taken_over() {
         ("startTimeout", json!(10), json!(10)),
         ("recycleTimeout", json!(10), json!(10)),
         ("scheduling", json!("shared"), json!("shared")),
+        ("scheduling", json!("rr"), json!("rr")),
+        ("sticky", json!("address"), json!("address")),
+        ("hangTimeout", json!("5000"), json!(5000)),
+        ("captureStack", json!(1), json!(true)),
         ("backlog", json!(65535), json!(65535)),
         ("metrics", json!(false), json!(false)),
         ("flightRecorder", json!(0), json!(false)),
+        ("drainDelay", json!(0), json!(0)),
+        ("liveMaxAge", json!("9"), json!(9)),
+        ("readyQuorum", json!(1024), json!(1024)),
     ];
     for (name, value, expected) in cases {
         let parsed = good(&one(name, value.clone()));
@@ -164,7 +171,9 @@ fn bad_values_are_named_with_their_rule() {
         ("keepAliveGrace", json!(-1), format!("{}-1", millis.replace("from 1", "from 0"))),
         ("startTimeout", json!({}), format!("{millis}{{}}")),
         ("recycleTimeout", json!(1e10), format!("{millis}10000000000")),
-        ("scheduling", json!("rr"), "must be 'slots' or 'shared', got 'rr'".into()),
+        ("scheduling", json!("fair"), "must be 'slots', 'shared' or 'rr', got 'fair'".into()),
+        ("sticky", json!("cookie"), "must be 'none' or 'address', got 'cookie'".into()),
+        ("hangTimeout", json!(-5), format!("{millis}-5")),
         ("backlog", json!(65536), "must be a whole number from 1 to 65535, got 65536".into()),
     ];
     for (name, value, problem) in cases {
