@@ -17,7 +17,7 @@ const BODY = new RegExp(
 describe('ECV', () => {
   afterEach(reap);
 
-  async function startApp(kind = 'http', { env, args, ...options } = {}) {
+  async function startApp(kind = 'http', { env, ...options } = {}) {
     const program = start('ecv', { options, env, args: [kind] });
     await ready(program, options.noWorkers);
     return program;
@@ -52,7 +52,7 @@ describe('ECV', () => {
     it(`is seen to before a ${kind} app, HEAD and control included`, async () => {
       const isSecure = kind === 'https' || kind === 'http2s';
       const program = await startApp(kind, { ecv: { control: true, monitor: '/check' } });
-      const over = isSecure ? (options) => secureRequest(program.port, options) : (options) => request(program.port, options);
+      const over = (options) => (isSecure ? secureRequest : request)(program.port, options);
       const well = await over({ path: '/ecv?x=1' });
       assert.deepEqual([well.status, BODY.exec(well.body)?.[1]], [200, 'AVAILABLE']);
       await program.line('check');
@@ -264,7 +264,8 @@ describe('ECV', () => {
 });
 
 function secureRequest(port, options) {
-  return collect((done) => https.request({ host: '127.0.0.1', port, rejectUnauthorized: false, agent: false, ...options }, done));
+  const where = { host: '127.0.0.1', port, rejectUnauthorized: false, agent: false };
+  return collect((done) => https.request({ ...where, ...options }, done));
 }
 
 function collect(begin) {

@@ -78,7 +78,8 @@ const validators = {
   later: async () => false,
 };
 
-const ecv = options.ecv === false ? false : { ...options.ecv, ...(VALIDATOR ? { validator: validators[VALIDATOR] } : {}) };
+const validator = VALIDATOR ? { validator: validators[VALIDATOR] } : {};
+const ecv = options.ecv === false ? false : { ...options.ecv, ...validator };
 const c = new Cluster({ ...options, ecv });
 reportEvents(c, 'forked', 'listening', 'died', 'warning', 'SIGTERM');
 c.on('listening', () => report('addresses', c.addresses()));
@@ -103,7 +104,8 @@ if (!cluster.isWorker && ON_SIGNAL) {
   process.on('SIGUSR2', () => deeds[ON_SIGNAL.split(',')[turn++]]());
 }
 if (!cluster.isWorker && process.env.METRICS) {
-  c.metrics(() => '# TYPE orders_total counter\norders_total 7\n# TYPE cluster2_live gauge\ncluster2_live 5\n');
+  const orders = '# HELP orders_total Orders.\n# TYPE orders_total counter\norders_total 7\n';
+  c.metrics(() => `${orders}# TYPE cluster2_live gauge\ncluster2_live 5\n`);
   c.metrics(async () => { throw new Error('no figures'); });
 }
 
