@@ -1,7 +1,7 @@
 // Calls to the supervisor that are answered later, by the event `answered`: each has a ticket and a promise.
 //
-// The roles of lib/cluster.js make the calls and pass the answers in; a worker's go over its channel. Owns the promises; a
-// call that could not be made rejects at once.
+// The roles of lib/cluster.js make the calls and pass the answers in; a worker's go over its channel. Owns the
+// promises; a call that could not be made rejects at once.
 'use strict';
 
 const errors = require('./errors');

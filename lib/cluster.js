@@ -10,7 +10,9 @@ const { EventEmitter } = require('node:events');
 
 const { version } = require('../package.json');
 const { AppMetrics } = require('./app-metrics');
+const { askerOfMaster, askerOfWorker } = require('./ask');
 const { notRunning } = require('./calls');
+const { Delegations } = require('./delegate');
 const errors = require('./errors');
 const { load, useAddon } = require('./native');
 const { encode } = require('./encode');
@@ -37,6 +39,9 @@ class Cluster extends EventEmitter {
   #given;
   #validator;
   #metrics = new AppMetrics();
+  #delegations = isWorker ? undefined : new Delegations(this);
+  #asker;
+  #components;
 
   /**
    * Checks the options and remembers them; nothing is opened before `listen`.
@@ -66,9 +71,17 @@ class Cluster extends EventEmitter {
     if (listening) throw errors.createError('ERR_CLUSTER2_ALREADY_LISTENING');
     listening = true;
     const Role = this.#roleClass();
-    const [validator, metrics] = [this.#validator, this.#metrics];
-    const options = { raw: this.#given, parsed: this.#parsed, validator };
-    this.#role = new Role(this, { ...options, createApp, callback, board, metrics });
+    this.#role = new Role(this, {
+      createApp,
+      callback,
+      board,
+      raw: this.#given,
+      parsed: this.#parsed,
+      validator: this.#validator,
+      metrics: this.#metrics,
+      delegations: this.#delegations,
+      onComponents: (status) => this.#componentsReady(status),
+    });
     // What fails here is the script's own failure: it ends the process as any uncaught exception would.
     this.#role.run().catch((error) => process.nextTick(() => { throw error; }));
     return this;
@@ -139,6 +152,53 @@ class Cluster extends EventEmitter {
     return this.#role.rotate(disabled, reason);
   }
 
+  /**
+   * Asks the master: what was given to `handle`, or to `on`, under the name `type` gets the payload. Resolves with its
+   * answer; rejects with ERR_CLUSTER2_DELEGATE_TIMEOUT or ERR_CLUSTER2_DELEGATE_FAILED.
+   */
+  delegate(type, payload, options) {
+    this.#asker ??= isWorker ? askerOfWorker() : askerOfMaster(this.#delegations);
+    return this.#asker.ask(type, payload, options);
+  }
+
+  /**
+   * In the master: from now on `answer(payload, message)` answers what is delegated as `type`; it may give a promise.
+   * The last one given for a type counts. In a worker it does nothing, so that a script may call it everywhere.
+   */
+  handle(type, answer) {
+    if (typeof type !== 'string' || type === '') {
+      throw errors.createError('ERR_CLUSTER2_INVALID_ARGUMENT', 'type', 'a name', type);
+    }
+    if (typeof answer !== 'function') {
+      throw errors.createError('ERR_CLUSTER2_INVALID_ARGUMENT', 'answer', 'a function', answer);
+    }
+    this.#delegations?.handle(type, answer);
+    return this;
+  }
+
+  /**
+   * What the processes of the cluster say of themselves. Resolves when `component-status-initialized` is emitted: in
+   * the master before it forks, in a worker when it listens.
+   */
+  componentStatus() {
+    this.#components ??= deferred();
+    return this.#components.promise;
+  }
+
+  /** As of any EventEmitter; in the master an event may be the answer that a worker waits for. */
+  emit(event, ...args) {
+    const isAnswer = this.#delegations?.heard(event, args[0]) ?? false;
+    // An answer has somebody who listens for it, even if it is named 'error'.
+    if (isAnswer && this.listenerCount(event) === 0) return true;
+    return super.emit(event, ...args) || isAnswer;
+  }
+
+  #componentsReady(status) {
+    this.emit('component-status-initialized', status);
+    this.#components ??= deferred();
+    this.#components.resolve(status);
+  }
+
   #roleClass() {
     if (isWorker) return require('./worker').Worker;
     return this.#parsed.cluster ? require('./master').Master : require('./single').Single;
@@ -155,6 +215,12 @@ class Cluster extends EventEmitter {
     if (done.errorCode) throw new errors.Cluster2Error(done.errorCode, done.errorText);
     return { masters: done.masters };
   }
+}
+
+function deferred() {
+  let resolve;
+  const promise = new Promise((settle) => { resolve = settle; });
+  return { promise, resolve };
 }
 
 // The descriptor of the scoreboard and the number of this worker's row, if it has one.

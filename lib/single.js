@@ -7,6 +7,8 @@ const { setTimeout: delay } = require('node:timers/promises');
 const { collectApps } = require('./apps');
 const { Calls, notRunning, textOf } = require('./calls');
 const { Ecv } = require('./ecv');
+const { ComponentHub } = require('./component-hub');
+const { ComponentStatus, query } = require('./component-status');
 const { encode } = require('./encode');
 const { fromNative } = require('./errors');
 const { countTransactions } = require('./heartbeat');
@@ -30,6 +32,7 @@ class Single {
   #calls = new Calls();
   #isLeaving = false;
   #firstSignalAt;
+  #components;
 
   constructor(cluster, setup) {
     this.#cluster = cluster;
@@ -57,7 +60,20 @@ class Single {
     process.on('SIGTERM', () => this.#onSignal('SIGTERM'));
     process.on('SIGINT', () => this.#onSignal('SIGINT'));
     metrics.start((text) => this.#native.setAppMetrics(text), (message) => this.#warn(message));
+    this.#startComponents();
     return callback?.(apps[0]?.app, monApp);
+  }
+
+  #startComponents() {
+    const hub = new ComponentHub(() => {});
+    this.#components = new ComponentStatus(hub, `m${process.pid}`);
+    hub.start((question) => this.#components.answer(question));
+    this.#setup.onComponents(this.#components);
+  }
+
+  /** For the monitor: the names of all components or, with a name, what is said of it. */
+  query(component, worker, params) {
+    return query(this.#components, component, worker, params);
   }
 
   addresses() {

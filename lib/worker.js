@@ -7,6 +7,7 @@
 
 const { collectApps } = require('./apps');
 const { Calls, notRunning, textOf } = require('./calls');
+const { ComponentStatus, RemoteHub } = require('./component-status');
 const { Ecv } = require('./ecv');
 const { trapExceptions } = require('./exceptions');
 const { countTransactions, startHeartbeat } = require('./heartbeat');
@@ -32,6 +33,8 @@ class Worker {
   #calls = new Calls();
   // What the master said of rotation, where there is no scoreboard to read it from.
   #isOut = false;
+  #hub;
+  #components;
   #signalled = false;
 
   constructor(cluster, setup) {
@@ -55,6 +58,7 @@ class Worker {
     let waiting = apps.length;
     const onListening = (ports) => {
       waiting -= 1;
+      this.#startComponents();
       tell({ act: 'listening', ready: waiting === 0 });
       for (const _ of ports) callback?.(apps, monApp);
     };
@@ -99,6 +103,14 @@ class Worker {
     };
   }
 
+  // Before the master is told that this worker listens, so that its first answer includes this worker.
+  #startComponents() {
+    if (this.#components) return;
+    this.#hub = new RemoteHub((fact) => tell({ act: 'component', fact }));
+    this.#components = new ComponentStatus(this.#hub, process.pid);
+    this.#setup.onComponents(this.#components);
+  }
+
   #watchOneself() {
     const board = this.#board;
     if (board.problem) tell({ act: 'warning', message: `worker ${process.pid}: ${board.problem.message}` });
@@ -108,8 +120,9 @@ class Worker {
     signs.start();
   }
 
-  #obey({ cmd, act, why, ack, isOut }) {
+  #obey({ cmd, act, why, fact, ack, isOut }) {
     if (cmd !== INTERNAL) return;
+    if (act === 'component') this.#hub?.hear(fact, this.#components);
     if (act === 'drain') this.#drain(why);
     if (act === 'end') this.#end();
     if (act === 'rotated') this.#calls.answered(ack, { ok: true });

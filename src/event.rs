@@ -103,6 +103,13 @@ pub enum Event {
         /// The handle.
         fd: OwnedFd,
     },
+    /// What a worker says of its components, for JavaScript alone.
+    Component {
+        /// Who.
+        worker: WorkerId,
+        /// What.
+        fact: Value,
+    },
     /// Something an operator should know.
     Warning {
         /// The sentence.

@@ -108,6 +108,11 @@ pub enum FromAgent {
         #[serde(default)]
         reason: Option<String>,
     },
+    /// Something about components, between `lib/component-status.js` and `lib/component-hub.js`.
+    Component {
+        /// Theirs alone.
+        fact: Value,
+    },
     /// What the application should be told in the master too.
     Warning {
         /// The sentence.

@@ -251,6 +251,7 @@ impl Stats {
             | Event::Disconnected { .. }
             | Event::Messages { .. }
             | Event::HandleMessage { .. }
+            | Event::Component { .. }
             | Event::Heartbeat { .. } => return,
         };
         self.history.add(Entry { time, event, pid, text });

@@ -70,6 +70,7 @@ fn args(event: Event) -> EventArgs {
             let text = format!("{}\n{text}", json!(kind));
             ("handleMessage", worker.0, text, fd.into_raw_fd()).into()
         }
+        Event::Component { worker, fact } => plain("component", worker.0, fact),
         Event::Warning { message, facts } => {
             plain("warning", 0, json!({ "message": message, "facts": facts }))
         }

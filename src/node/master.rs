@@ -19,7 +19,7 @@ use crate::socket::{Kind, Want};
 use crate::supervisor::{self, Asker, Call, Handle, Setup};
 
 /// A worker that leaves so many bytes unread gets no more messages of the application.
-const BACKLOG_LIMIT: usize = 64 * 1024 * 1024;
+const WAITING_LIMIT: usize = 64 * 1024 * 1024;
 
 /// An address that workers will ask for, as `lib/master.js` resolved it.
 #[derive(Deserialize)]
@@ -103,7 +103,7 @@ impl Master {
         self.addresses.clone()
     }
 
-    /// Says a line of the application to a worker, with a descriptor that is duplicated first; gives the bytes that wait.
+    /// Says a line of the application, or several, to a worker, with a descriptor that is duplicated first; gives the bytes that wait.
     ///
     /// # Errors
     /// `ERR_CLUSTER2_WORKER_GONE`, or `ERR_CLUSTER2_CHANNEL_FULL` when the worker leaves 64 MiB unread: nothing is sent.
@@ -112,15 +112,14 @@ impl Master {
         let worker = WorkerId(worker);
         let gone = || napi::Error::new("ERR_CLUSTER2_WORKER_GONE", format!("worker {worker} is gone"));
         let handle = self.handle.as_ref().ok_or_else(gone)?;
-        let backlog = handle.backlogs.get(worker).ok_or_else(gone)?;
-        if backlog.bytes() > BACKLOG_LIMIT {
-            let text = format!("worker {worker} does not read its channel: {} bytes wait", backlog.bytes());
+        let speaker = handle.speakers.get(worker).ok_or_else(gone)?;
+        if speaker.waiting() > WAITING_LIMIT {
+            let text = format!("worker {worker} does not read its channel: {} bytes wait", speaker.waiting());
             return Err(napi::Error::new("ERR_CLUSTER2_CHANNEL_FULL", text));
         }
         let fd = fd.map(duplicate).transpose().map_err(|_| gone())?;
-        backlog.add(text.len() + 1);
-        handle.call(Call::Send { worker, text, fd });
-        Ok(u32::try_from(backlog.bytes()).unwrap_or(u32::MAX))
+        speaker.pass(text, fd);
+        Ok(u32::try_from(speaker.waiting()).unwrap_or(u32::MAX))
     }
 
     /// Sends a signal by number.

@@ -80,6 +80,7 @@ impl State {
                 };
                 self.step(fleet::Input::Recycle { worker: id, why }, now);
             }
+            FromAgent::Component { fact } => self.publish(Event::Component { worker: id, fact }),
             FromAgent::Fatal { text } => worker.last_words = Some(text),
             FromAgent::Rotate { seq, disabled, by, reason } => {
                 let change = Change::new(&by, SystemTime::now(), reason.as_deref());
@@ -186,7 +187,7 @@ impl State {
         let is_alive = worker.exit.is_none();
         let in_flight = std::mem::take(&mut worker.in_flight);
         self.handoff.take_back(in_flight);
-        self.backlogs.remove(id);
+        self.speakers.remove(id);
         self.publish(Event::Disconnected { worker: id });
         if is_alive && was_let_go {
             self.step(fleet::Input::Disconnected { worker: id }, now);

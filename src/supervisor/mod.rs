@@ -60,15 +60,6 @@ const CLOSING: Duration = Duration::from_secs(1);
 /// What JavaScript asks for.
 #[derive(Debug)]
 pub enum Call {
-    /// Passes a message of the application to a worker; its bytes are already in the worker's backlog.
-    Send {
-        /// To whom.
-        worker: WorkerId,
-        /// The message, as JSON text.
-        text: String,
-        /// A handle that goes with it.
-        fd: Option<std::os::fd::OwnedFd>,
-    },
     /// Sends a signal by number; 0 changes nothing.
     Signal {
         /// To whom.
@@ -151,8 +142,8 @@ pub(crate) enum Input {
 pub struct Handle {
     calls: mpsc::UnboundedSender<Call>,
     ended: std::sync::Mutex<std::sync::mpsc::Receiver<()>>,
-    /// What waits to be read, per worker; the sender's half of back-pressure.
-    pub backlogs: crew::Backlogs,
+    /// The way of the application's messages to each worker, which doesn't pass through the supervisor's loop.
+    pub speakers: crew::Speakers,
     /// Whether this process should answer DISABLED.
     pub rotation: Word,
     /// What the application adds to the metrics.
@@ -179,7 +170,7 @@ impl Handle {
 /// What the supervisor's thread and that of JavaScript both hold.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
-    pub(crate) backlogs: crew::Backlogs,
+    pub(crate) speakers: crew::Speakers,
     pub(crate) rotation: Word,
     pub(crate) app_metrics: AppMetrics,
 }
@@ -196,9 +187,9 @@ pub fn start(
 ) -> Result<Handle, Error> {
     let (calls, heard_calls) = mpsc::unbounded_channel();
     let (done, ended) = std::sync::mpsc::channel();
-    let backlogs = crew::Backlogs::default();
+    let speakers = crew::Speakers::default();
     let shared =
-        Shared { backlogs: backlogs.clone(), rotation: Word::default(), app_metrics: AppMetrics::default() };
+        Shared { speakers: speakers.clone(), rotation: Word::default(), app_metrics: AppMetrics::default() };
     let (rotation, app_metrics) = (shared.rotation.clone(), shared.app_metrics.clone());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -216,7 +207,7 @@ pub fn start(
         .name("cluster2".into())
         .spawn(body)
         .map_err(|source| Error::Thread { source })?;
-    Ok(Handle { calls, ended: std::sync::Mutex::new(ended), backlogs, rotation, app_metrics })
+    Ok(Handle { calls, ended: std::sync::Mutex::new(ended), speakers, rotation, app_metrics })
 }
 
 /// Signals are JavaScript's; the mask is not inherited by workers, which start with a clean one.

@@ -145,7 +145,7 @@ impl State {
             }
         };
         let child = Rc::new(child);
-        self.backlogs.insert(id, speaker.backlog());
+        self.speakers.insert(id, speaker.clone());
         self.tasks.spawn(speaker.clone().write_out());
         let (inputs, undelivered, publish) =
             (self.inputs.clone(), self.undelivered.clone(), Rc::clone(&self.publish));

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::crew::{Backlogs, Crew, Leave};
+use super::crew::{Crew, Leave, Speakers};
 use super::fleet::{self, Fleet, Phase};
 use super::handoff::HandOff;
 use super::heartbeat::Heartbeat;
@@ -77,7 +77,7 @@ pub(crate) struct State {
     /// When a shutdown that has been announced begins.
     pub(crate) shutdown_at: Option<Instant>,
     app_metrics: AppMetrics,
-    pub(crate) backlogs: Backlogs,
+    pub(crate) speakers: Speakers,
     pub(crate) undelivered: Undelivered,
     pub(crate) inputs: mpsc::Sender<Input>,
     pub(crate) tasks: LocalTasks,
@@ -114,7 +114,7 @@ impl State {
     ) -> Self {
         let clocks = Clocks::now();
         let stats = Rc::new(RefCell::new(first_stats(&setup.options, clocks)));
-        let Shared { backlogs, rotation: word, app_metrics } = shared;
+        let Shared { speakers, rotation: word, app_metrics } = shared;
         let (scoreboard, no_scoreboard) = match setup.scoreboard {
             Ok(board) => (Some(Rc::new(RefCell::new(board))), None),
             Err(error) => (None, Some(error)),
@@ -146,7 +146,7 @@ impl State {
             told_out: false,
             shutdown_at: None,
             app_metrics,
-            backlogs,
+            speakers,
             undelivered,
             inputs,
             tasks: LocalTasks::default(),
@@ -285,11 +285,6 @@ impl State {
 
     fn obey(&mut self, call: Call, now: Instant) {
         match call {
-            Call::Send { worker, text, fd } => {
-                if let Some(worker) = self.crew.get(&worker) {
-                    worker.speaker.pass(text, fd);
-                }
-            }
             Call::Signal { worker, signal } => {
                 if let Some(worker) = self.crew.get(&worker) {
                     // A worker that is gone can't be signalled; its death is reported anyway.
