@@ -12,7 +12,8 @@ const { SelfCheck } = require('./self-check');
 
 // How an HTTP/1 server hands a request over; an HTTP/2 server does so by 'stream'.
 const REQUESTS = new Set(['request', 'checkContinue', 'checkExpectation']);
-const UNAVAILABLE = { status: 503, headers: ['content-type', 'text/plain', 'Connection', 'close'], body: 'No master\n' };
+const PLAIN = ['content-type', 'text/plain', 'Connection', 'close'];
+const UNAVAILABLE = { status: 503, headers: PLAIN, body: 'No master\n' };
 // What HTTP/2 does not allow in a header.
 const CONNECTION = /^connection$/i;
 

@@ -1,8 +1,8 @@
 // A cluster that balancers ask how it is: an app of the kind that the first argument names.
 //
 // `/check?<status>` answers with that status after $CHECK_DELAY ms and is reported; `/block?<ms>` blocks the loop;
-// `/do?<method>` calls that method of the cluster in the worker; everything else is answered `app`. Messages of the test
-// reach the master by SIGUSR2: it then does what $ON_SIGNAL says.
+// `/do?<method>` calls that method of the cluster in the worker; everything else is answered `app`. At SIGUSR2 the
+// master does the next of the deeds that $ON_SIGNAL lists.
 'use strict';
 
 const cluster = require('node:cluster');
