@@ -62,19 +62,24 @@ declare class Cluster extends EventEmitter {
   scale(workers: number): Promise<{ wanted: number; [fact: string]: unknown }>;
 
   /**
-   * Takes the whole cluster out of rotation: ECV answers DISABLED from now on, on every worker and on the monitor's port.
-   * In the master or a worker; resolves once every later answer goes by it.
+   * Takes the cluster out of rotation, in the master and in workers. From when it resolves every answer on the ECV path says
+   * DISABLED, whichever worker gives it; the application goes on serving. Of several reasons the first is kept, until it is
+   * enabled again.
+   * @throws {Cluster2Error} rejects with `ERR_CLUSTER2_NOT_RUNNING` before `listen`, and when the master is gone
    */
   disable(reason?: string): Promise<void>;
 
-  /** Puts the cluster back into rotation; as `disable`. */
+  /**
+   * Puts the cluster back into rotation, as `disable` took it out.
+   * @throws {Cluster2Error} rejects with `ERR_CLUSTER2_NOT_RUNNING`
+   */
   enable(): Promise<void>;
 
   /**
-   * In the master: adds to `/metrics` what `fn` gives, text in Prometheus' format or a promise of it. It is asked once a
-   * second, apart from any scrape. In a worker it does nothing.
+   * In the master: adds to `/metrics` what `text` gives, in Prometheus' format. It is asked once a second and never by a
+   * scrape, which shows what it said last. Names that begin with `cluster2_` are left out. In a worker it does nothing.
    */
-  metrics(fn: () => string | PromiseLike<string>): this;
+  metrics(text: () => string | PromiseLike<string>): this;
 
   /** What was really bound: port 0 is a number here. Nothing before `listen` has opened it. */
   addresses(): Addresses;
@@ -601,8 +606,8 @@ interface EcvOptions {
   control?: boolean;
 
   /**
-   * Judges the answer to the request for `monitor`; a falsy result or an exception makes the health answer 500.
-   * Without it the status alone counts.
+   * Judges the answer to the request for `monitor`, of whose body it sees the first MiB; a falsy result (or a promise of
+   * one) or an exception makes the health answer 500. A status from 300 upwards does so in any case.
    */
   validator?: (
     status: number,

@@ -125,12 +125,12 @@ class Cluster extends EventEmitter {
    * worker gives it. `reason` is kept and shown on the monitor. In the master and in workers.
    */
   async disable(reason) {
-    return this.#rotate(true, reason);
+    await this.#rotate(true, reason);
   }
 
   /** Puts the cluster back. */
   async enable() {
-    return this.#rotate(false);
+    await this.#rotate(false);
   }
 
   /**

@@ -15,6 +15,7 @@ pub mod host;
 pub mod metrics;
 mod negotiation;
 mod page;
+mod queues;
 pub mod reply;
 mod rotation;
 pub mod routes;

@@ -16,6 +16,7 @@ pub use text::Format;
 use text::{Kind, Text};
 
 use super::health::Moment;
+use super::queues;
 use super::stats::{DEATHS, RECYCLES, Stats, Worker, WorkerState};
 use crate::os::process_facts;
 use crate::scoreboard::Row;
@@ -32,6 +33,7 @@ pub fn render(format: Format, moment: &Moment<'_>, stats: &Stats, added: &str) -
     let mut text = Text::new(format);
     about_the_cluster(&mut text, moment, stats);
     about_lives(&mut text, stats);
+    about_queues(&mut text, stats);
     if let Some(board) = &stats.board {
         about_requests(&mut text, &board.totals);
         about_resources(&mut text, &board.totals);
@@ -100,6 +102,14 @@ fn about_lives(text: &mut Text, stats: &Stats) {
     }
     let help = "Connections that were taken from a queue that nobody emptied and given to a worker.";
     text.one(Kind::Counter, "connections_rescued", help, wide(tallies.rescued));
+}
+
+fn about_queues(text: &mut Text, stats: &Stats) {
+    let help = "Connections that wait to be accepted, by the port of the application.";
+    text.family(Kind::Gauge, "listen_queue_connections", help);
+    for (port, waiting) in queues::lengths(&stats.addresses) {
+        text.sample(&[("port", &port.to_string())], wide(waiting));
+    }
 }
 
 fn about_requests(text: &mut Text, totals: &Totals) {
