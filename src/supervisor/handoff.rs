@@ -11,6 +11,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -20,8 +21,9 @@ use super::crew::{InFlight, Worker};
 use super::state::State;
 use crate::ids::{SlotIndex, WorkerId};
 use crate::ipc::message::ToWorker;
+use crate::options::Sticky;
 use crate::os::watch::watch;
-use crate::socket::ListenerId;
+use crate::socket::{ListenerId, sticky};
 
 /// How many connections may be under way to one worker.
 const PER_WORKER: usize = 4;
@@ -84,6 +86,7 @@ impl State {
     pub(crate) fn steer(&mut self) {
         let ids: Vec<ListenerId> = self.sockets.listeners().collect();
         let mut watched = Vec::new();
+        let is_sticky = self.options.sticky == Sticky::Address;
         for listener in ids {
             let serving = self.slots_served(listener);
             if serving.is_empty() {
@@ -107,7 +110,8 @@ impl State {
                     self.watch_stranded(listener, slot);
                 }
                 // Alone, a worker has nobody who could take from its queue.
-                if serving.len() > 1 && serving.contains(&slot) && self.is_known(slot) {
+                // And with clients that belong to a slot, nobody should.
+                if !is_sticky && serving.len() > 1 && serving.contains(&slot) && self.is_known(slot) {
                     watched.push(at);
                 }
             }
@@ -143,11 +147,23 @@ impl State {
         }
         let stranded: Vec<_> = self.handoff.stranded.keys().copied().collect();
         for (listener, slot) in stranded {
-            while let Some(worker) = self.idlest(listener) {
+            while let Some(idlest) = self.idlest(listener) {
                 let Ok(Some(fd)) = self.sockets.accept(listener, slot) else { break };
+                let worker = self.host_of(&fd, listener).unwrap_or(idlest);
                 self.hand_over(worker, InFlight { seq: 0, listener, fd, refusals: 0 });
             }
         }
+    }
+
+    /// The worker whose slot the client belongs to, where clients belong to slots.
+    fn host_of(&self, connection: &OwnedFd, listener: ListenerId) -> Option<WorkerId> {
+        if self.options.sticky != Sticky::Address {
+            return None;
+        }
+        let client = SockRef::from(connection).peer_addr().ok()?.as_socket()?;
+        let slot = sticky::home(client.ip(), self.slots_served(listener))?;
+        let mut hosts = self.crew.iter().filter(|(_, worker)| worker.slot == slot && worker.serves(listener));
+        hosts.next_back().map(|(id, _)| *id)
     }
 
     /// Who should get the next connection of `listener`: of those that may take one more, one that has taken all it was
