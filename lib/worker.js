@@ -76,6 +76,7 @@ class Worker {
 
   #obey({ cmd, act, why }) {
     if (cmd !== INTERNAL) return;
+    if (act === 'turn') tell({ act: 'turned' });
     if (act === 'drain') this.#drain(why);
     if (act === 'end') this.#end();
   }

@@ -123,11 +123,6 @@ impl Watching {
         self.loops.blocked.contains_key(&worker)
     }
 
-    /// Whether something waited for the worker at the last look, so that it may turn out to be blocked.
-    pub(crate) fn is_suspect(&self, worker: WorkerId) -> bool {
-        self.loops.suspects.contains_key(&worker)
-    }
-
     pub(crate) fn next_look(&self) -> Option<Instant> {
         self.next_look
     }
