@@ -1,3 +1,301 @@
+import { EventEmitter } from 'node:events';
+import { RequestListener } from 'node:http';
+import { ChildProcess } from 'node:child_process';
+import { Server } from 'node:net';
+
+/**
+ * Runs a server in several processes.
+ *
+ * The same script runs in the master and, run again by it, in each worker; what it says here is for both.
+ *
+ * @example
+ * const c = new Cluster({ port: 3000 });
+ * c.on('died', (pid, { reason }) => console.log(pid, reason));
+ * c.listen((callback) => callback(server));
+ */
+declare class Cluster extends EventEmitter {
+  /** The version of this package. */
+  static readonly version: string;
+
+  /** What options are when they are not given, on this machine and in this directory. */
+  static readonly defaultOptions: Readonly<Required<ClusterOptions>>;
+
+  /** What was given, over the defaults. Changing it changes nothing: options are parsed when the cluster is made. */
+  options: ClusterOptions & Record<string, unknown>;
+
+  /**
+   * Checks the options; opens nothing.
+   * @throws {Cluster2Error} `ERR_CLUSTER2_INVALID_OPTION`
+   */
+  constructor(options?: ClusterOptions);
+
+  /**
+   * Runs `createApp` and serves what it hands over to its callback: in the master by workers, in a worker by itself.
+   * @param createApp runs once in the master, where the app must not listen, and once in each worker; may be async
+   * @param callback once in the master, when the first workers are forked, and in each worker once per port
+   * @throws {Cluster2Error} `ERR_CLUSTER2_CREATE_APP`, `ERR_CLUSTER2_ALREADY_LISTENING`
+   */
+  listen(createApp: CreateApp, callback?: ListenCallback): this;
+
+  /**
+   * Kills the cluster at once: this one, when called in its master, else every live one of the `pids` directory. In a
+   * worker it does nothing. Resolves when the masters are gone; the master itself does not live to see that.
+   */
+  stop(): Promise<Ended | undefined>;
+
+  /**
+   * Lets no new connection in, finishes what is under way, then ends the cluster; whose, is as with `stop`. From another
+   * process it resolves when no new connection gets in any more.
+   */
+  shutdown(): Promise<Ended | undefined>;
+
+  /**
+   * In the master: replaces all workers, successors first, and gives `env` and the script as it is now to those that come.
+   * Rejects with a code when a successor fails; the old workers then stay.
+   */
+  reload(options?: ReloadOptions): Promise<Record<string, unknown>>;
+
+  /**
+   * In the master: sets how many workers there should be.
+   * @throws {Cluster2Error} rejects with `ERR_CLUSTER2_INVALID_OPTION`, `ERR_CLUSTER2_NOT_RUNNING`
+   */
+  scale(workers: number): Promise<{ wanted: number; [fact: string]: unknown }>;
+
+  /** What was really bound: port 0 is a number here. Nothing before `listen` has opened it. */
+  addresses(): Addresses;
+
+  /**
+   * Asks the master. The payload is given to what `handle` set for `type` there, or to listeners of the event `type`,
+   * which answer by `c.emit(message.expect, answer)`.
+   *
+   * Rejects with `ERR_CLUSTER2_DELEGATE_TIMEOUT`, with `ERR_CLUSTER2_DELEGATE_FAILED` when the handler threw or rejected
+   * (`error.cause` tells what), or with `ERR_CLUSTER2_NOT_RUNNING` when the master is gone. In the master it asks itself.
+   */
+  delegate<Answer = unknown>(type: string, payload?: unknown, options?: DelegateOptions): Promise<Answer>;
+
+  /**
+   * In the master: answers what is delegated as `type`, by messages as well. The last one set for a type counts. In a worker it
+   * does nothing, so that a script may call it everywhere.
+   */
+  handle<Payload = any, Answer = unknown>(
+    type: string,
+    answer: (payload: Payload, message: DelegateMessage) => Answer | PromiseLike<Answer>,
+  ): this;
+
+  /** Resolves when `component-status-initialized` is emitted: in the master before it forks, in a worker when it listens. */
+  componentStatus(): Promise<ComponentStatus>;
+
+  on<Name extends keyof ClusterEvents>(event: Name, listener: (...args: ClusterEvents[Name]) => void): this;
+  on<Name extends string | symbol>(event: Other<Name>, listener: (...args: any[]) => void): this;
+  once<Name extends keyof ClusterEvents>(event: Name, listener: (...args: ClusterEvents[Name]) => void): this;
+  once<Name extends string | symbol>(event: Other<Name>, listener: (...args: any[]) => void): this;
+  addListener<Name extends keyof ClusterEvents>(event: Name, listener: (...args: ClusterEvents[Name]) => void): this;
+  addListener<Name extends string | symbol>(event: Other<Name>, listener: (...args: any[]) => void): this;
+  prependListener<Name extends keyof ClusterEvents>(event: Name, listener: (...args: ClusterEvents[Name]) => void): this;
+  prependListener<Name extends string | symbol>(event: Other<Name>, listener: (...args: any[]) => void): this;
+
+  /** As of any EventEmitter. In the master an event may be the answer to what was delegated. */
+  emit(event: string | symbol, ...args: any[]): boolean;
+}
+
+/** Names of events that are not this package's, such as those that are delegated. */
+type Other<Name> = Name extends keyof ClusterEvents ? never : Name;
+
+/** Events and their arguments. */
+interface ClusterEvents {
+  /** Master: a worker was forked; its pid file is there. */
+  forked: [pid: number];
+  /** Master: an app of a worker listens on all its ports. */
+  listening: [pid: number];
+  /** Master: a worker's process is gone. */
+  died: [pid: number, how: Death];
+  /** Master and workers: something an operator should know. */
+  warning: [warning: { message: string; [fact: string]: unknown }];
+  /** Master: a port can't be had. Without a listener that is one line on stderr and exit status 255. */
+  error: [error: Cluster2Error];
+  /** Master: a graceful shutdown begins. Worker: it was told to go, or got the signal. */
+  SIGTERM: [who?: { pid: number; type: 'master' | 'worker' }];
+  /** Master: a graceful shutdown begins. Worker: it is recycled, or got the signal. */
+  SIGINT: [who?: { pid: number; type: 'worker' }];
+  /** The process with `stop: true`, before it acts. */
+  SIGKILL: [];
+  /** Worker: it takes no new connection any more; a good moment to close WebSockets. */
+  draining: [];
+  /** Master and workers, every `heartbeatInterval`. */
+  heartbeat: [beat: { pid: number; [figure: string]: unknown }];
+  /** Master and workers. */
+  'component-status-initialized': [status: ComponentStatus];
+}
+
+/** How a worker ended; the last two are there where workers write about themselves (option `metrics`). */
+interface Death {
+  /** Its exit status, or null when a signal ended it. */
+  code: number | null;
+  /** The signal that ended it, or null. */
+  signal: NodeJS.Signals | string | null;
+  /** A sentence. */
+  reason: string;
+  [fact: string]: unknown;
+}
+
+/** What can be served: a server, a request listener (express), a Koa or Fastify app, or anything with `listen`. */
+type App =
+  | Server
+  | RequestListener
+  | { callback(): RequestListener }
+  | { listen(...args: any[]): unknown };
+
+/** An app with the ports, or unix paths, that are its own. */
+interface PortedApp {
+  app: App;
+  port?: number | string | ReadonlyArray<number | string>;
+}
+
+/** Hands over the app, or several with their ports, and perhaps an app of one's own for the monitor's port. */
+type CreateApp = (callback: (app: App | ReadonlyArray<PortedApp>, monApp?: App) => void) => unknown;
+
+/** What is called when it has begun; with `cluster: false`, `apps` is the one app itself. */
+type ListenCallback = (apps: any, monApp?: any) => void;
+
+/** What a stop or a shutdown from another process has ended. */
+interface Ended {
+  /** Pids. */
+  masters: number[];
+}
+
+/** How a reload goes. */
+interface ReloadOptions {
+  /**
+   * `'rolling'`: one successor starts at a time; `'all-first'`: all successors are ready before any old worker goes.
+   * @default 'rolling'
+   */
+  strategy?: 'rolling' | 'all-first';
+  /** Variables to be set in all later workers, or taken away where null. */
+  env?: Record<string, string | number | boolean | null | undefined>;
+}
+
+/** What was really bound. */
+interface Addresses {
+  app: { kind: string; address?: string | null; port?: number | null; path?: string | null }[];
+  monitor: { address: string; port: number } | null;
+}
+
+/** How something is delegated. */
+interface DelegateOptions {
+  /**
+   * How long to wait for the answer, in milliseconds.
+   * @default 10000
+   */
+  timeout?: number;
+  /** Names of fields of the payload that must be equal, deeply, in what listeners emit as the answer. */
+  matches?: ReadonlyArray<string>;
+  /** Pids of workers that are told the answer too, by the message `{...answer, type: expect}`. */
+  targets?: ReadonlyArray<number>;
+  /**
+   * Name of the event that answers, for listeners in the master that emit a fixed one.
+   * @default a name that no other question has, which listeners find in `message.expect`
+   */
+  expect?: string;
+  /** Whether later answers are sent on as well, as messages to the workers in `targets`, or to all. */
+  notification?: boolean;
+}
+
+/** What a worker sends to delegate, by `process.send`, and what listeners in the master get. */
+interface DelegateMessage {
+  type: 'delegate';
+  /** Name of the event in the master. */
+  delegate: string;
+  /** Name of the event that is the answer, and `type` of the message that brings it; without it nothing comes back. */
+  expect?: string;
+  /** Names of fields that must be equal in question and answer. */
+  matches?: string[];
+  /** Milliseconds. */
+  timeout?: number;
+  /** The same, as cluster2 0.4 called it; it comes first. */
+  timeOut?: number;
+  /** Pids of the workers that get the answer; without it, all do. */
+  targets?: number[];
+  /** Whether later answers are sent on, too. */
+  notification?: boolean;
+  [field: string]: any;
+}
+
+/** What the processes of the cluster say of themselves; each method can be taken off the object. */
+interface ComponentStatus {
+  /**
+   * Says what this process knows of a component, from now on.
+   * @param handler gives this process's value; undefined is none
+   * @param reducer makes one value of those of all processes: a name, or a function for this component
+   * @param updater changes it in this process, and gives what it became
+   * @param loader a module that gives the handler (or handler and updater) where none was given
+   */
+  register(
+    name: string,
+    handler: ((params?: any) => unknown) | null | undefined,
+    reducer?: ReducerName | Reduce,
+    updater?: ((params: any, value: any) => unknown) | null,
+    loader?: { path: string; args?: unknown },
+  ): this;
+  /** Sets a reducer that components can name. */
+  reducer(name: string, reduce: Reduce): this;
+  /** Names of all components that were ever registered, in any process. */
+  getComponents(): string[];
+  /** One value of what all processes say, within 3 s; rejects with `ERR_CLUSTER2_UNKNOWN_COMPONENT`. */
+  getStatus<Value = any>(name: string, options?: StatusOptions<Value>): Promise<Value | null>;
+  /** Changes the component in all processes; one value of what they gave. */
+  setStatus<Value = any>(name: string, options: StatusOptions<Value> | undefined, value: unknown): Promise<Value | null>;
+}
+
+/** Reducers that are there; others can be set, and a name that is unknown means the sum. */
+type ReducerName = 'sum' | 'concat' | 'avg' | 'array' | 'first' | (string & {});
+
+/** Takes what it gave before, null at first, and one more value. */
+type Reduce = (memo: any, element: any) => { value: unknown };
+
+/** Whom to ask, and for what. */
+interface StatusOptions<Value = any> {
+  /** What handlers and updaters get; of an object with `params`, these. */
+  params?: unknown;
+  /** One process: a worker's pid, or 'm' and the master's. */
+  worker?: number | string;
+  /** Is called with what the promise gives. */
+  done?: (value: Value | null, error?: Cluster2Error) => void;
+}
+
+/** Thrown for everything that this package reports as failed; compare `code`, never the text. */
+declare class Cluster2Error extends Error {
+  constructor(code: string, message: string, options?: { cause?: unknown });
+  readonly name: 'Cluster2Error';
+  /** From the list in docs/errors.md. */
+  code: string;
+  cause?: unknown;
+}
+
+declare global {
+  namespace NodeJS {
+    interface Process {
+      /** In the master, once it has started. */
+      cluster?: {
+        clustered: true;
+        emitter: Cluster;
+        /** By pid. */
+        workers: Record<number, ChildProcess>;
+      };
+    }
+  }
+}
+
+declare namespace Cluster {
+  export {
+    Addresses, App, Cluster, Cluster2Error, ClusterEvents, ClusterOptions, ComponentStatus, CreateApp, Death,
+    DelegateMessage, DelegateOptions, EcvOptions, Ended, ListenCallback, PortedApp, Reduce, ReducerName, ReloadOptions,
+    StatusOptions,
+    Cluster as default,
+  };
+}
+
+export = Cluster;
+
 /**
  * What `new Cluster(options)` takes.
  *
@@ -6,7 +304,7 @@
  * once as a warning and ignored. For scripts written for the original cluster2, a numeric string is accepted wherever a
  * number is, and a falsy value means the default unless the option says otherwise.
  */
-export interface ClusterOptions {
+interface ClusterOptions {
   /**
    * Whether to start workers. When falsy (but not undefined), the application is served by the process itself, on a
    * single port, without pid files and without anybody to replace it.
@@ -252,10 +550,30 @@ export interface ClusterOptions {
    * @default true
    */
   flightRecorder?: boolean;
+
+  /**
+   * How long a graceful shutdown first answers DISABLED on the ECV path (and is not ready), while it serves on, in whole
+   * milliseconds from 0 to 2147483647: time for balancers to look elsewhere before the port closes.
+   * @default 0
+   */
+  drainDelay?: number | string;
+
+  /**
+   * `/live` on the monitor's port is 200 while some event loop has turned within this time, in whole milliseconds from 1
+   * to 2147483647.
+   * @default 30000
+   */
+  liveMaxAge?: number | string;
+
+  /**
+   * How many workers must serve, with an event loop that turns, for `/ready` to be 200; from 1 to 1024.
+   * @default 1
+   */
+  readyQuorum?: number | string;
 }
 
 /** The parts of the option `ecv`. */
-export interface EcvOptions {
+interface EcvOptions {
   /**
    * Path that is answered, without query; `<path>/disable` and `<path>/enable` belong to it.
    * @default '/ecv'
@@ -285,4 +603,67 @@ export interface EcvOptions {
     headers: Record<string, string | string[] | undefined>,
     body: string,
   ) => unknown;
+
+  /**
+   * How long the request for `monitor` may take, in whole milliseconds from 1 to 2147483647; what takes longer makes the
+   * health answer 500.
+   * @default 5000
+   */
+  timeout?: number | string;
+
+  /**
+   * Whether the cluster begins disabled, until somebody enables it.
+   * @default false
+   */
+  startDisabled?: boolean;
+
+  /**
+   * From where `POST <path>/disable` and `/enable` are taken: an IP address, a block such as `'10.0.0.0/8'`, or a list of
+   * these. It is the address of the connection that counts; of a proxy, that is the proxy's. Others get 403.
+   * @default everywhere
+   */
+  controlFrom?: string | readonly string[];
+
+  /**
+   * A secret that these requests must bring as `Authorization: Bearer <token>`. Others get 403.
+   * @default none
+   */
+  token?: string;
+}
+
+/** What `reload` takes. */
+export interface ReloadOptions {
+  /**
+   * `'rolling'` starts one successor at a time, the next when it listens; `'all-first'` starts all at once, and no old
+   * worker goes before all of them listen.
+   * @default 'rolling'
+   */
+  strategy?: 'rolling' | 'all-first';
+
+  /**
+   * Environment variables for all later workers, over the master's `process.env` as it is now; null takes a variable
+   * away. They stay for later reloads.
+   */
+  env?: Record<string, string | number | boolean | null | undefined>;
+}
+
+/** What `reload` resolves with. Times are in ms since the reload began. */
+export interface ReloadResult {
+  /** Each exchange, in the order in which the new workers were started. */
+  workers: Array<{
+    /** The slot of both workers. */
+    slot: number;
+    /** The process that went. */
+    oldPid: number;
+    /** The process that came. */
+    newPid: number;
+    /** When the new worker was started. */
+    startMs: number;
+    /** When it listened. */
+    readyMs: number;
+    /** When the old worker was gone. */
+    goneMs: number;
+  }>;
+  /** When the last old worker was gone. */
+  ms: number;
 }

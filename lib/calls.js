@@ -1,6 +1,7 @@
 // Calls to the supervisor that are answered later, by the event `answered`: each has a ticket and a promise.
 //
-// lib/master.js makes the calls and passes the answers in. Owns the promises; a call that could not be made rejects at once.
+// The roles of lib/cluster.js make the calls and pass the answers in; a worker's go over its channel. Owns the
+// promises; a call that could not be made rejects at once.
 'use strict';
 
 const errors = require('./errors');
@@ -30,6 +31,12 @@ class Calls {
     if (ok) call?.resolve(answer);
     else call?.reject(Object.assign(new errors.Cluster2Error(code, message), facts));
   }
+
+  /** Nobody is left to answer: what is open rejects with ERR_CLUSTER2_NOT_RUNNING. */
+  end() {
+    for (const { reject } of this.#open.values()) reject(notRunning());
+    this.#open.clear();
+  }
 }
 
 // Two errors of the Rust core, where it need not be asked or does not know.
@@ -41,4 +48,9 @@ function reloadFailed(cause) {
   return new errors.Cluster2Error('ERR_CLUSTER2_RELOAD_FAILED', `the reload failed: ${cause.message}`, { cause });
 }
 
-module.exports = { Calls, notRunning, reloadFailed };
+/** A reason as it goes over the border: a string or nothing. */
+function textOf(reason) {
+  return reason === undefined || reason === null ? undefined : String(reason);
+}
+
+module.exports = { Calls, notRunning, reloadFailed, textOf };

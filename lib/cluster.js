@@ -9,7 +9,10 @@ const nodeCluster = require('node:cluster');
 const { EventEmitter } = require('node:events');
 
 const { version } = require('../package.json');
+const { AppMetrics } = require('./app-metrics');
+const { askerOfMaster, askerOfWorker } = require('./ask');
 const { notRunning } = require('./calls');
+const { Delegations } = require('./delegate');
 const errors = require('./errors');
 const { load, useAddon } = require('./native');
 const { encode } = require('./encode');
@@ -34,6 +37,11 @@ class Cluster extends EventEmitter {
   #role;
   #parsed;
   #given;
+  #validator;
+  #metrics = new AppMetrics();
+  #delegations = isWorker ? undefined : new Delegations(this);
+  #asker;
+  #components;
 
   /**
    * Checks the options and remembers them; nothing is opened before `listen`.
@@ -43,6 +51,7 @@ class Cluster extends EventEmitter {
     super();
     const given = options ?? {};
     this.#given = encode(given);
+    this.#validator = given.ecv?.validator;
     const { options: parsed, warnings } = checked(() => native().parseOptions(this.#given));
     this.#parsed = Object.freeze(parsed);
     this.options = { ...legacyDefaults(), ...given };
@@ -62,7 +71,17 @@ class Cluster extends EventEmitter {
     if (listening) throw errors.createError('ERR_CLUSTER2_ALREADY_LISTENING');
     listening = true;
     const Role = this.#roleClass();
-    this.#role = new Role(this, { raw: this.#given, parsed: this.#parsed, createApp, callback, board });
+    this.#role = new Role(this, {
+      createApp,
+      callback,
+      board,
+      raw: this.#given,
+      parsed: this.#parsed,
+      validator: this.#validator,
+      metrics: this.#metrics,
+      delegations: this.#delegations,
+      onComponents: (status) => this.#componentsReady(status),
+    });
     // What fails here is the script's own failure: it ends the process as any uncaught exception would.
     this.#role.run().catch((error) => process.nextTick(() => { throw error; }));
     return this;
@@ -101,9 +120,83 @@ class Cluster extends EventEmitter {
     return this.#role.scale({ workers });
   }
 
+  /**
+   * Takes the cluster out of rotation: from when this resolves, every answer on the ECV path says DISABLED, whichever
+   * worker gives it. `reason` is kept and shown on the monitor. In the master and in workers.
+   */
+  async disable(reason) {
+    return this.#rotate(true, reason);
+  }
+
+  /** Puts the cluster back. */
+  async enable() {
+    return this.#rotate(false);
+  }
+
+  /**
+   * Adds to `/metrics` what `fn` gives (text in Prometheus' format, or a promise of it). It is asked once a second; in
+   * workers it is ignored. Returns `this`.
+   */
+  metrics(fn) {
+    if (!isWorker) this.#metrics.add(fn);
+    return this;
+  }
+
   /** What was really bound: `{app: [...], monitor}`; port 0 is a number here. Empty where nothing listens yet. */
   addresses() {
     return this.#role?.addresses?.() ?? { app: [], monitor: null };
+  }
+
+  #rotate(disabled, reason) {
+    if (!this.#role?.rotate) throw notRunning();
+    return this.#role.rotate(disabled, reason);
+  }
+
+  /**
+   * Asks the master: what was given to `handle`, or to `on`, under the name `type` gets the payload. Resolves with its
+   * answer; rejects with ERR_CLUSTER2_DELEGATE_TIMEOUT or ERR_CLUSTER2_DELEGATE_FAILED.
+   */
+  delegate(type, payload, options) {
+    this.#asker ??= isWorker ? askerOfWorker() : askerOfMaster(this.#delegations);
+    return this.#asker.ask(type, payload, options);
+  }
+
+  /**
+   * In the master: from now on `answer(payload, message)` answers what is delegated as `type`; it may give a promise.
+   * The last one given for a type counts. In a worker it does nothing, so that a script may call it everywhere.
+   */
+  handle(type, answer) {
+    if (typeof type !== 'string' || type === '') {
+      throw errors.createError('ERR_CLUSTER2_INVALID_ARGUMENT', 'type', 'a name', type);
+    }
+    if (typeof answer !== 'function') {
+      throw errors.createError('ERR_CLUSTER2_INVALID_ARGUMENT', 'answer', 'a function', answer);
+    }
+    this.#delegations?.handle(type, answer);
+    return this;
+  }
+
+  /**
+   * What the processes of the cluster say of themselves. Resolves when `component-status-initialized` is emitted: in
+   * the master before it forks, in a worker when it listens.
+   */
+  componentStatus() {
+    this.#components ??= deferred();
+    return this.#components.promise;
+  }
+
+  /** As of any EventEmitter; in the master an event may be the answer that a worker waits for. */
+  emit(event, ...args) {
+    const isAnswer = this.#delegations?.heard(event, args[0]) ?? false;
+    // An answer has somebody who listens for it, even if it is named 'error'.
+    if (isAnswer && this.listenerCount(event) === 0) return true;
+    return super.emit(event, ...args) || isAnswer;
+  }
+
+  #componentsReady(status) {
+    this.emit('component-status-initialized', status);
+    this.#components ??= deferred();
+    this.#components.resolve(status);
   }
 
   #roleClass() {
@@ -122,6 +215,12 @@ class Cluster extends EventEmitter {
     if (done.errorCode) throw new errors.Cluster2Error(done.errorCode, done.errorText);
     return { masters: done.masters };
   }
+}
+
+function deferred() {
+  let resolve;
+  const promise = new Promise((settle) => { resolve = settle; });
+  return { promise, resolve };
 }
 
 // The descriptor of the scoreboard and the number of this worker's row, if it has one.

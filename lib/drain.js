@@ -22,6 +22,9 @@ const SHORTEST_LOOK = 10;
 const LONGEST_LOOK = 250;
 // What a WebSocket or HTTP/2 client gets to take in the goodbye, before its connection is cut.
 const FAREWELL = 250;
+// How long an HTTP/2 client with streams under way may take to answer the ping that says whether it has heard
+// of the GOAWAY.
+const LONGEST_PONG = 5000;
 // The GOAWAY that only announces: every stream id that a client could still use lies below it.
 const ANY_STREAM = 2 ** 31 - 1;
 
@@ -230,7 +233,7 @@ class Drain {
     const connection = socket[kConnection] ?? socket.stream?.[kConnection];
     if (!connection) return;
     connection.session = session;
-    if (this.#begun) announce(connection);
+    if (this.#begun) announce(connection, this.#grace);
   }
 
   #close(server) {
@@ -246,7 +249,7 @@ class Drain {
   #welcome(connection) {
     connection.bytes = connection.socket.bytesRead;
     connection.quietSince = performance.now();
-    if (connection.session) announce(connection);
+    if (connection.session) announce(connection, this.#grace);
   }
 
   #sweep() {
@@ -268,13 +271,18 @@ class Drain {
   }
 
   // Streams that were under way still finish after `close`; their number decides when the session goes.
-  #release({ announcedAt, session, socket }, now, isDue, isQuiet) {
-    const isAnnounced = announcedAt !== null && now - announcedAt >= this.#grace - 1;
+  #release(connection, now, isDue, isQuiet) {
+    const { announcedAt, session, socket } = connection;
+    const isBusy = openStreams(session) > 0;
+    // A client that has taken the GOAWAY and waits for no answer may answer no ping any more.
+    const patience = isBusy ? Math.max(this.#grace, LONGEST_PONG) : this.#grace;
+    const isDeaf = announcedAt !== null && now - announcedAt >= patience - 1;
     if (session.destroyed) {
       // Node waits for the client to close its side too, which it may never do.
       if (isDue && isQuiet) socket.destroy();
-    } else if (!session.closed && isDue && (isAnnounced || isQuiet)) {
-      session.close();
+    } else if (!session.closed && isDue) {
+      if (announcedAt === null && isBusy) sayGoaway(connection);
+      else if (announcedAt === null ? isQuiet : isDeaf) session.close();
     }
   }
 
@@ -304,21 +312,35 @@ function isTls(server) {
   return typeof server.setSecureContext === 'function';
 }
 
-// A client that is told to go before it could ask for anything would have to fail; so a fresh session is told
-// at its first stream. Frames keep their order: when the answer to the ping is here, so is every stream that
-// the client had opened before it knew, and none but these are to be served. A client that answers no ping
-// has the grace.
-function announce(connection) {
+// Clients give up requests that they have made and not yet sent when they learn that they are to go (Node's own
+// does, with REFUSED_STREAM, though nothing was refused). So a session is told when a request of its has just
+// come and no other is under way: then the client has sent what it had to send, and hears of it before it has
+// the answer and something new to ask. A session that is never so is told when half of the grace is over.
+function announce(connection, grace) {
   const { session } = connection;
   if (session.destroyed || session.closed) return;
-  const say = () => {
-    if (session.destroyed || session.closed) return;
-    connection.announcedAt = performance.now();
-    session.goaway(0, ANY_STREAM);
-    session.ping(() => session.close());
-  };
-  if (session.state.lastProcStreamID > 0) say();
-  else session.once('stream', say);
+  const lateFrom = performance.now() + grace / 2;
+  session.on('stream', () => {
+    if (openStreams(session) <= 1 || performance.now() >= lateFrom) sayGoaway(connection);
+  });
+}
+
+// The answer to a ping says that the client knows; but a client may send that answer ahead of requests that it
+// had made before (answers to pings overtake other frames in its queue), and those come right behind it. So a
+// second ping follows: when that is answered, every stream that the client had opened before it knew is here,
+// and none but these are to be served. A client that answers no ping has the grace.
+function sayGoaway(connection) {
+  const { announcedAt, session } = connection;
+  if (announcedAt !== null || session.destroyed || session.closed) return;
+  connection.announcedAt = performance.now();
+  session.goaway(0, ANY_STREAM);
+  ping(session, () => ping(session, () => session.close()));
+}
+
+function ping(session, onAnswer) {
+  session.ping(() => {
+    if (!session.destroyed && !session.closed) onAnswer();
+  });
 }
 
 function end(connection) {

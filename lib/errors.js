@@ -30,6 +30,12 @@ const messages = {
   ERR_CLUSTER2_CHANNEL_FULL: (pid) =>
     `the message was not sent: worker ${pid} does not read its channel, and its queue is full`,
   ERR_CLUSTER2_WORKER_GONE: (pid) => `the message was not sent: worker ${pid} has gone`,
+  ERR_CLUSTER2_INVALID_ARGUMENT: (name, wanted, given) => `the argument ${name} must be ${wanted}, got ${show(given)}`,
+  ERR_CLUSTER2_DELEGATE_TIMEOUT: (type, wait) => `'${type}' was not answered within ${wait} ms`,
+  ERR_CLUSTER2_DELEGATE_FAILED: (type, problem) => `'${type}' failed in the master: ${problem}`,
+  ERR_CLUSTER2_UNKNOWN_COMPONENT: (name) => `no component was registered as ${show(name)}`,
+  ERR_CLUSTER2_FORK: () =>
+    'the Cluster that runs in this process forks the workers; say how many in its option `noWorkers`',
   ERR_CLUSTER2_SINGLE_PORT: (ports) =>
     `provide a single port for non-cluster mode (cluster: false), got ${ports.join(', ')}`,
 };

@@ -7,7 +7,10 @@ const { inspect } = require('node:util');
 const { headline } = require('./scoreboard');
 const { tell } = require('./tell');
 
-/** From now on tells the master the text of each uncaught exception, also of one that ends this process at its start. */
+/**
+ * From now on tells the master the text of each uncaught exception, also of one that ends this process at its
+ * start.
+ */
 function reportExceptions() {
   process.on('uncaughtExceptionMonitor', (error) => tell({ act: 'fatal', text: headline(error) }));
 }

@@ -1,8 +1,10 @@
-// How workers are to be started: what `cluster.fork` would take from this process, with paths that follow a symbolic link.
+// How workers are to be started: what `cluster.fork` would take from this process, with paths that follow a
+// symbolic link.
 //
-// The master makes one `Launcher` at its start and asks it for settings then and at each reload. A release is often a
-// directory behind a link that is switched. So the names under which the user knew the working directory and the script
-// are kept, and looked up afresh when settings are made; in between, every worker starts in the place that was found then.
+// The master makes one `Launcher` at its start and asks it for settings then and at each reload. A release is
+// often a directory behind a link that is switched. So the names under which the user knew the working
+// directory and the script are kept, and looked up afresh when settings are made; in between, every worker
+// starts in the place that was found then.
 'use strict';
 
 const fs = require('node:fs');

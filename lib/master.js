@@ -9,7 +9,9 @@ const os = require('node:os');
 const { debuglog } = require('node:util');
 
 const { collectApps } = require('./apps');
-const { Calls, notRunning, reloadFailed } = require('./calls');
+const { Calls, notRunning, reloadFailed, textOf } = require('./calls');
+const { ComponentHub } = require('./component-hub');
+const { ComponentStatus, query } = require('./component-status');
 const { encode } = require('./encode');
 const errors = require('./errors');
 const { load } = require('./native');
@@ -35,6 +37,8 @@ class Master {
   #launcher;
   #calls = new Calls();
   #firstSignalAt;
+  #hub;
+  #components;
   #ended = new Set();
   #isStopping = false;
   #isShuttingDown = false;
@@ -62,16 +66,36 @@ class Master {
     }
     this.#workers = new NodeCluster(this.#native);
     this.#handleSignals();
-    process.once('exit', () => this.#native.close());
+    this.#setup.delegations.start((...letter) => this.#workers.reach(...letter));
+    this.#startComponents();
+    process.once('exit', () => this.#close());
     // The native callback is weak: this timer says that a master without workers still has a monitor to serve.
     this.#keepAlive = setInterval(() => {}, 0x7fffffff);
     process.cluster = { clustered: true, emitter: this.#cluster, workers: this.#workers.byPid };
     this.#onStarted = () => this.#setup.callback?.(apps, monApp);
     this.#native.start((event, id, text, fd) => this.#receive(event, id, text, fd));
+    this.#setup.metrics.start(
+      (text) => this.#native.setAppMetrics(text),
+      (message) => this.#cluster.emit('warning', { message }),
+    );
     return undefined;
   }
 
   #onStarted;
+
+  #startComponents() {
+    this.#hub = new ComponentHub((pid, fact) => {
+      this.#workers.reach(JSON.stringify({ cmd: 'NODE_CLUSTER2', act: 'component', fact }), [pid]);
+    });
+    this.#components = new ComponentStatus(this.#hub, `m${process.pid}`);
+    this.#hub.start((question) => this.#components.answer(question));
+    this.#setup.onComponents(this.#components);
+  }
+
+  /** For the monitor: the names of all components or, with a name, what all processes or one say of it. */
+  query(component, worker, params) {
+    return query(this.#components, component, worker, params);
+  }
 
   addresses() {
     return this.#native?.addresses() ?? { app: [], monitor: null };
@@ -93,6 +117,11 @@ class Master {
     this.#isShuttingDown = true;
     this.#native.shutdown();
     return this.#untilEnded();
+  }
+
+  /** Takes the cluster out of rotation, or puts it back; resolves once every worker's next answer goes by it. */
+  rotate(disabled, reason) {
+    return this.#rotate(disabled, `${disabled ? 'disable' : 'enable'}() in the master`, reason);
   }
 
   /** Replaces every worker by a fresh one; `options` are `{env, strategy}`. */
@@ -135,7 +164,8 @@ class Master {
   #handleSignals() {
     process.on('SIGTERM', () => this.#onSignal('SIGTERM', { pid: process.pid, type: 'master' }));
     process.on('SIGINT', () => this.#onSignal('SIGINT'));
-    // Who signals gets no promise: what fails has been told as a warning, and during a shutdown there is nothing to tell.
+    // Who signals gets no promise: what fails has been told as a warning, and during a shutdown there is
+    // nothing to tell.
     process.on('SIGUSR2', () => this.reload().catch(() => {}));
     process.on('SIGTTIN', () => this.scale({ by: 1 }).catch(() => {}));
     process.on('SIGTTOU', () => this.scale({ by: -1 }).catch(() => {}));
@@ -173,6 +203,7 @@ class Master {
       case 'listening': return this.#cluster.emit('listening', facts.pid);
       case 'disconnected': return worker?.disconnected();
       case 'leavesOnPurpose': return worker?.leavesOnPurpose();
+      case 'component': return this.#hub.hear(worker?.process.pid, facts);
       case 'died': return this.#buried(worker, facts);
       case 'hung': return this.#hung(facts);
       case 'heartbeat': return this.#beat(facts);
@@ -196,6 +227,8 @@ class Master {
   }
 
   #buried(worker, { pid, code, signal, reason, left: { requests, row } }) {
+    this.#setup.delegations.gone(pid);
+    this.#hub.gone(pid);
     worker?.exited(code, signal);
     this.#cluster.emit('died', pid, { code, signal, reason, requests, row });
   }
@@ -205,24 +238,54 @@ class Master {
   }
 
   #receiveMessages(id, text) {
-    for (const line of text.split('\n')) this.#dispatch(id, parse(line));
+    this.#dispatchAll(this.#workers.get(id), parseLines(text), 0);
+  }
+
+  // One that throws, in a listener of the application, does not take the others with it.
+  #dispatchAll(worker, messages, from) {
+    let at = from;
+    try {
+      for (; at < messages.length; at += 1) this.#dispatch(worker, messages[at]);
+    } finally {
+      if (at < messages.length) process.nextTick(() => this.#dispatchAll(worker, messages, at + 1));
+    }
   }
 
   #receiveHandle(id, text, fd) {
     const cut = text.indexOf('\n');
     const { openHandle } = require('./handles');
-    this.#dispatch(id, parse(text.slice(cut + 1)), openHandle(JSON.parse(text.slice(0, cut)), fd));
+    this.#dispatch(this.#workers.get(id), parse(text.slice(cut + 1)), openHandle(JSON.parse(text.slice(0, cut)), fd));
   }
 
-  #dispatch(id, message, handle) {
-    if (message === undefined) return;
-    // cluster2's own: one worker's command reaches all, and a worker may ask for its successor.
-    if (message?.command) this.#workers.broadcast(message);
-    if (message?.type === 'suicide') this.#native.recycle(id);
-    this.#workers.get(id)?.said(message, handle);
+  #dispatch(worker, message, handle) {
+    if (message === undefined || worker === undefined) return;
+    // cluster2's own: one worker's command reaches all, two of them are about rotation, and a worker may ask for its
+    // successor.
+    if (message?.command) this.#workers.reach(JSON.stringify(message));
+    if (message?.command === 'disable' || message?.command === 'enable') this.#obeyCommand(worker, message.command);
+    if (message?.type === 'suicide') this.#native.recycle(worker.id);
+    if (message?.type === 'delegate') this.#setup.delegations.asked(worker.process, message);
+    worker.said(message, handle);
+  }
+
+  #close() {
+    this.#workers.flush();
+    this.#native.close();
+  }
+
+  #rotate(disabled, by, reason) {
+    return this.#calls.make((ticket) => {
+      if (!this.#native?.rotate(ticket, disabled, by, textOf(reason))) throw notRunning();
+    });
+  }
+
+  #obeyCommand(worker, command) {
+    // Nobody waits for it; and where the cluster has ended, nothing needs to be done.
+    this.#rotate(command === 'disable', `a message of worker ${worker.process.pid}`).catch(() => {});
   }
 
   #end() {
+    this.#calls.end();
     clearInterval(this.#keepAlive);
     for (const resolve of this.#ended) resolve();
     if (this.#isStopping) {
@@ -232,6 +295,16 @@ class Master {
     }
     // One turn for those who waited for the promise.
     setImmediate(() => process.exit(process.exitCode ?? 0));
+  }
+}
+
+// All at once is cheaper by far; one by one it is when a line among them is no JSON.
+function parseLines(text) {
+  if (!text.includes('\n')) return [parse(text)];
+  try {
+    return JSON.parse(`[${text.replaceAll('\n', ',')}]`);
+  } catch {
+    return text.split('\n').map(parse);
   }
 }
 

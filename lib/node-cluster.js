@@ -6,9 +6,10 @@
 
 const nodeCluster = require('node:cluster');
 const { EventEmitter } = require('node:events');
+const { syncBuiltinESMExports } = require('node:module');
 const { constants: { signals } } = require('node:os');
 
-const { fromNative } = require('./errors');
+const { createError, fromNative } = require('./errors');
 const { describeHandle, giveAway } = require('./handles');
 
 // Node's own sign that a sender should slow down: `send` returns false.
@@ -20,6 +21,7 @@ const SENDABLE = ['string', 'object', 'number', 'boolean'];
 class WorkerProcess extends EventEmitter {
   #native;
   #id;
+  #posted = [];
 
   constructor(native, id, pid) {
     super();
@@ -38,6 +40,7 @@ class WorkerProcess extends EventEmitter {
     const given = typeof handle === 'function' ? undefined : handle;
     const [text, fd] = envelope(message, given);
     let waiting;
+    this.flush();
     try {
       waiting = this.#native.send(this.#id, text, fd);
     } catch (error) {
@@ -51,16 +54,34 @@ class WorkerProcess extends EventEmitter {
     return waiting < HIGH_WATER;
   }
 
+  /** Says a line later in this turn, together with others, in order; one that can't be said is dropped. */
+  post(text) {
+    if (this.#posted.push(text) === 1) process.nextTick(() => this.flush());
+  }
+
+  flush() {
+    if (this.#posted.length === 0) return;
+    const text = this.#posted.join('\n');
+    this.#posted = [];
+    try {
+      this.#native.send(this.#id, text);
+    } catch (error) {
+      if (this.listenerCount('error') > 0) process.nextTick(() => this.emit('error', fromNative(error)));
+    }
+  }
+
   kill(signal = 'SIGTERM') {
     const number = typeof signal === 'number' ? signal : signals[signal];
     if (number === undefined) throw new TypeError(`Unknown signal: ${signal}`);
     if (this.exitCode !== null || this.signalCode !== null) return false;
+    this.flush();
     this.#native.signal(this.#id, number);
     if (number !== 0) this.killed = true;
     return true;
   }
 
   disconnect() {
+    this.flush();
     this.#native.disconnect(this.#id);
   }
 }
@@ -156,6 +177,25 @@ class NodeCluster {
 
   constructor(native) {
     this.#native = native;
+    // Fills `cluster.settings`, as a first fork would.
+    nodeCluster.setupPrimary();
+    nodeCluster.fork = () => { throw createError('ERR_CLUSTER2_FORK'); };
+    nodeCluster.disconnect = (callback) => this.#disconnectAll(callback);
+    syncBuiltinESMExports();
+  }
+
+  // As Node's own: asks all workers to leave, and calls back when the last one has gone.
+  #disconnectAll(callback) {
+    const leaving = new Set(this.#byId.values());
+    if (leaving.size === 0 && callback) process.nextTick(callback);
+    for (const worker of leaving) {
+      const look = () => {
+        const isGone = worker.isDead() && !worker.isConnected();
+        if (isGone && leaving.delete(worker) && leaving.size === 0 && callback) process.nextTick(callback);
+      };
+      worker.once('disconnect', look).once('exit', look);
+      if (worker.isConnected()) worker.disconnect();
+    }
   }
 
   forked(id, pid) {
@@ -178,8 +218,17 @@ class NodeCluster {
     return this.#byId.get(id);
   }
 
-  broadcast(message) {
-    for (const worker of this.#byId.values()) worker.send(message);
+  /** Says a line to the workers `pids`, or to all, but not to those in the set `except`. */
+  reach(text, pids, except) {
+    for (const { process } of this.#byId.values()) {
+      const { pid, connected } = process;
+      if (connected && (!pids || pids.includes(pid)) && !except?.has(pid)) process.post(text);
+    }
+  }
+
+  /** What was said in this turn, before the process exits. */
+  flush() {
+    for (const { process } of this.#byId.values()) process.flush();
   }
 }
 

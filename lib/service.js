@@ -14,16 +14,18 @@ class Service {
   #cluster;
   #options;
   #traffic;
+  #ecv;
   #drain;
   #drained;
   #requests = 0;
   #listeners = 0;
 
-  /** `traffic` counts, where somebody does. */
-  constructor(cluster, options, traffic) {
+  /** `traffic` counts, where somebody does; `ecv` answers balancers, where that is not off. */
+  constructor(cluster, options, traffic, ecv) {
     this.#cluster = cluster;
     this.#options = options;
     this.#traffic = traffic;
+    this.#ecv = ecv;
   }
 
   /** Connections accepted since the start, over all servers of the process; counted where there is a `traffic`. */
@@ -80,6 +82,7 @@ class Service {
 
   #watch(server) {
     this.#traffic?.addServer(server);
+    this.#ecv?.guard(server);
     applyIdleTimeout(server, this.#options.timeout, () => {
       this.#traffic?.timedOut();
       this.#cluster.emit('warning', { message: 'Client socket timed out' });

@@ -2,15 +2,24 @@
 'use strict';
 
 const { constants: { signals } } = require('node:os');
+const { setTimeout: delay } = require('node:timers/promises');
 
 const { collectApps } = require('./apps');
+const { Calls, notRunning, textOf } = require('./calls');
+const { Ecv } = require('./ecv');
+const { ComponentHub } = require('./component-hub');
+const { ComponentStatus, query } = require('./component-status');
 const { encode } = require('./encode');
 const { fromNative } = require('./errors');
+const { countTransactions } = require('./heartbeat');
 const { NOBODY } = require('./launch');
 const { load } = require('./native');
-const { Service } = require('./service');
 const { portsOf } = require('./ports');
 const { refusePort } = require('./refuse-port');
+const { Board, clock } = require('./scoreboard');
+const { Service } = require('./service');
+const { Traffic } = require('./traffic');
+const { VitalSigns } = require('./vital-signs');
 
 const SECOND_SIGNAL_MS = 1000;
 const SEVERAL_PORTS_EXIT_CODE = 255;
@@ -20,16 +29,18 @@ class Single {
   #setup;
   #service;
   #native;
+  #calls = new Calls();
+  #isLeaving = false;
   #firstSignalAt;
+  #components;
 
   constructor(cluster, setup) {
     this.#cluster = cluster;
     this.#setup = setup;
-    this.#service = new Service(cluster, setup.parsed);
   }
 
   async run() {
-    const { createApp, callback, parsed, raw } = this.#setup;
+    const { createApp, callback, parsed, raw, metrics } = this.#setup;
     const { apps, monApp } = await collectApps(createApp);
     if (apps.length > 1 || portsOf(apps[0] ?? {}, parsed).length > 1) {
       process.stdout.write('Provide a single port for non-cluster mode. Exiting.\n');
@@ -37,19 +48,41 @@ class Single {
     }
     try {
       this.#native = load().Master.prepare(encode(raw), NOBODY, []);
+      process.once('exit', () => this.#native.close());
+      // Started first, so that no answer is given before the state is known.
+      this.#native.start((event, id, text) => this.#receive(event, id, text));
+      const board = this.#watchOneself();
       await this.#service.listen(apps, () => {});
+      board.state = 'serving';
     } catch (error) {
       return refusePort(this.#cluster, fromNative(error));
     }
-    process.once('exit', () => this.#native.close());
     process.on('SIGTERM', () => this.#onSignal('SIGTERM'));
     process.on('SIGINT', () => this.#onSignal('SIGINT'));
-    this.#native.start(() => {});
+    metrics.start((text) => this.#native.setAppMetrics(text), (message) => this.#warn(message));
+    this.#startComponents();
     return callback?.(apps[0]?.app, monApp);
+  }
+
+  #startComponents() {
+    const hub = new ComponentHub(() => {});
+    this.#components = new ComponentStatus(hub, `m${process.pid}`);
+    hub.start((question) => this.#components.answer(question));
+    this.#setup.onComponents(this.#components);
+  }
+
+  /** For the monitor: the names of all components or, with a name, what is said of it. */
+  query(component, worker, params) {
+    return query(this.#components, component, worker, params);
   }
 
   addresses() {
     return this.#native?.addresses() ?? { app: [], monitor: null };
+  }
+
+  /** Takes this process out of rotation, or puts it back. */
+  rotate(disabled, reason) {
+    return this.#rotate(disabled, `${disabled ? 'disable' : 'enable'}()`, reason);
   }
 
   /** Ends this process at once. */
@@ -60,15 +93,60 @@ class Single {
 
   /** Finishes what is under way, then exits with 0; at the deadline it cuts what is left. */
   async shutdown() {
-    const { shutdownTimeout, killTimeout } = this.#setup.parsed;
+    const { drainDelay, shutdownTimeout, killTimeout } = this.#setup.parsed;
+    this.#isLeaving = true;
+    this.#native?.leave();
+    if (drainDelay > 0) await delay(drainDelay);
     const leave = () => process.exit(process.exitCode ?? 0);
     setTimeout(() => {
-      const held = this.#service.endNow();
+      const held = this.#service?.endNow();
       if (held) this.#cluster.emit('warning', { message: held });
       setTimeout(leave, Math.min(100, killTimeout));
     }, shutdownTimeout).unref();
-    await this.#service.drain();
+    await this.#service?.drain();
     setImmediate(leave);
+  }
+
+  // The process has a row of the scoreboard like any worker's, which the monitor reads.
+  #watchOneself() {
+    const { parsed } = this.#setup;
+    const board = new Board(load(), this.#native.place() ?? undefined);
+    const traffic = new Traffic(board, parsed);
+    const ecv = parsed.ecv ? new Ecv(this.#setup, this.#ecvHost(board)) : undefined;
+    this.#service = new Service(this.#cluster, parsed, traffic, ecv);
+    const signs = new VitalSigns(board);
+    signs.also(() => traffic.look());
+    signs.start();
+    countTransactions(this.#cluster, board);
+    return board;
+  }
+
+  #ecvHost(board) {
+    return {
+      isOut: () => this.#isLeaving || this.#native.isOutOfRotation(),
+      rotate: (disabled, by, reason) => this.#rotate(disabled, by, reason),
+      checked: (isWell) => {
+        board.set('checkResult', isWell ? 1 : 2);
+        board.set('checkAt', clock());
+      },
+      warn: (message) => process.nextTick(() => this.#warn(message)),
+    };
+  }
+
+  #warn(message) {
+    this.#cluster.emit('warning', { message });
+  }
+
+  #rotate(disabled, by, reason) {
+    return this.#calls.make((ticket) => {
+      if (!this.#native?.rotate(ticket, disabled, by, textOf(reason))) throw notRunning();
+    });
+  }
+
+  #receive(event, id, text) {
+    const facts = JSON.parse(text);
+    if (event === 'answered') this.#calls.answered(id, facts);
+    if (event === 'warning') this.#cluster.emit('warning', { message: facts.message, ...facts.facts });
   }
 
   #onSignal(signal) {

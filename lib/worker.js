@@ -6,9 +6,13 @@
 'use strict';
 
 const { collectApps } = require('./apps');
+const { Calls, notRunning, textOf } = require('./calls');
+const { ComponentStatus, RemoteHub } = require('./component-status');
+const { Ecv } = require('./ecv');
 const { trapExceptions } = require('./exceptions');
 const { countTransactions, startHeartbeat } = require('./heartbeat');
 const { whenQuiet } = require('./quiet');
+const { clock } = require('./scoreboard');
 const { Service } = require('./service');
 const { tell, INTERNAL } = require('./tell');
 const { Thresholds } = require('./thresholds');
@@ -26,6 +30,11 @@ class Worker {
   #board;
   #traffic;
   #service;
+  #calls = new Calls();
+  // What the master said of rotation, where there is no scoreboard to read it from.
+  #isOut = false;
+  #hub;
+  #components;
   #signalled = false;
 
   constructor(cluster, setup) {
@@ -33,13 +42,15 @@ class Worker {
     this.#setup = setup;
     this.#board = setup.board;
     this.#traffic = new Traffic(setup.board, setup.parsed);
-    this.#service = new Service(cluster, setup.parsed, this.#traffic);
+    const ecv = setup.parsed.ecv ? new Ecv(setup, this.#ecvHost()) : undefined;
+    this.#service = new Service(cluster, setup.parsed, this.#traffic, ecv);
   }
 
   async run() {
     const { createApp, callback, parsed } = this.#setup;
     tell({ act: 'hello' });
     process.on('internalMessage', (message) => this.#obey(message));
+    process.once('disconnect', () => this.#calls.end());
     process.on('SIGTERM', () => this.#onSignal('SIGTERM'));
     process.on('SIGINT', () => this.#onSignal('SIGINT'));
     this.#watchOneself();
@@ -47,6 +58,7 @@ class Worker {
     let waiting = apps.length;
     const onListening = (ports) => {
       waiting -= 1;
+      this.#startComponents();
       tell({ act: 'listening', ready: waiting === 0 });
       for (const _ of ports) callback?.(apps, monApp);
     };
@@ -65,6 +77,40 @@ class Worker {
     new Thresholds(parsed, this.#service).watch((why) => tell({ act: 'recycle', why }));
   }
 
+  /** Takes the whole cluster out of rotation, or puts it back; resolves once every worker's next answer goes by it. */
+  rotate(disabled, reason) {
+    return this.#rotate(disabled, `${disabled ? 'disable' : 'enable'}() in worker ${process.pid}`, reason);
+  }
+
+  #rotate(disabled, by, reason) {
+    return this.#calls.make((seq) => {
+      if (!tell({ act: 'rotate', seq, disabled, by, reason: textOf(reason) })) throw notRunning();
+    });
+  }
+
+  #ecvHost() {
+    const board = this.#board;
+    const { ecvState, leaving } = board.layout.header;
+    return {
+      isOut: () => (board.isShared ? board.header[ecvState] !== 0 || board.header[leaving] !== 0 : this.#isOut),
+      rotate: (disabled, by, reason) => this.#rotate(disabled, `${by} to worker ${process.pid}`, reason),
+      checked: (isWell) => {
+        board.set('checkResult', isWell ? 1 : 2);
+        board.set('checkAt', clock());
+      },
+      // Apart from the request: what a listener of the application throws is its own affair.
+      warn: (message) => process.nextTick(() => this.#cluster.emit('warning', { message })),
+    };
+  }
+
+  // Before the master is told that this worker listens, so that its first answer includes this worker.
+  #startComponents() {
+    if (this.#components) return;
+    this.#hub = new RemoteHub((fact) => tell({ act: 'component', fact }));
+    this.#components = new ComponentStatus(this.#hub, process.pid);
+    this.#setup.onComponents(this.#components);
+  }
+
   #watchOneself() {
     const board = this.#board;
     if (board.problem) tell({ act: 'warning', message: `worker ${process.pid}: ${board.problem.message}` });
@@ -74,11 +120,14 @@ class Worker {
     signs.start();
   }
 
-  #obey({ cmd, act, why }) {
+  #obey({ cmd, act, why, fact, ack, isOut }) {
     if (cmd !== INTERNAL) return;
     if (act === 'turn') tell({ act: 'turned' });
+    if (act === 'component') this.#hub?.hear(fact, this.#components);
     if (act === 'drain') this.#drain(why);
     if (act === 'end') this.#end();
+    if (act === 'rotated') this.#calls.answered(ack, { ok: true });
+    if (act === 'rotation') this.#isOut = isOut;
   }
 
   #onSignal(signal) {

@@ -103,6 +103,13 @@ pub enum Event {
         /// The handle.
         fd: OwnedFd,
     },
+    /// What a worker says of its components, for JavaScript alone.
+    Component {
+        /// Who.
+        worker: WorkerId,
+        /// What.
+        fact: Value,
+    },
     /// Something an operator should know.
     Warning {
         /// The sentence.
@@ -118,6 +125,17 @@ pub enum Event {
         ticket: u32,
         /// `{ok: true, ...}` or `{ok: false, code, message, facts?}`.
         answer: Value,
+    },
+    /// The cluster was taken out of rotation or put back, or somebody wanted it where it was already.
+    Rotated {
+        /// It is out now.
+        disabled: bool,
+        /// Who wanted it.
+        by: String,
+        /// Why, if it was said.
+        reason: Option<String>,
+        /// It was the other way before.
+        changed: bool,
     },
     /// Another process asked for a graceful shutdown, which has begun.
     ShutdownAsked,

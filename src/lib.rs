@@ -23,7 +23,10 @@ pub mod ipc;
 /// 6. Shared memory in which workers write how they are.
 pub mod scoreboard;
 
-/// 7. The web page and the health answers on the monitor's port.
+/// 7. In rotation or not: the state, the answers, and who may change it.
+pub mod ecv;
+
+/// 8. The web page and the health answers on the monitor's port.
 pub mod monitor;
 
 pub mod error;

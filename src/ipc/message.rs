@@ -98,6 +98,23 @@ pub enum FromAgent {
     },
     /// The answer to [`ToWorker::Turn`].
     Turned,
+    /// The cluster is to be taken out of rotation or put back; answered by [`ToWorker::Rotated`].
+    Rotate {
+        /// To be echoed in the answer.
+        seq: u64,
+        /// Out, or back.
+        disabled: bool,
+        /// Who wants it, for people.
+        by: String,
+        /// Why, if it was said.
+        #[serde(default)]
+        reason: Option<String>,
+    },
+    /// Something about components, between `lib/component-status.js` and `lib/component-hub.js`.
+    Component {
+        /// Theirs alone.
+        fact: Value,
+    },
     /// What the application should be told in the master too.
     Warning {
         /// The sentence.
@@ -288,6 +305,16 @@ pub enum ToWorker {
     },
     /// The deadline has come: say what is left, then go at once; ours.
     End,
+    /// The answer to `Rotate`: every worker's next answer goes by it; ours.
+    Rotated {
+        /// The `seq` of what is answered.
+        ack: u64,
+    },
+    /// What the header of the scoreboard would say, for workers that have none; ours.
+    OutOfRotation {
+        /// The answer is DISABLED.
+        is_out: bool,
+    },
 }
 
 impl ToWorker {
@@ -321,6 +348,12 @@ impl ToWorker {
             Self::Turn => json!({ "cmd": "NODE_CLUSTER2", "act": "turn" }).to_string(),
             Self::Drain { why } => json!({ "cmd": "NODE_CLUSTER2", "act": "drain", "why": why }).to_string(),
             Self::End => json!({ "cmd": "NODE_CLUSTER2", "act": "end" }).to_string(),
+            Self::Rotated { ack } => {
+                json!({ "cmd": "NODE_CLUSTER2", "act": "rotated", "ack": ack }).to_string()
+            }
+            Self::OutOfRotation { is_out } => {
+                json!({ "cmd": "NODE_CLUSTER2", "act": "rotation", "isOut": is_out }).to_string()
+            }
         }
     }
 }

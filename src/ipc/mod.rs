@@ -3,3 +3,4 @@
 pub mod channel;
 pub mod frame;
 pub mod message;
+pub mod speaker;

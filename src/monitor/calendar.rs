@@ -19,6 +19,22 @@ pub(super) fn iso(moment: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", since.subsec_millis())
 }
 
+/// The moment as JavaScript's `Date.toString()` writes it where the clocks show UTC.
+pub(super) fn date_string(moment: SystemTime) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let seconds = moment.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let days = seconds / SECONDS_PER_DAY;
+    let (year, month, date) = date(days);
+    let of = |names: &'static [&'static str], at: u64| {
+        usize::try_from(at).ok().and_then(|at| names.get(at)).copied().unwrap_or_default()
+    };
+    let (day, month) = (of(&DAYS, days % 7), of(&MONTHS, month - 1));
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{day} {month} {date:02} {year:04} {hour:02}:{minute:02}:{second:02} GMT+0000 (UTC)")
+}
+
 /// Year, month and day of a day counted from 1970.
 ///
 /// Years are counted from March here, so that the leap day is the last of its year and months follow one rule.
@@ -84,6 +100,13 @@ mod tests {
             before = (year, month, date);
         }
         assert_eq!(before, (2469, 12, 31));
+    }
+
+    #[test]
+    fn moments_are_written_as_the_original_did() {
+        let at = |seconds| date_string(UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(at(0), "Thu Jan 01 1970 00:00:00 GMT+0000 (UTC)");
+        assert_eq!(at(1_795_337_114), "Sun Nov 22 2026 08:45:14 GMT+0000 (UTC)");
     }
 
     #[test]

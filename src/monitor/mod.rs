@@ -5,14 +5,18 @@
 //! never reaches into the supervisor, and no event loop of JavaScript has to turn for an answer.
 //!
 //! The way of a request: `server` takes the connection and keeps the limits, `routes` chooses the answer,
-//! `status` or `page` writes it down, `reply` adds what every answer carries.
+//! `status`, `page` or `metrics` writes it down, `health` judges, `reply` adds what every answer carries. `rotation` is
+//! the one thing here that changes anything: it takes the cluster out of rotation and back.
 
 mod calendar;
 mod connections;
+pub mod health;
 pub mod host;
+pub mod metrics;
 mod negotiation;
 mod page;
 pub mod reply;
+mod rotation;
 pub mod routes;
 pub mod server;
 pub mod stats;

@@ -27,6 +27,22 @@ pub(super) fn prefers_json(headers: &HeaderMap) -> bool {
     json > 0 && json >= html.map_or(0, |(_, weight)| weight)
 }
 
+/// Whether the client would rather have `OpenMetrics` than Prometheus' own text: it must name it, and not like it less.
+pub(super) fn prefers_open_metrics(headers: &HeaderMap) -> bool {
+    let (mut open, mut plain): (Weight, Weight) = (0, 0);
+    for header in headers.get_all(ACCEPT) {
+        for range in header.to_str().unwrap_or_default().split(',') {
+            let (name, weight) = parse(range);
+            match name.as_str() {
+                "application/openmetrics-text" => open = open.max(weight),
+                "text/plain" => plain = plain.max(weight),
+                _ => {}
+            }
+        }
+    }
+    open > 0 && open >= plain
+}
+
 /// How closely a range names HTML; of several, the closest counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Specificity {
@@ -93,6 +109,22 @@ mod tests {
             assert!(asks_for_json(&[accept.as_bytes()]), "{accept}");
         }
         assert!(asks_for_json(&[b"text/plain", b"application/json"]));
+    }
+
+    #[test]
+    fn open_metrics_is_for_those_who_name_it_and_like_it_best() {
+        let asks = |accept: &'static str| {
+            prefers_open_metrics(&[(ACCEPT, HeaderValue::from_static(accept))].into_iter().collect())
+        };
+        // What Prometheus sends.
+        assert!(asks(
+            "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,\
+             text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+        ));
+        for accept in ["", "*/*", "text/plain", "application/openmetrics-text;q=0.1,text/plain", "text/html"]
+        {
+            assert!(!asks(accept), "{accept}");
+        }
     }
 
     #[test]

@@ -70,10 +70,29 @@ impl<'a> Page<'a> {
             format_args!("{} ({} died, {} restarts)", stats.forked, stats.died, stats.restarts),
         )?;
         fact(f, "Running since", format_args!("{} ({})", Time(stats.started), age(stats.started, self.now)))?;
+        self.rotation(f)?;
         fact(f, "PID", format_args!("{}", stats.master_pid))?;
         fact(f, "Listening on", format_args!("{}", Addresses(&stats.addresses)))?;
         self.machine(f)?;
         f.write_str("</dl>\n</section>\n")
+    }
+
+    fn rotation(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let rotation = &self.stats.rotation;
+        let (mood, state) = match (rotation.disabled, self.stats.leaving) {
+            (true, _) => ("bad", "disabled"),
+            (false, true) => ("waits", "enabled, but shutting down"),
+            (false, false) => ("good", "enabled"),
+        };
+        let state = format_args!("<span class=\"{mood}\">{state}</span>").to_string();
+        let Some(change) = &rotation.change else { return fact(f, "ECV", format_args!("{state}")) };
+        let (by, at, ago) = (Escaped(&change.by), Time(change.at), age(change.at, self.now));
+        match &change.reason {
+            Some(reason) => {
+                fact(f, "ECV", format_args!("{state} by {by}, {at} ({ago} ago): {}", Escaped(reason)))
+            }
+            None => fact(f, "ECV", format_args!("{state} by {by}, {at} ({ago} ago)")),
+        }
     }
 
     fn machine(&self, f: &mut Formatter<'_>) -> fmt::Result {

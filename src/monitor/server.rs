@@ -19,11 +19,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpStream;
 
 use super::connections::{Admitted, Connections, Watched};
+use super::rotation::Ends;
 use super::routes::{self, Site};
-use super::stats::Stats;
 use crate::tasks::LocalTasks;
-
-pub use super::routes::Paths;
 
 /// How many connections the kernel queues; Node's own number.
 const BACKLOG: i32 = 511;
@@ -92,36 +90,25 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Answers on `listener` until dropped, from what `snapshot` gives at the moment of each request.
+/// Answers on `listener` until dropped, from what the site's source gives at the moment of each request.
 ///
 /// Must run within a `LocalSet`. Connections are tasks of `tasks` and end with it, not with `serve`; dropping `serve` only
 /// takes nobody new in. Give it a set of its own: one that also ran `serve` would be held by its own task, and would end
 /// with the runtime only.
-pub async fn serve(
-    listener: TcpListener,
-    paths: Paths,
-    snapshot: impl Fn() -> Stats + 'static,
-    tasks: LocalTasks,
-) {
-    serve_within(Limits::default(), listener, paths, snapshot, tasks).await;
+pub async fn serve(listener: TcpListener, site: Site, tasks: LocalTasks) {
+    serve_within(Limits::default(), listener, site, tasks).await;
 }
 
 /// [`serve`] with other limits.
-pub async fn serve_within(
-    limits: Limits,
-    listener: TcpListener,
-    paths: Paths,
-    snapshot: impl Fn() -> Stats + 'static,
-    tasks: LocalTasks,
-) {
-    let site = Rc::new(Site::new(paths, snapshot));
+pub async fn serve_within(limits: Limits, listener: TcpListener, site: Site, tasks: LocalTasks) {
+    let site = Rc::new(site);
     let listener = watched(&listener).await;
     let connections = Connections::new(limits.connections);
     loop {
         match listener.accept().await {
-            Ok((socket, _)) => match connections.admit() {
+            Ok((socket, remote)) => match connections.admit() {
                 Some(admitted) => {
-                    tasks.spawn(converse(socket, admitted, Rc::clone(&site), limits));
+                    tasks.spawn(converse(socket, remote, admitted, Rc::clone(&site), limits));
                 }
                 None => turn_away(socket),
             },
@@ -152,12 +139,15 @@ fn is_of_one_client(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }
 
-async fn converse(socket: TcpStream, admitted: Admitted, site: Rc<Site>, limits: Limits) {
+async fn converse(socket: TcpStream, remote: SocketAddr, admitted: Admitted, site: Rc<Site>, limits: Limits) {
+    // A socket that was reset already has no address any more, and will get no answer either.
+    let Ok(local) = socket.local_addr() else { return };
+    let ends = Ends { remote, local };
     // Without it small answers are only later.
     let _ = socket.set_nodelay(true);
     let connection = admitted.connection();
     let answer = service_fn(|request| {
-        let response = routes::answer(&request, &site).map(|body| connection.answering(body));
+        let response = routes::answer(&request, &site, ends).map(|body| connection.answering(body));
         async move { Ok::<_, Infallible>(response) }
     });
     let watched = Watched { socket, connection: Rc::clone(connection) };

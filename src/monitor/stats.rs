@@ -4,14 +4,16 @@
 //! take its time. Nothing here reads a clock, a file or a socket.
 //! Invariant: its size is bounded, by the number of live workers and by [`History`]'s own limits.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::ecv::Rotation;
 use crate::event::Event;
 use crate::ids::{SlotIndex, WorkerId};
+use crate::scoreboard::{Row, Snapshot};
 
 /// How many events are remembered.
 const EVENTS_KEPT: usize = 100;
@@ -43,6 +45,51 @@ pub struct Stats {
     pub options: ShownOptions,
     /// What happened last.
     pub history: History,
+    /// In rotation or not.
+    pub rotation: Rotation,
+    /// A shutdown has been announced or has begun.
+    pub leaving: bool,
+    /// What workers say of themselves; `None` where the system has no shared memory for that.
+    pub board: Option<Snapshot>,
+    /// What was counted by reason.
+    pub tallies: Tallies,
+}
+
+/// Counts by reason; the reasons are words of [`DEATHS`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tallies {
+    /// Workers that died.
+    pub deaths: BTreeMap<&'static str, u64>,
+    /// Workers that were forked in the place of one that died, by the reason of that death.
+    pub restarts: BTreeMap<&'static str, u64>,
+    /// Workers that were recycled, by what made them due.
+    pub recycles: BTreeMap<&'static str, u64>,
+    /// Connections that were taken from a queue that nobody emptied, and given to a worker.
+    pub rescued: u64,
+    /// How the last worker of each slot ended.
+    pub last_deaths: BTreeMap<SlotIndex, &'static str>,
+}
+
+/// Every reason for a death, in the words of labels and of the page.
+pub const DEATHS: [&str; 10] = [
+    "crash",
+    "start_timeout",
+    "shutdown",
+    "left",
+    "recycle",
+    "reload",
+    "scale_down",
+    "stop",
+    "overdue",
+    "given_up",
+];
+
+/// Everything that makes a worker due, in the words of labels.
+pub const RECYCLES: [&str; 7] = ["asked", "connections", "requests", "uptime", "memory", "exception", "hung"];
+
+/// Adds one to a count.
+pub fn count(counts: &mut BTreeMap<&'static str, u64>, reason: &'static str) {
+    *counts.entry(reason).or_default() += 1;
 }
 
 /// What the cluster as a whole is doing.
@@ -143,7 +190,18 @@ impl Stats {
             addresses: Vec::new(),
             options,
             history: History::default(),
+            rotation: Rotation::default(),
+            leaving: false,
+            board: None,
+            tallies: Tallies::default(),
         }
+    }
+
+    /// What a worker has written about itself.
+    #[must_use]
+    pub fn row(&self, id: WorkerId) -> Option<&Row> {
+        let rows = &self.board.as_ref()?.rows;
+        rows.iter().find(|(worker, _)| *worker == id).map(|(_, row)| row)
     }
 
     /// How many workers take connections.
@@ -173,20 +231,27 @@ impl Stats {
                 ("hung", Some(*pid), stands)
             }
             Event::Warning { message, .. } => ("warning", None, message.clone()),
+            Event::Rotated { changed: true, disabled, by, reason, .. } => {
+                let event = if *disabled { "disabled" } else { "enabled" };
+                let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+                (event, None, format!("by {by}{reason}"))
+            }
             Event::Started => ("started", Some(self.master_pid), String::new()),
             Event::ShutdownAsked => {
                 ("shutdown", Some(self.master_pid), "another process asked for it".into())
             }
             Event::StopAsked => ("stop", Some(self.master_pid), "another process asked for it".into()),
             Event::Ended => ("ended", Some(self.master_pid), String::new()),
-            // Steps of a start or an end that is told above, and the application's own talk.
-            Event::Online { .. }
+            // Steps of a start or an end that is told above, what changed nothing, and the application's own talk.
+            Event::Rotated { .. }
+            | Event::Online { .. }
             | Event::LaunchAsked
             | Event::Answered { .. }
             | Event::ServerListening { .. }
             | Event::Disconnected { .. }
             | Event::Messages { .. }
             | Event::HandleMessage { .. }
+            | Event::Component { .. }
             | Event::Heartbeat { .. } => return,
         };
         self.history.add(Entry { time, event, pid, text });

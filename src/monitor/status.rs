@@ -39,10 +39,25 @@ impl Stats {
             "forked": self.forked,
             "died": self.died,
             "restarts": self.restarts,
+            "ecv": self.rotation_json(),
             "addresses": self.addresses.iter().map(address).collect::<Vec<_>>(),
             "options": { "noWorkers": self.options.no_workers, "ports": self.options.ports },
             "workers": self.workers.iter().map(worker).collect::<Vec<_>>(),
             "events": self.history.iter().map(event).collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl Stats {
+    /// In rotation or not: who changed that, when and why.
+    fn rotation_json(&self) -> Value {
+        let change = self.rotation.change.as_ref();
+        json!({
+            "enabled": !self.rotation.disabled,
+            "leaving": self.leaving,
+            "by": change.map(|change| &change.by),
+            "at": change.map(|change| iso(change.at)),
+            "reason": change.and_then(|change| change.reason.as_ref()),
         })
     }
 }

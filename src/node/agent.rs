@@ -62,7 +62,7 @@ pub fn scoreboard_layout() -> Value {
         FIELDS.iter().map(|info| (info.name.to_owned(), json!(info.field as usize))).collect();
     json!({
         "rowSize": ROW_SIZE,
-        "header": { "ecvState": header::ECV_STATE, "ecvSince": header::ECV_SINCE },
+        "header": { "ecvState": header::ECV_STATE, "ecvSince": header::ECV_SINCE, "leaving": header::LEAVING },
         "fields": fields,
         "histogram": { "at": histogram::AT, "buckets": histogram::BUCKETS, "parts": histogram::PARTS },
         "ring": {

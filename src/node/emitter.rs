@@ -70,10 +70,14 @@ fn args(event: Event) -> EventArgs {
             let text = format!("{}\n{text}", json!(kind));
             ("handleMessage", worker.0, text, fd.into_raw_fd()).into()
         }
+        Event::Component { worker, fact } => plain("component", worker.0, fact),
         Event::Warning { message, facts } => {
             plain("warning", 0, json!({ "message": message, "facts": facts }))
         }
         Event::Heartbeat { facts } => plain("heartbeat", 0, facts),
+        Event::Rotated { disabled, by, reason, .. } => {
+            plain("rotated", 0, json!({ "disabled": disabled, "by": by, "reason": reason }))
+        }
         Event::LaunchAsked => plain("launchAsked", 0, Value::Null),
         Event::Answered { ticket, answer } => plain("answered", ticket, answer),
         Event::ShutdownAsked => plain("shutdownAsked", 0, Value::Null),

@@ -1,5 +1,7 @@
 //! `Master`: JavaScript's hold on the supervisor.
 
+use std::os::fd::{IntoRawFd, OwnedFd};
+
 use napi::bindgen_prelude::Function;
 use napi_derive::napi;
 use serde::Deserialize;
@@ -17,7 +19,7 @@ use crate::socket::{Kind, Want};
 use crate::supervisor::{self, Asker, Call, Handle, Setup};
 
 /// A worker that leaves so many bytes unread gets no more messages of the application.
-const BACKLOG_LIMIT: usize = 64 * 1024 * 1024;
+const WAITING_LIMIT: usize = 64 * 1024 * 1024;
 
 /// An address that workers will ask for, as `lib/master.js` resolved it.
 #[derive(Deserialize)]
@@ -50,6 +52,16 @@ pub struct Master {
     setup: Option<Setup>,
     handle: Option<Handle>,
     addresses: Value,
+    own_place: Option<(OwnedFd, usize)>,
+}
+
+/// A row of the scoreboard, to be opened with `openScoreboard`.
+#[napi(object)]
+pub struct OwnPlace {
+    /// The board; whoever gets it closes it.
+    pub fd: i32,
+    /// The row's number.
+    pub row: u32,
 }
 
 #[napi]
@@ -67,7 +79,8 @@ impl Master {
         let wants: Vec<Want> = wants.into_iter().map(Want::from).collect();
         let setup = Setup::prepare(options, launch, &wants)?;
         let addresses = json!({ "app": setup.addresses(), "monitor": setup.monitor_address() });
-        Ok(Self { setup: Some(setup), handle: None, addresses })
+        let own_place = setup.own_place();
+        Ok(Self { setup: Some(setup), handle: None, addresses, own_place })
     }
 
     /// Starts the supervisor's thread, which forks the workers; `on_event` is called on the thread of JavaScript with
@@ -90,7 +103,7 @@ impl Master {
         self.addresses.clone()
     }
 
-    /// Says a line of the application to a worker, with a descriptor that is duplicated first; gives the bytes that wait.
+    /// Says a line of the application, or several, to a worker, with a descriptor that is duplicated first; gives the bytes that wait.
     ///
     /// # Errors
     /// `ERR_CLUSTER2_WORKER_GONE`, or `ERR_CLUSTER2_CHANNEL_FULL` when the worker leaves 64 MiB unread: nothing is sent.
@@ -99,15 +112,14 @@ impl Master {
         let worker = WorkerId(worker);
         let gone = || napi::Error::new("ERR_CLUSTER2_WORKER_GONE", format!("worker {worker} is gone"));
         let handle = self.handle.as_ref().ok_or_else(gone)?;
-        let backlog = handle.backlogs.get(worker).ok_or_else(gone)?;
-        if backlog.bytes() > BACKLOG_LIMIT {
-            let text = format!("worker {worker} does not read its channel: {} bytes wait", backlog.bytes());
+        let speaker = handle.speakers.get(worker).ok_or_else(gone)?;
+        if speaker.waiting() > WAITING_LIMIT {
+            let text = format!("worker {worker} does not read its channel: {} bytes wait", speaker.waiting());
             return Err(napi::Error::new("ERR_CLUSTER2_CHANNEL_FULL", text));
         }
         let fd = fd.map(duplicate).transpose().map_err(|_| gone())?;
-        backlog.add(text.len() + 1);
-        handle.call(Call::Send { worker, text, fd });
-        Ok(u32::try_from(backlog.bytes()).unwrap_or(u32::MAX))
+        speaker.pass(text, fd);
+        Ok(u32::try_from(speaker.waiting()).unwrap_or(u32::MAX))
     }
 
     /// Sends a signal by number.
@@ -126,6 +138,42 @@ impl Master {
     #[napi]
     pub fn recycle(&self, worker: u32) {
         self.call(Call::Recycle { worker: WorkerId(worker) });
+    }
+
+    /// With `cluster: false`: where this process writes how it is, `{fd, row}`; given once.
+    #[napi]
+    #[must_use]
+    pub fn place(&mut self) -> Option<OwnPlace> {
+        let (fd, row) = self.own_place.take()?;
+        Some(OwnPlace { fd: fd.into_raw_fd(), row: u32::try_from(row).ok()? })
+    }
+
+    /// Takes the cluster out of rotation or puts it back; the event `answered` with `ticket` says that it is done.
+    /// `false` when the supervisor has ended, and no event will come.
+    #[napi]
+    #[must_use]
+    pub fn rotate(&self, ticket: u32, disabled: bool, by: String, reason: Option<String>) -> bool {
+        self.handle.as_ref().is_some_and(|handle| handle.call(Call::Rotate { ticket, disabled, by, reason }))
+    }
+
+    /// Says that this process, which serves by itself, has begun to shut down.
+    #[napi]
+    pub fn leave(&self) {
+        self.call(Call::Leave);
+    }
+
+    /// Whether this process should answer DISABLED.
+    #[napi]
+    #[must_use]
+    pub fn is_out_of_rotation(&self) -> bool {
+        self.handle.as_ref().is_some_and(|handle| handle.rotation.is_out())
+    }
+
+    /// Replaces what the application adds to the metrics; `false` for a text above 4 MiB, which changes nothing.
+    #[napi]
+    #[must_use]
+    pub fn set_app_metrics(&self, text: String) -> bool {
+        self.handle.as_ref().is_none_or(|handle| handle.app_metrics.set(&text))
     }
 
     /// Replaces all workers with ones that are started as `launch` says; answered by the event `answered` with `ticket`.

@@ -7,6 +7,7 @@
 
 pub mod agent;
 mod convert;
+pub mod ecv;
 mod emitter;
 pub mod master;
 pub mod options;

@@ -11,7 +11,7 @@ use super::{Address, Ecv, Millionths, Options};
 
 impl Options {
     /// The normalised options: `port` is always a list, times are numbers in the option's own unit, `monPort` is false
-    /// and `ecv` null where they are off, and `ecv.validator` says whether a function was given.
+    /// and `ecv` null where they are off, and `ecv.validator` and `ecv.token` say whether one was given.
     #[must_use]
     pub fn to_json(&self) -> Value {
         json!({
@@ -50,6 +50,9 @@ impl Options {
             "captureStack": self.capture_stack,
             "metrics": self.metrics,
             "flightRecorder": self.flight_recorder,
+            "drainDelay": millis(self.drain_delay),
+            "liveMaxAge": millis(self.live_max_age),
+            "readyQuorum": self.ready_quorum.get(),
         })
     }
 }
@@ -62,11 +65,17 @@ fn address(address: &Address) -> Value {
 }
 
 fn ecv(ecv: &Ecv) -> Value {
+    let networks: Vec<String> = ecv.guard.from.iter().map(ToString::to_string).collect();
+    let networks = if networks.is_empty() { Value::Null } else { json!(networks) };
     json!({
         "path": ecv.path,
         "monitor": ecv.monitor,
         "control": ecv.control,
         "validator": ecv.validator,
+        "timeout": millis(ecv.timeout),
+        "startDisabled": ecv.start_disabled,
+        "controlFrom": networks,
+        "token": ecv.guard.token.is_some(),
     })
 }
 

@@ -4,10 +4,11 @@
 //! of the machine comes in as `Machine`. Units, ranges and the leniency towards old scripts end here; the rest of the
 //! code sees domain types only. Invariants: `Options::ports` is never empty, and the monitor's port is not in it.
 //!
-//! `read.rs` reads one value, `show.rs` prints one for a message, `nearest.rs` guesses what a misspelt name meant,
+//! `read.rs` reads one value, `ecv.rs` the parts of `ecv`, `show.rs` prints one for a message, `nearest.rs` guesses what a misspelt name meant,
 //! `json.rs` is the way back to JavaScript. `calls.rs` reads the arguments of `reload` and `scale`, by the same rules.
 
 pub mod calls;
+mod ecv;
 mod json;
 mod nearest;
 mod read;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::error::Error;
+pub use ecv::Ecv;
 use read::Problem;
 
 /// What `parse` has to know of the process and the machine.
@@ -120,6 +122,12 @@ pub struct Options {
     pub metrics: bool,
     /// `flightRecorder`: workers keep their last requests for the moment after a crash.
     pub flight_recorder: bool,
+    /// `drainDelay`: how long a shutdown says DISABLED before it lets nobody in any more; may be zero.
+    pub drain_delay: Duration,
+    /// `liveMaxAge`: the cluster is live while an event loop has turned within this time.
+    pub live_max_age: Duration,
+    /// `readyQuorum`: how many workers must serve for the cluster to be ready.
+    pub ready_quorum: NonZeroU16,
 }
 
 /// A part of a whole, as a number of millionths from 0 to 1,000,000.
@@ -133,19 +141,6 @@ pub enum Address {
     Tcp(u16),
     /// A unix socket, with its path as the user wrote it.
     Path(PathBuf),
-}
-
-/// The health answer ("extended content verification") on the application's port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ecv {
-    /// Path that is answered.
-    pub path: String,
-    /// Path of the application that is asked before the answer; `None` is `/`.
-    pub monitor: Option<String>,
-    /// Whether clients may enable and disable the answer.
-    pub control: bool,
-    /// Whether a validator function was given; the function itself stays in JavaScript.
-    pub validator: bool,
 }
 
 /// Which exits of a worker are made good by a new one.
@@ -227,7 +222,7 @@ impl Parsed {
             "monHost" => replace(&mut options.mon_host, read::host(value)?),
             "monPort" => options.mon_port = read::mon_port(value, options.mon_port)?,
             "monPath" => replace(&mut options.mon_path, read::url_path(value)?),
-            "ecv" => options.ecv = read::ecv(value, &mut self.warnings)?,
+            "ecv" => options.ecv = ecv::read(value, &mut self.warnings)?,
             "noWorkers" => replace(&mut options.no_workers, read::count(value, MAX_WORKERS)?),
             "timeout" => replace(&mut options.timeout, read::millis(value)?),
             "connThreshold" => replace(&mut options.conn_threshold, read::count(value, read::MAX_SAFE)?),
@@ -259,6 +254,9 @@ impl Parsed {
             "captureStack" => options.capture_stack = !read::is_falsy(value),
             "metrics" => options.metrics = !read::is_falsy(value),
             "flightRecorder" => options.flight_recorder = !read::is_falsy(value),
+            "drainDelay" => replace(&mut options.drain_delay, read::millis_or_zero(value)?),
+            "liveMaxAge" => replace(&mut options.live_max_age, read::millis(value)?),
+            "readyQuorum" => replace(&mut options.ready_quorum, read::count(value, MAX_WORKERS)?),
             unknown => {
                 self.warnings.push(nearest::warning("", unknown, &NAMES));
                 return Ok(());
@@ -283,7 +281,7 @@ const MAX_WORKERS: u64 = 1024;
 const YES_OR_NO: [&str; 6] = ["cluster", "stop", "shutdown", "captureStack", "metrics", "flightRecorder"];
 
 /// Every name that [`Parsed::take`] knows, for the guess at what a misspelt one meant.
-const NAMES: [&str; 35] = [
+const NAMES: [&str; 38] = [
     "cluster",
     "port",
     "host",
@@ -319,6 +317,9 @@ const NAMES: [&str; 35] = [
     "captureStack",
     "metrics",
     "flightRecorder",
+    "drainDelay",
+    "liveMaxAge",
+    "readyQuorum",
 ];
 
 impl Options {
@@ -363,6 +364,9 @@ impl Options {
             capture_stack: false,
             metrics: true,
             flight_recorder: true,
+            drain_delay: Duration::ZERO,
+            live_max_age: Duration::from_secs(30),
+            ready_quorum: NonZeroU16::MIN,
         }
     }
 
@@ -400,12 +404,6 @@ impl Options {
 fn workers_for(cpus: usize) -> NonZeroU16 {
     let wanted = u64::try_from(cpus).unwrap_or(MAX_WORKERS).min(MAX_WORKERS);
     u16::try_from(wanted).ok().and_then(NonZeroU16::new).unwrap_or(NonZeroU16::MIN)
-}
-
-impl Default for Ecv {
-    fn default() -> Self {
-        Self { path: "/ecv".to_owned(), monitor: None, control: false, validator: false }
-    }
 }
 
 impl Restart {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::show::show;
-use super::{Address, Ecv, Machine, Millionths, Scheduling, nearest};
+use super::{Address, Machine, Millionths, Scheduling};
 
 /// The longest time that a timer of JavaScript can hold.
 const MAX_MILLIS: u64 = 2_147_483_647;
@@ -36,7 +36,7 @@ impl Problem {
         Self { below: String::new(), text: format!("{rule}, got {}", show(value)) }
     }
 
-    fn below(self, part: &str) -> Self {
+    pub(super) fn below(self, part: &str) -> Self {
         Self { below: format!("{part}{}", self.below), ..self }
     }
 }
@@ -217,7 +217,7 @@ pub(super) fn url_path(value: &Value) -> Result<Option<String>, Problem> {
 }
 
 /// What may stand in the first line of a request: a path, with or without query.
-fn is_target(text: &str) -> bool {
+pub(super) fn is_target(text: &str) -> bool {
     text.starts_with('/')
         && !text.chars().any(|letter| letter.is_whitespace() || letter.is_control() || letter == '#')
 }
@@ -263,49 +263,6 @@ pub(super) fn scheduling(value: &Value, linux: bool) -> Result<Option<Scheduling
         ));
     }
     Ok(read)
-}
-
-/// The health answer: false is off; true, and falsy values other than false, are all defaults.
-pub(super) fn ecv(value: &Value, warnings: &mut Vec<String>) -> Result<Option<Ecv>, Problem> {
-    if value == &Value::Bool(false) {
-        return Ok(None);
-    }
-    let mut ecv = Ecv::default();
-    if value == &Value::Bool(true) || is_falsy(value) {
-        return Ok(Some(ecv));
-    }
-    let given = value.as_object().filter(|_| js_marker(value).is_none());
-    let given = given.ok_or_else(|| Problem::new("must be an object, true or false", value))?;
-    for (name, value) in given.iter().filter(|(_, value)| !is_undefined(value)) {
-        ecv_part(&mut ecv, name, value, warnings).map_err(|problem| problem.below(&format!(".{name}")))?;
-    }
-    Ok(Some(ecv))
-}
-
-fn ecv_part(ecv: &mut Ecv, name: &str, value: &Value, warnings: &mut Vec<String>) -> Result<(), Problem> {
-    match name {
-        "path" => ecv.path = url_path(value)?.unwrap_or_else(|| Ecv::default().path),
-        "monitor" => {
-            let rule = "must be a path of the application that starts with '/', without spaces and '#'";
-            ecv.monitor = text_where(value, rule, is_target)?;
-        }
-        "control" => ecv.control = !is_falsy(value),
-        "validator" => ecv.validator = validator(value)?,
-        unknown => {
-            warnings.push(nearest::warning("ecv.", unknown, &["path", "monitor", "control", "validator"]));
-        }
-    }
-    Ok(())
-}
-
-fn validator(value: &Value) -> Result<bool, Problem> {
-    let is_function =
-        |text: &str| ["[Function", "[AsyncFunction"].iter().any(|opening| text.starts_with(opening));
-    match js_marker(value) {
-        Some(text) if is_function(text) => Ok(true),
-        Some(_) | None if is_falsy(value) => Ok(false),
-        Some(_) | None => Err(Problem::new("must be a function", value)),
-    }
 }
 
 /// `DEATH_TIMEOUT`, if it can be used.
@@ -370,7 +327,11 @@ fn numeric(text: &str) -> Option<f64> {
     if digits_only { text.parse().ok() } else { None }
 }
 
-fn text_where(value: &Value, rule: &str, fits: impl Fn(&str) -> bool) -> Result<Option<String>, Problem> {
+pub(super) fn text_where(
+    value: &Value,
+    rule: &str,
+    fits: impl Fn(&str) -> bool,
+) -> Result<Option<String>, Problem> {
     if is_falsy(value) {
         return Ok(None);
     }

@@ -2,10 +2,12 @@
 #![allow(unsafe_code, reason = "this folder exists to hold it; each block says why it is sound")]
 
 pub mod child;
+pub mod clock;
 pub mod fd;
 pub mod memory;
 pub mod net;
 pub mod peer;
 pub mod pidfd;
+pub mod process_facts;
 pub mod queues;
 pub mod watch;

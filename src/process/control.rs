@@ -42,6 +42,8 @@ use crate::tasks::LocalTasks;
 pub const REQUEST_LIMIT: u64 = 64 * 1024;
 /// How long a client may take to send its request, and to take its answer.
 pub const REQUEST_TIME: Duration = Duration::from_secs(10);
+/// In an answer: so many milliseconds later the call will have more to say.
+pub const AGAIN_AFTER: &str = "againAfter";
 /// How many clients are served at once.
 pub const CONNECTIONS: usize = 64;
 

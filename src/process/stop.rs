@@ -94,7 +94,7 @@ pub fn stop_all(dir: &Path, verb: Verb, patience: Duration) -> Result<Outcome, E
     for errand in errands {
         let done = match verb {
             Verb::Stop => errand.finish_stop(dir, until),
-            Verb::Shutdown => errand.finish_shutdown(until),
+            Verb::Shutdown => errand.finish_shutdown(dir, patience, until),
         };
         match done {
             Ok(()) => outcome.masters.push(errand.found.pid),
@@ -131,8 +131,16 @@ impl Errand {
         Ok(())
     }
 
-    fn finish_shutdown(&self, until: Instant) -> Result<(), String> {
-        let answer = self.connection.as_ref().ok().and_then(|stream| control::receive(stream, until).ok());
+    fn finish_shutdown(&self, dir: &Path, patience: Duration, until: Instant) -> Result<(), String> {
+        let first = self.connection.as_ref().ok().and_then(|stream| control::receive(stream, until).ok());
+        let again = |wait: u64| {
+            // It lets clients in a little longer, so that balancers can look elsewhere first.
+            std::thread::sleep(Duration::from_millis(wait));
+            let (socket, pid) = (Entry::Socket(self.found.pid).path(dir), self.found.pid);
+            control::ask(&socket, pid, Verb::Shutdown.call(), &Value::Null, Instant::now() + patience).ok()
+        };
+        let wait = first.as_ref().and_then(|it| it.get(control::AGAIN_AFTER)?.as_u64());
+        let answer = wait.map_or(first, again);
         let has_agreed = answer.is_some_and(|it| it.get("ok") == Some(&Value::Bool(true)));
         if has_agreed || self.process.is_gone() { Ok(()) } else { self.signal(Signal::SIGTERM) }
     }

@@ -36,6 +36,8 @@ pub mod header {
     pub const ECV_STATE: usize = 6;
     /// When that changed last, in milliseconds since 1970; 0 if never.
     pub const ECV_SINCE: usize = 7;
+    /// 1 once a shutdown has begun, its `drainDelay` included: the answer is DISABLED whatever the state says.
+    pub const LEAVING: usize = 8;
 }
 
 /// What becomes of a number when its worker is gone.
@@ -114,6 +116,13 @@ fields! {
     Transactions = "transactions", "transactions", Counter, "`rootTransaction` events of the application.";
     TransactionMs = "transactionMs", "ms", Counter, "Their durations.";
     Errors = "errors", "transactions", Counter, "`errorTransaction` events of the application.";
+    CheckResult = "checkResult", "", Gauge, "The last self-check for ECV: 1 it was well, 2 it was not; 0 is none yet.";
+    CheckAt = "checkAt", "ms", Gauge, "When that check ended, by `CLOCK_MONOTONIC`.";
+}
+
+impl Field {
+    /// What [`Field::State`] says of a process that serves.
+    pub const SERVING: f64 = 2.0;
 }
 
 /// How many fields there are.
@@ -204,6 +213,6 @@ mod tests {
             assert!(document.contains(&line), "docs/scoreboard.md lacks the line\n{line}");
         }
         let rows = document.lines().filter(|line| line.starts_with("| ") && line.contains(" | `")).count();
-        assert_eq!(rows, FIELD_COUNT + 8, "docs/scoreboard.md has a line too many");
+        assert_eq!(rows, FIELD_COUNT + 9, "docs/scoreboard.md has a line too many");
     }
 }

@@ -53,6 +53,30 @@ pub struct Snapshot {
     pub rows: Vec<(WorkerId, Row)>,
     /// What these and all that are gone have counted.
     pub totals: Totals,
+    /// What of the dead is still of interest to the living.
+    pub traces: Traces,
+}
+
+/// The last that was seen of any worker that is gone, by `CLOCK_MONOTONIC` in ms; 0 is never.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Traces {
+    /// When an event loop last turned.
+    pub tick: f64,
+    /// When the last self-check for ECV ended.
+    pub check_at: f64,
+    /// Its result, as in [`layout::Field::CheckResult`].
+    pub check_result: f64,
+}
+
+impl Traces {
+    /// Takes in what a row says, where that is later.
+    pub fn follow(&mut self, row: &Row) {
+        self.tick = self.tick.max(row.get(Field::Tick));
+        if row.get(Field::CheckAt) > self.check_at {
+            self.check_at = row.get(Field::CheckAt);
+            self.check_result = row.get(Field::CheckResult);
+        }
+    }
 }
 
 /// The master's end of the board; owns the descriptor that workers inherit.
@@ -63,6 +87,7 @@ pub struct Scoreboard {
     rows: BTreeMap<WorkerId, RowIndex>,
     free: Vec<RowIndex>,
     departed: Totals,
+    traces: Traces,
 }
 
 impl Scoreboard {
@@ -75,7 +100,8 @@ impl Scoreboard {
         let fd = memory::create(c"cluster2-scoreboard", BOARD_SIZE as u64).map_err(failed)?;
         let memory = Mapping::of(&fd).map_err(failed)?;
         let free = (0..ROWS).rev().map(RowIndex).collect();
-        let board = Self { fd, memory, rows: BTreeMap::new(), free, departed: Totals::default() };
+        let (rows, departed, traces) = (BTreeMap::new(), Totals::default(), Traces::default());
+        let board = Self { fd, memory, rows, free, departed, traces };
         board.set_header(header::VERSION, VERSION);
         board.set_header(header::SIZE, exact(BOARD_SIZE));
         board.set_header(header::ROW_SIZE, exact(ROW_SIZE));
@@ -101,9 +127,17 @@ impl Scoreboard {
     /// Takes the row of a worker that is gone for good, and keeps what it has counted.
     pub fn release(&mut self, worker: WorkerId) {
         let Some(index) = self.rows.remove(&worker) else { return };
-        self.departed.add(&Row::read(&self.memory, index.first_word()));
+        let last = Row::read(&self.memory, index.first_word());
+        self.departed.add(&last);
+        self.traces.follow(&last);
         row::clear(&self.memory, index.first_word());
         self.free.push(index);
+    }
+
+    /// Where a worker's row is.
+    #[must_use]
+    pub fn row_of(&self, worker: WorkerId) -> Option<RowIndex> {
+        self.rows.get(&worker).copied()
     }
 
     /// What a worker has written; `None` when it has no row.
@@ -141,7 +175,7 @@ impl Scoreboard {
         for (_, row) in &rows {
             totals.add(row);
         }
-        Snapshot { rows, totals }
+        Snapshot { rows, totals, traces: self.traces }
     }
 
     /// Whether the cluster is in rotation.
@@ -162,6 +196,11 @@ impl Scoreboard {
         #[expect(clippy::cast_precision_loss, reason = "exact for the next 285,000 years")]
         self.set_header(header::ECV_SINCE, state.since as f64);
         self.set_header(header::ECV_STATE, if state.disabled { 1.0 } else { 0.0 });
+    }
+
+    /// A shutdown has begun: from now on every worker's answer is DISABLED.
+    pub fn set_leaving(&self) {
+        self.set_header(header::LEAVING, 1.0);
     }
 
     fn set_header(&self, word: usize, value: f64) {

@@ -3,12 +3,12 @@
 //! `performing` asks when a worker is reaped, before its row is cleared. The kernel says how a process ended; the fleet
 //! says what was wanted of it; the row says how it was. Pure, but for the clock of the requests that were under way.
 
-use nix::time::{ClockId, clock_gettime};
 use serde_json::{Map, Value, json};
 
 use super::fleet::{Cause, Why};
 use crate::event::signal_name;
 use crate::options::Options;
+use crate::os::clock::monotonic_ms;
 use crate::process::exit::Exit;
 use crate::scoreboard::layout::Field;
 use crate::scoreboard::{Recorded, Row};
@@ -70,7 +70,7 @@ impl Evidence {
         let under_way = self.requests.iter().filter(|request| request.end.is_none());
         let requests: Vec<Value> = under_way
             .map(|request| {
-                let ms = now.map_or(0.0, |now| (now - request.start).max(0.0).round());
+                let ms = (now - request.start).max(0.0).round();
                 json!({ "method": request.method, "path": request.path, "ms": ms })
             })
             .collect();
@@ -148,12 +148,6 @@ fn what_was_wanted(cause: Cause) -> &'static str {
         Cause::Overdue => "did not finish in time and was ended",
         Cause::GivenUp => "given up before it served",
     }
-}
-
-/// Now, by the clock of the scoreboard; `None` on a system that lacks it.
-fn monotonic_ms() -> Option<f64> {
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).ok()?;
-    Some(std::time::Duration::from(now).as_secs_f64() * 1e3)
 }
 
 #[cfg(test)]
@@ -234,7 +228,7 @@ mod tests {
         let mut died = evidence(Exit::Signal(9), Cause::Unasked);
         let request = |path: &str, end| {
             let (method, path) = ("GET".to_owned(), path.to_owned());
-            Recorded { start: monotonic_ms().unwrap() - 5000.0, end, status: None, method, path }
+            Recorded { start: monotonic_ms() - 5000.0, end, status: None, method, path }
         };
         died.requests = vec![request("/done", Some(1.0)), request("/slow", None)];
         let facts = died.facts();

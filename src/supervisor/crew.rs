@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::ids::{SlotIndex, WorkerId};
-use crate::ipc::channel::{Backlog, Speaker};
 use crate::ipc::message::ListeningAddress;
+use crate::ipc::speaker::Speaker;
 use crate::process::exit::{Child, Exit};
 use crate::socket::ListenerId;
 
@@ -123,19 +123,19 @@ impl Worker {
 /// All workers, oldest first.
 pub(crate) type Crew = BTreeMap<WorkerId, Worker>;
 
-/// The backlogs of all channels, for the thread that speaks for the application.
+/// The channels of all workers, for the thread that speaks for the application.
 #[derive(Clone, Debug, Default)]
-pub struct Backlogs(Arc<Mutex<HashMap<WorkerId, Backlog>>>);
+pub struct Speakers(Arc<Mutex<HashMap<WorkerId, Speaker>>>);
 
-impl Backlogs {
-    /// The backlog of a worker that is still connected.
+impl Speakers {
+    /// The way to a worker that is still connected.
     #[must_use]
-    pub fn get(&self, worker: WorkerId) -> Option<Backlog> {
+    pub fn get(&self, worker: WorkerId) -> Option<Speaker> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&worker).cloned()
     }
 
-    pub(crate) fn insert(&self, worker: WorkerId, backlog: Backlog) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(worker, backlog);
+    pub(crate) fn insert(&self, worker: WorkerId, speaker: Speaker) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(worker, speaker);
     }
 
     pub(crate) fn remove(&self, worker: WorkerId) {

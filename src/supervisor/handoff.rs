@@ -243,7 +243,9 @@ impl State {
         let Some(mut connection) = worker.in_flight.remove(at) else { return };
         self.handoff.under_way = self.handoff.under_way.saturating_sub(1);
         connection.refusals += 1;
-        if !accepted && connection.refusals < REFUSALS {
+        if accepted {
+            self.stats.borrow_mut().tallies.rescued += 1;
+        } else if connection.refusals < REFUSALS {
             self.handoff.returned.push_back(connection);
         }
     }

@@ -7,13 +7,14 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
 use super::crew::{Leave, Loan};
 use super::fleet::{self, Phase, Why};
 use super::state::State;
+use crate::ecv::Change;
 use crate::event::Event;
 use crate::ids::WorkerId;
 use crate::ipc::message::{FromAgent, ListeningAddress, Query, ToMaster, ToWorker};
@@ -51,7 +52,10 @@ impl State {
         let Some(worker) = self.crew.get_mut(&id) else { return };
         let pid = worker.pid();
         match said {
-            FromAgent::Hello => worker.has_agent = true,
+            FromAgent::Hello => {
+                worker.has_agent = true;
+                self.greet(id);
+            }
             FromAgent::Listening { ready } => {
                 worker.apps_listening += 1;
                 // Before the application hears of it: whatever it does about this worker then concerns one in service.
@@ -83,7 +87,12 @@ impl State {
                 worker.is_asked = false;
                 self.note_turn(id, now);
             }
+            FromAgent::Component { fact } => self.publish(Event::Component { worker: id, fact }),
             FromAgent::Fatal { text } => worker.last_words = Some(text),
+            FromAgent::Rotate { seq, disabled, by, reason } => {
+                let change = Change::new(&by, SystemTime::now(), reason.as_deref());
+                self.rotate_for(id, seq, disabled, change);
+            }
             FromAgent::Warning { message } => self.warn(message, json!({ "pid": pid })),
         }
     }
@@ -185,7 +194,7 @@ impl State {
         let is_alive = worker.exit.is_none();
         let in_flight = std::mem::take(&mut worker.in_flight);
         self.handoff.take_back(in_flight);
-        self.backlogs.remove(id);
+        self.speakers.remove(id);
         self.publish(Event::Disconnected { worker: id });
         if is_alive && was_let_go {
             self.step(fleet::Input::Disconnected { worker: id }, now);

@@ -46,7 +46,7 @@ impl Heartbeat {
         self.due.filter(|due| *due <= now)?;
         self.due = Some(now + interval);
         let cycle = now.saturating_duration_since(self.last.replace(now)?);
-        let Snapshot { rows, totals } = snapshot();
+        let Snapshot { rows, totals, .. } = snapshot();
         let rows: Vec<Row> =
             rows.into_iter().map(|(_, row)| row).filter(|row| row.tick().is_some()).collect();
         let facts = facts(&rows, &totals, &self.totals, cycle, time);
@@ -120,7 +120,7 @@ mod tests {
         for (_, row) in &rows {
             totals.add(row);
         }
-        Snapshot { rows, totals }
+        Snapshot { rows, totals, ..Snapshot::default() }
     }
 
     #[test]

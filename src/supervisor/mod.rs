@@ -13,10 +13,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
+use crate::ecv::Word;
 use crate::error::Error;
 use crate::event::{Event, Undelivered};
 use crate::ids::WorkerId;
 use crate::ipc::message::ToMaster;
+use crate::monitor::metrics::AppMetrics;
 use crate::process::control::Request;
 use crate::process::exit::Exit;
 use crate::process::spawn::Launch;
@@ -34,6 +36,7 @@ mod performing;
 mod recycle;
 mod releasing;
 mod reload;
+mod rotation;
 mod scale;
 pub mod setup;
 pub mod slot;
@@ -57,15 +60,6 @@ const CLOSING: Duration = Duration::from_secs(1);
 /// What JavaScript asks for.
 #[derive(Debug)]
 pub enum Call {
-    /// Passes a message of the application to a worker; its bytes are already in the worker's backlog.
-    Send {
-        /// To whom.
-        worker: WorkerId,
-        /// The message, as JSON text.
-        text: String,
-        /// A handle that goes with it.
-        fd: Option<std::os::fd::OwnedFd>,
-    },
     /// Sends a signal by number; 0 changes nothing.
     Signal {
         /// To whom.
@@ -105,6 +99,19 @@ pub enum Call {
     Shutdown,
     /// Kills all workers at once, then ends.
     Stop,
+    /// Takes the cluster out of rotation or puts it back.
+    Rotate {
+        /// Echoed in the event that says it is done.
+        ticket: u32,
+        /// Out, or back.
+        disabled: bool,
+        /// Who wants it, for people.
+        by: String,
+        /// Why, if it was said.
+        reason: Option<String>,
+    },
+    /// This process, which serves by itself, has begun to shut down.
+    Leave,
     /// The process is about to exit: puts files away and ends the thread.
     Close,
 }
@@ -119,6 +126,8 @@ pub(crate) enum Input {
     Exited(WorkerId, Exit),
     /// A connection waits on the socket of a slot that nobody serves.
     Stranded,
+    /// Whoever cannot read the state of rotation from shared memory has to be told.
+    Rotated,
     /// A connection waits in a queue, after a time in which all were empty.
     Waiting,
     /// What was found out about a worker that hangs, and has for so long.
@@ -133,8 +142,12 @@ pub(crate) enum Input {
 pub struct Handle {
     calls: mpsc::UnboundedSender<Call>,
     ended: std::sync::Mutex<std::sync::mpsc::Receiver<()>>,
-    /// What waits to be read, per worker; the sender's half of back-pressure.
-    pub backlogs: crew::Backlogs,
+    /// The way of the application's messages to each worker, which doesn't pass through the supervisor's loop.
+    pub speakers: crew::Speakers,
+    /// Whether this process should answer DISABLED.
+    pub rotation: Word,
+    /// What the application adds to the metrics.
+    pub app_metrics: AppMetrics,
 }
 
 impl Handle {
@@ -154,6 +167,14 @@ impl Handle {
     }
 }
 
+/// What the supervisor's thread and that of JavaScript both hold.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    pub(crate) speakers: crew::Speakers,
+    pub(crate) rotation: Word,
+    pub(crate) app_metrics: AppMetrics,
+}
+
 /// Starts the supervisor on its own thread and forks the first workers; `publish` is called there for each event, and
 /// counts what it has delivered in `undelivered`.
 ///
@@ -166,8 +187,10 @@ pub fn start(
 ) -> Result<Handle, Error> {
     let (calls, heard_calls) = mpsc::unbounded_channel();
     let (done, ended) = std::sync::mpsc::channel();
-    let backlogs = crew::Backlogs::default();
-    let shared = backlogs.clone();
+    let speakers = crew::Speakers::default();
+    let shared =
+        Shared { speakers: speakers.clone(), rotation: Word::default(), app_metrics: AppMetrics::default() };
+    let (rotation, app_metrics) = (shared.rotation.clone(), shared.app_metrics.clone());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -184,7 +207,7 @@ pub fn start(
         .name("cluster2".into())
         .spawn(body)
         .map_err(|source| Error::Thread { source })?;
-    Ok(Handle { calls, ended: std::sync::Mutex::new(ended), backlogs })
+    Ok(Handle { calls, ended: std::sync::Mutex::new(ended), speakers, rotation, app_metrics })
 }
 
 /// Signals are JavaScript's; the mask is not inherited by workers, which start with a clean one.
@@ -196,12 +219,12 @@ fn block_all_signals() {
 async fn run(
     setup: Setup,
     mut calls: mpsc::UnboundedReceiver<Call>,
-    backlogs: crew::Backlogs,
+    shared: Shared,
     undelivered: Undelivered,
     publish: impl Fn(Event) + 'static,
 ) {
     let (inputs, mut heard) = mpsc::channel(INPUTS);
-    let mut state = state::State::new(setup, inputs, backlogs, undelivered, std::rc::Rc::new(publish));
+    let mut state = state::State::new(setup, inputs, shared, undelivered, std::rc::Rc::new(publish));
     state.begin();
     while !state.is_over() {
         let due = tokio::time::Instant::from_std(state.next_deadline());

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::Input;
 use super::cause::Evidence;
 use super::crew::{Leave, Worker};
-use super::fleet::{self, Cause, Effect, Phase, Policy, Purpose, Report};
+use super::fleet::{self, Cause, Effect, Phase, Policy, Report};
 use super::state::State;
 use crate::event::{Event, Undelivered};
 use crate::ids::{SlotIndex, WorkerId};
@@ -103,9 +103,7 @@ impl State {
         match effect {
             Effect::Spawn { worker, slot, purpose } => {
                 self.none_left = false;
-                if purpose != Purpose::First {
-                    self.stats.borrow_mut().restarts += 1;
-                }
+                self.count_fork(slot, purpose);
                 // A slot that was given up a moment ago is needed again, and so are its sockets.
                 self.retiring.retain(|retiring| retiring.slot != slot);
                 return self.fork(worker, slot, now);
@@ -147,7 +145,7 @@ impl State {
             }
         };
         let child = Rc::new(child);
-        self.backlogs.insert(id, speaker.backlog());
+        self.speakers.insert(id, speaker.clone());
         self.tasks.spawn(speaker.clone().write_out());
         let (inputs, undelivered, publish) =
             (self.inputs.clone(), self.undelivered.clone(), Rc::clone(&self.publish));
@@ -277,7 +275,10 @@ impl State {
 
     fn report(&mut self, report: &Report, now: Instant) {
         match *report {
-            Report::Died { worker, cause, .. } => self.report_death(worker, cause),
+            Report::Died { worker, slot, cause } => {
+                self.count_death(slot, cause);
+                self.report_death(worker, cause);
+            }
             Report::BackingOff { slot, failures, delay } => self.warn(
                 format!(
                     "slot {slot}: {failures} deaths in a row, the next start waits {} ms",

@@ -4,11 +4,13 @@
 //! the application's ports first, then the monitor's, then the pids directory. A failure leaves nothing behind.
 
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use serde_json::json;
 
 use crate::error::Error;
+use crate::ids::WorkerId;
 use crate::monitor;
 use crate::options::{Options, Scheduling, Sticky};
 use crate::process::control::{self, ControlSocket};
@@ -16,6 +18,9 @@ use crate::process::pidfile::PidDir;
 use crate::process::spawn::Launch;
 use crate::scoreboard::Scoreboard;
 use crate::socket::{self, Kind, Sockets, Want};
+
+/// Whose row it is that this process writes when it serves by itself. Workers are counted from 1.
+pub(crate) const OWN_ROW: WorkerId = WorkerId(0);
 
 /// Everything the supervisor owns from its first moment.
 #[derive(Debug)]
@@ -27,7 +32,7 @@ pub struct Setup {
     pub(crate) pids: Option<PidDir>,
     pub(crate) control: Option<ControlSocket>,
     /// A failure is no reason not to start: it is told as a warning.
-    pub(crate) scoreboard: Option<Result<Scoreboard, Error>>,
+    pub(crate) scoreboard: Result<Scoreboard, Error>,
 }
 
 impl Setup {
@@ -48,15 +53,27 @@ impl Setup {
             sockets.reserve(want).map_err(|source| listen_error(want, source))?;
         }
         let monitor = options.mon_port.map(|port| bind_monitor(&options.mon_host, port.get())).transpose()?;
-        let (mut pids, mut control, mut scoreboard) = (None, None, None);
+        let (mut pids, mut control) = (None, None);
+        let mut scoreboard = Scoreboard::create(std::process::id());
+        if let (Ok(board), false) = (&mut scoreboard, options.cluster) {
+            // Without workers this very process has a row.
+            board.assign(OWN_ROW);
+        }
         if options.cluster {
-            scoreboard = Some(Scoreboard::create(std::process::id()));
             let dir = PidDir::open(&options.pids, true)?;
             control = Some(control::bind(&dir).map_err(|source| pids_error(&options.pids, source))?);
             pids = Some(dir);
             std::fs::create_dir_all(&options.logs).map_err(|source| pids_error(&options.logs, source))?;
         }
         Ok(Self { options, launch, sockets, monitor, pids, control, scoreboard })
+    }
+
+    /// The scoreboard and the number of this process' own row, where it serves by itself; the descriptor is the caller's.
+    #[must_use]
+    pub fn own_place(&self) -> Option<(OwnedFd, usize)> {
+        let board = self.scoreboard.as_ref().ok()?;
+        let row = board.row_of(OWN_ROW)?;
+        Some((board.fd().try_clone_to_owned().ok()?, row.get()))
     }
 
     /// The application's addresses as they were really bound.

@@ -12,25 +12,29 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::crew::{Backlogs, Crew, Leave};
+use super::crew::{Crew, Leave, Speakers};
 use super::fleet::{self, Fleet, Phase};
 use super::handoff::HandOff;
 use super::heartbeat::Heartbeat;
 use super::hung::HangWatch;
 use super::performing::{Door, Retiring, policy};
 use super::releasing::{Asker, Releases, refusal};
+use super::rotation::Switch;
 use super::setup::Setup;
-use super::telling::{Clocks, first_stats};
+use super::telling::{Clocks, View, first_stats};
 use super::watching::Watching;
-use super::{Call, Input};
+use super::{Call, Input, Shared};
+use crate::ecv::{Change, Rotation};
 use crate::error::Error;
 use crate::event::{Event, Undelivered};
 use crate::ids::WorkerId;
-use crate::monitor;
+use crate::monitor::metrics::AppMetrics;
+use crate::monitor::routes::{Rules, Site};
 use crate::monitor::stats::Stats;
+use crate::monitor::{self, health};
 use crate::options::{Options, calls};
 use crate::process::cgroup::OomWatch;
-use crate::process::control::{self, Reply, Request};
+use crate::process::control::{self, AGAIN_AFTER, Reply, Request};
 use crate::process::pidfile::PidDir;
 use crate::process::spawn::Launch;
 use crate::scoreboard::Scoreboard;
@@ -66,7 +70,14 @@ pub(crate) struct State {
     pub(crate) scoreboard: Option<Rc<RefCell<Scoreboard>>>,
     /// Why there is none, until it has been told.
     no_scoreboard: Option<Error>,
-    pub(crate) backlogs: Backlogs,
+    /// In rotation or not.
+    pub(crate) switch: Rc<Switch>,
+    /// What workers without a scoreboard were told of that.
+    pub(crate) told_out: bool,
+    /// When a shutdown that has been announced begins.
+    pub(crate) shutdown_at: Option<Instant>,
+    app_metrics: AppMetrics,
+    pub(crate) speakers: Speakers,
     pub(crate) undelivered: Undelivered,
     pub(crate) inputs: mpsc::Sender<Input>,
     pub(crate) tasks: LocalTasks,
@@ -97,17 +108,21 @@ impl State {
     pub(crate) fn new(
         setup: Setup,
         inputs: mpsc::Sender<Input>,
-        backlogs: Backlogs,
+        shared: Shared,
         undelivered: Undelivered,
         publish: Rc<dyn Fn(Event)>,
     ) -> Self {
         let clocks = Clocks::now();
-        let stats = first_stats(&setup.options, clocks);
+        let stats = Rc::new(RefCell::new(first_stats(&setup.options, clocks)));
+        let Shared { speakers, rotation: word, app_metrics } = shared;
         let (scoreboard, no_scoreboard) = match setup.scoreboard {
-            Some(Ok(board)) => (Some(Rc::new(RefCell::new(board))), None),
-            Some(Err(error)) => (None, Some(error)),
-            None => (None, None),
+            Ok(board) => (Some(Rc::new(RefCell::new(board))), None),
+            Err(error) => (None, Some(error)),
         };
+        let start_disabled = setup.options.ecv.as_ref().is_some_and(|ecv| ecv.start_disabled);
+        let noted = noting(Rc::clone(&stats), Rc::clone(&publish));
+        let rotation = Rotation::at_start(start_disabled, clocks.time());
+        let switch = Switch::new(rotation, word, scoreboard.clone(), noted, inputs.clone());
         Self {
             hang_watch: HangWatch::new(&setup.options, Instant::now()),
             fleet: Fleet::new(policy(&setup.options)),
@@ -124,10 +139,14 @@ impl State {
             spawn_problem: None,
             server_data: HashMap::new(),
             pids: setup.pids,
-            stats: Rc::new(RefCell::new(stats)),
+            stats,
             scoreboard,
             no_scoreboard,
-            backlogs,
+            switch: Rc::new(switch),
+            told_out: false,
+            shutdown_at: None,
+            app_metrics,
+            speakers,
             undelivered,
             inputs,
             tasks: LocalTasks::default(),
@@ -147,10 +166,8 @@ impl State {
     /// Opens the monitor and the control socket, and forks the first workers.
     pub(crate) fn begin(&mut self) {
         if let Some(listener) = self.monitor.take() {
-            let stats = Rc::clone(&self.stats);
-            let paths = monitor::server::Paths { mon_path: self.options.mon_path.clone() };
-            let snapshot = move || stats.borrow().clone();
-            self.tasks.spawn(monitor::server::serve(listener, paths, snapshot, LocalTasks::default()));
+            let site = Site::new(self.site_rules(), self.view());
+            self.tasks.spawn(monitor::server::serve(listener, site, LocalTasks::default()));
         }
         if let Some(socket) = self.control.take() {
             let inputs = self.inputs.clone();
@@ -190,6 +207,7 @@ impl State {
             .chain(releases)
             .chain(farewells)
             .chain(self.heartbeat.due())
+            .chain(self.shutdown_at)
             .chain(looks)
             .min();
         due.unwrap_or_else(|| Instant::now() + NOTHING_DUE)
@@ -203,8 +221,8 @@ impl State {
             Input::Said(worker, message, fd) => self.hear(worker, message, fd, now),
             Input::ChannelClosed(worker) => self.hang_up(worker, now),
             Input::Exited(worker, exit) => self.bury(worker, exit, now),
-            // The hand-off below looks at every stranded socket.
-            Input::Stranded => {}
+            // The hand-off below looks at every stranded socket, and whoever must be told of the rotation is.
+            Input::Stranded | Input::Rotated => {}
             Input::Waiting => self.wake(now),
             Input::Examined(worker, age, stack) => self.report_hung(worker, age, stack),
             // Most wake-ups are for a look at the queues, which is no news for the fleet.
@@ -232,6 +250,17 @@ impl State {
         (self.publish)(event);
     }
 
+    /// What the monitor shows, and what it may do.
+    fn view(&self) -> View {
+        View {
+            stats: Rc::clone(&self.stats),
+            board: self.scoreboard.clone(),
+            switch: Rc::clone(&self.switch),
+            serves_itself: !self.options.cluster,
+            app_metrics: self.app_metrics.clone(),
+        }
+    }
+
     pub(crate) fn warn(&self, message: String, facts: Value) {
         self.publish(Event::Warning { message, facts });
     }
@@ -256,11 +285,6 @@ impl State {
 
     fn obey(&mut self, call: Call, now: Instant) {
         match call {
-            Call::Send { worker, text, fd } => {
-                if let Some(worker) = self.crew.get(&worker) {
-                    worker.speaker.pass(text, fd);
-                }
-            }
             Call::Signal { worker, signal } => {
                 if let Some(worker) = self.crew.get(&worker) {
                     // A worker that is gone can't be signalled; its death is reported anyway.
@@ -280,13 +304,18 @@ impl State {
             Call::Reload { args, launch, asker } => self.reload(args, Some(launch), asker, now),
             Call::Launch(launch) => self.hear_launch(&launch, now),
             Call::Scale { scale, asker } => self.scale(scale, asker, now),
-            Call::Shutdown => self.shut_down(now),
+            Call::Shutdown => self.begin_shutdown(now),
             Call::Stop => self.stop(now),
+            Call::Rotate { ticket, disabled, by, reason } => {
+                self.switch.set(disabled, Change::new(&by, SystemTime::now(), reason.as_deref()));
+                (self.publish)(Event::Answered { ticket, answer: json!({ "ok": true }) });
+            }
+            Call::Leave => self.switch.leave(),
             Call::Close => self.is_over = true,
         }
     }
 
-    fn shut_down(&mut self, now: Instant) {
+    pub(crate) fn shut_down(&mut self, now: Instant) {
         if self.fleet.phase() == Phase::Running {
             if let Err(error) = self.sockets.shut_the_door() {
                 // Clients may then still get in, and are reset when the sockets are closed.
@@ -308,14 +337,29 @@ impl State {
         match call.as_str() {
             "status" => reply.send(self.stats.borrow().to_json()),
             "shutdown" => {
-                self.shutdown_replies.push(reply);
-                (self.publish)(Event::ShutdownAsked);
-                self.shut_down(now);
+                if !self.switch.is_leaving() {
+                    (self.publish)(Event::ShutdownAsked);
+                }
+                self.begin_shutdown(now);
+                match self.shutdown_at {
+                    // Whoever wants to know when nobody gets in any more has to ask again then.
+                    Some(at) => {
+                        let wait = at.saturating_duration_since(now).as_millis();
+                        reply.send(
+                            json!({ "ok": true, AGAIN_AFTER: u64::try_from(wait).unwrap_or(u64::MAX) }),
+                        );
+                    }
+                    None => self.shutdown_replies.push(reply),
+                }
             }
             "stop" => {
                 reply.send(json!({ "ok": true }));
                 (self.publish)(Event::StopAsked);
                 self.stop(now);
+            }
+            "disable" | "enable" => {
+                self.rotate_by_control(call == "disable", &args);
+                reply.send(json!({ "ok": true }));
             }
             "reload" => match calls::Reload::parse(&args) {
                 Ok(args) => self.ask_for_launch(args, reply, now),
@@ -331,6 +375,8 @@ impl State {
 
     /// Brings everything that follows from who serves up to date.
     fn settle(&mut self, now: Instant) {
+        self.end_drain_delay(now);
+        self.tell_rotation();
         if std::mem::take(&mut self.pending.steering) {
             self.steer();
         }
@@ -350,7 +396,26 @@ impl State {
         }
     }
 
+    fn site_rules(&self) -> Rules {
+        Rules {
+            mon_path: self.options.mon_path.clone(),
+            ecv: self.options.ecv.clone(),
+            limits: health::Limits {
+                live_max_age: self.options.live_max_age,
+                ready_quorum: self.options.ready_quorum.get().into(),
+            },
+        }
+    }
+
     pub(crate) fn worker_mut(&mut self, id: WorkerId) -> Option<&mut super::crew::Worker> {
         self.crew.get_mut(&id)
     }
+}
+
+/// Events that are remembered for the monitor on their way to JavaScript.
+fn noting(stats: Rc<RefCell<Stats>>, publish: Rc<dyn Fn(Event)>) -> Rc<dyn Fn(Event)> {
+    Rc::new(move |event| {
+        stats.borrow_mut().note(&event, SystemTime::now());
+        publish(event);
+    })
 }

@@ -3,13 +3,23 @@
 //! The supervisor's state calls [`State::refresh_stats`] after each input that changed something; the rest of the program
 //! reads the result and never reaches in here.
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use super::fleet::{Phase, State as Life, View};
+use super::fleet::{self, Cause, Phase, Purpose, SlotIndex, State as Life, Why};
+use super::rotation::Switch;
+use super::setup::OWN_ROW;
 use super::state::State;
-use crate::monitor::stats::{Address, ClusterState, ShownOptions, Stats, Worker, WorkerState};
+use crate::ecv::Change;
+use crate::monitor::metrics::AppMetrics;
+use crate::monitor::routes::Source;
+use crate::monitor::stats::{Address, ClusterState, ShownOptions, Stats, Worker, WorkerState, count};
 use crate::options::{self, Options};
+use crate::scoreboard::Scoreboard;
+use crate::scoreboard::layout::Field;
 use crate::socket::Bound;
 
 /// One moment on both clocks, by which instants become times of day.
@@ -24,11 +34,77 @@ impl Clocks {
         Self { instant: Instant::now(), time: SystemTime::now() }
     }
 
+    pub(crate) fn time(self) -> SystemTime {
+        self.time
+    }
+
     pub(crate) fn time_of(self, instant: Instant) -> SystemTime {
         let since = instant.saturating_duration_since(self.instant);
         let before = self.instant.saturating_duration_since(instant);
         self.time + since - before
     }
+}
+
+/// The monitor's way to look at the cluster, and to take it out of rotation; lives on the supervisor's thread.
+pub(crate) struct View {
+    pub(crate) stats: Rc<RefCell<Stats>>,
+    pub(crate) board: Option<Rc<RefCell<Scoreboard>>>,
+    pub(crate) switch: Rc<Switch>,
+    /// There are no workers: this process is shown as the one that serves.
+    pub(crate) serves_itself: bool,
+    pub(crate) app_metrics: AppMetrics,
+}
+
+impl Source for View {
+    fn stats(&self) -> Stats {
+        let mut stats = self.stats.borrow().clone();
+        stats.rotation = self.switch.rotation();
+        stats.leaving = self.switch.is_leaving();
+        stats.board = self.board.as_ref().map(|board| board.borrow().snapshot());
+        if self.serves_itself {
+            show_itself(&mut stats);
+        }
+        stats
+    }
+
+    fn rotate(&self, disabled: bool, change: Change) {
+        self.switch.set(disabled, change);
+    }
+
+    fn app_metrics(&self) -> Arc<str> {
+        self.app_metrics.get()
+    }
+}
+
+/// Shows this process as the one worker that there is, as its row says.
+fn show_itself(stats: &mut Stats) {
+    let says = stats.row(OWN_ROW).map_or(0.0, |row| row.get(Field::State));
+    let is = |state: f64| says.total_cmp(&state).is_eq();
+    let life = match (stats.leaving, is(Field::SERVING)) {
+        (true, _) => WorkerState::Draining,
+        (false, true) => WorkerState::Serving,
+        (false, false) => WorkerState::Starting,
+    };
+    stats.state = match life {
+        WorkerState::Starting => ClusterState::Starting,
+        WorkerState::Serving => ClusterState::Serving,
+        WorkerState::Draining => ClusterState::ShuttingDown,
+    };
+    let (since, pid) = (stats.started, stats.master_pid);
+    let ready_at = (life == WorkerState::Serving).then_some(since);
+    let listening = u32::from(ready_at.is_some());
+    stats.wanted = 1;
+    stats.workers = vec![Worker {
+        id: OWN_ROW,
+        pid,
+        slot: None,
+        state: life,
+        since,
+        forked_at: since,
+        ready_at,
+        generation: 0,
+        listening,
+    }];
 }
 
 /// The snapshot of a cluster that has not begun.
@@ -63,7 +139,7 @@ impl State {
         stats.addresses = self.sockets.addresses().into_iter().filter_map(address).collect();
     }
 
-    fn worker_shown(&self, view: &View) -> Option<Worker> {
+    fn worker_shown(&self, view: &fleet::View) -> Option<Worker> {
         let worker = self.crew.get(&view.worker)?;
         Some(Worker {
             id: view.worker,
@@ -80,6 +156,59 @@ impl State {
             generation: view.generation,
             listening: worker.apps_listening,
         })
+    }
+}
+
+impl State {
+    /// A worker is about to be forked.
+    pub(crate) fn count_fork(&self, slot: SlotIndex, purpose: Purpose) {
+        let mut stats = self.stats.borrow_mut();
+        if purpose != Purpose::First {
+            stats.restarts += 1;
+        }
+        if purpose == Purpose::Refill {
+            let reason = stats.tallies.last_deaths.get(&slot).copied().unwrap_or("crash");
+            count(&mut stats.tallies.restarts, reason);
+        }
+    }
+
+    /// A worker is gone, and the fleet knows what part it had in that.
+    pub(crate) fn count_death(&self, slot: SlotIndex, cause: Cause) {
+        let (reason, due) = reasons(cause);
+        let tallies = &mut self.stats.borrow_mut().tallies;
+        count(&mut tallies.deaths, reason);
+        tallies.last_deaths.insert(slot, reason);
+        if let Some(due) = due {
+            count(&mut tallies.recycles, due);
+        }
+    }
+}
+
+/// A cause in the words of labels, and what made a recycled worker due.
+fn reasons(cause: Cause) -> (&'static str, Option<&'static str>) {
+    match cause {
+        Cause::Unasked => ("crash", None),
+        Cause::StartTimeout => ("start_timeout", None),
+        Cause::Drained => ("shutdown", None),
+        Cause::Left => ("left", None),
+        Cause::Recycled(why) => ("recycle", Some(due(why))),
+        Cause::Reloaded => ("reload", None),
+        Cause::ScaledDown => ("scale_down", None),
+        Cause::Stopped => ("stop", None),
+        Cause::Overdue => ("overdue", None),
+        Cause::GivenUp => ("given_up", None),
+    }
+}
+
+fn due(why: Why) -> &'static str {
+    match why {
+        Why::Asked => "asked",
+        Why::Connections => "connections",
+        Why::Requests => "requests",
+        Why::Uptime => "uptime",
+        Why::Memory => "memory",
+        Why::Exception => "exception",
+        Why::Hung => "hung",
     }
 }
 

@@ -1,7 +1,9 @@
-// A cluster whose releases are good or bad: what workers do is in $RELEASE, or in the file `release` of their directory.
+// A cluster whose releases are good or bad: what workers do is in $RELEASE, or in the file `release` of their
+// directory.
 //
-// `/` answers the release; `/do?[method,argument]` has the master call c[method](argument) and report how that ended;
-// `/here?method` calls it in the worker; `/exit?code` ends the worker; `/set?NAME=value` sets a variable of the master.
+// `/` answers the release; `/do?[method,argument]` has the master call c[method](argument) and report how that
+// ended; `/here?method` calls it in the worker; `/exit?code` ends the worker; `/set?NAME=value` sets a variable
+// of the master.
 'use strict';
 
 const cluster = require('node:cluster');
@@ -28,7 +30,10 @@ if (release === 'throws') throw new Error('this release throws');
 const deeds = {
   '': (response) => response.end(release),
   facts: (response) => response.end(JSON.stringify({
-    pid: process.pid, cwd: process.cwd(), script: process.argv[1], pwd: process.env.PWD, extra: process.env.EXTRA ?? null,
+    pid: process.pid,
+    cwd: process.cwd(),
+    script: process.argv[1],
+    extra: process.env.EXTRA ?? null,
   })),
   do: (response, call) => {
     process.send({ do: JSON.parse(decodeURIComponent(call)) });

@@ -1,7 +1,8 @@
-// A cluster that speaks all that load clients speak: HTTP/1.1 on a port and at a unix path, https, HTTP/2, WebSocket, SSE.
+// A cluster that speaks all that load clients speak: HTTP/1.1 on a port and at a unix path, https, HTTP/2,
+// WebSocket, SSE.
 //
-// `/` answers 'hello'; `/upload` counts what it is sent; `/events` sends numbered events and goes on after Last-Event-ID;
-// `/suicide` has its worker replaced; an upgrade gives a WebSocket that echoes.
+// `/` answers 'hello'; `/upload` counts what it is sent; `/events` sends numbered events and goes on after
+// Last-Event-ID; `/suicide` has its worker replaced; an upgrade gives a WebSocket that echoes.
 'use strict';
 
 const http = require('node:http');

@@ -4,15 +4,22 @@
 //! one deadline.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on should stop")]
 
+use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use cluster2::ecv::guard::{Guard, Token};
+use cluster2::ecv::{Change, Rotation};
 use cluster2::event::Event;
 use cluster2::ids::{SlotIndex, WorkerId};
-use cluster2::monitor::server::{Limits, Paths, bind, serve_within};
+use cluster2::monitor::health;
+use cluster2::monitor::routes::{Rules, Site, Source};
+use cluster2::monitor::server::{Limits, bind, serve_within};
 use cluster2::monitor::stats::{Address, ClusterState, ShownOptions, Stats, Worker, WorkerState};
+use cluster2::options::Ecv;
 use cluster2::process::exit::Exit;
 use cluster2::tasks::LocalTasks;
 use serde_json::{Value, json};
@@ -55,14 +62,40 @@ fn stats() -> Stats {
     stats
 }
 
+/// A cluster that can be taken out of rotation; everything else of it stands still.
+#[derive(Default)]
+struct Cluster(RefCell<Rotation>);
+
+impl Source for Cluster {
+    fn stats(&self) -> Stats {
+        Stats { rotation: self.0.borrow().clone(), ..stats() }
+    }
+
+    fn rotate(&self, disabled: bool, change: Change) {
+        self.0.borrow_mut().set(disabled, change);
+    }
+
+    fn app_metrics(&self) -> Arc<str> {
+        "# TYPE orders_total counter\norders_total 7\n".into()
+    }
+}
+
+fn rules(mon_path: &str) -> Rules {
+    let guard =
+        Guard { from: vec!["127.0.0.0/8".parse().unwrap()], token: Some(Token::new("s3cret".into())) };
+    let ecv = Ecv { control: true, guard, ..Ecv::default() };
+    let limits = health::Limits { live_max_age: Duration::from_secs(30), ready_quorum: 1 };
+    Rules { mon_path: mon_path.into(), ecv: Some(ecv), limits }
+}
+
 /// Runs `test` against a monitor with these limits, whose page is at `mon_path`.
 async fn monitor(mon_path: &str, limits: Limits, test: impl AsyncFnOnce(SocketAddr)) {
     let listener = bind("127.0.0.1", 0).unwrap();
     let address = listener.local_addr().unwrap();
-    let paths = Paths { mon_path: mon_path.into() };
+    let site = Site::new(rules(mon_path), Cluster::default());
     let run = async {
         let (server, connections) = (LocalTasks::default(), LocalTasks::default());
-        server.spawn(serve_within(limits, listener, paths, stats, connections));
+        server.spawn(serve_within(limits, listener, site, connections));
         test(address).await;
     };
     timeout(DEADLINE, LocalSet::new().run_until(run)).await.expect("the monitor answers in time");
@@ -406,4 +439,98 @@ fn a_port_that_is_busy_or_a_name_that_is_unknown_is_an_error_at_once() {
     assert!(bind("localhost", 0).is_ok());
     assert!(bind("not a host", 0).is_err());
     assert!(bind("", 0).is_err());
+}
+
+#[tokio::test]
+async fn the_health_paths_answer_in_words_and_status() {
+    monitor("/live", Limits::default(), async |address| {
+        let (head, body) = ask(address, "GET", "/ecv", "*/*").await;
+        assert_eq!((status(&head), header(&head, "content-type")), ("200", Some("text/plain")));
+        assert!(body.starts_with("status=AVAILABLE&ServeTraffic=true&ip=127.0.0.1&hostname="), "{body}");
+        assert!(body.contains("&port=3000&time="), "{body}");
+        for (name, value) in [
+            ("cache-control", "no-cache"),
+            ("x-powered-by", "Cluster2"),
+            ("connection", "close"),
+            ("since", "Tue Nov 14 2023 22:13:20 GMT+0000 (UTC)"),
+        ] {
+            assert_eq!(header(&head, name), Some(value));
+        }
+        let (head, body) = ask(address, "HEAD", "/ecv/?x", "*/*").await;
+        assert_eq!((status(&head), body.as_str()), ("200", ""));
+        // The health paths come first, whatever `monPath` says.
+        let (head, body) = ask(address, "GET", "/ready", "*/*").await;
+        let body: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!((status(&head), &body["ready"]), ("200", &json!(true)));
+        let (head, body) = ask(address, "GET", "/live", "text/html").await;
+        assert_eq!((status(&head), header(&head, "content-type")), ("200", Some("application/json")));
+        assert!(body.starts_with("{\"live\":true"), "{body}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn only_who_may_takes_the_cluster_out_of_rotation() {
+    monitor("/", Limits::default(), async |address| {
+        let post = async |path: &str, token: &str| {
+            let request = format!(
+                "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{token}Content-Length: 0\r\n\r\n"
+            );
+            exchange(address, request.as_bytes()).await
+        };
+        for wrong in ["", "Authorization: Bearer wrong\r\n"] {
+            let answer = post("/ecv/disable", wrong).await;
+            assert!(
+                answer.starts_with("HTTP/1.1 403 ") && answer.ends_with("\r\n\r\nForbidden\n"),
+                "{answer}"
+            );
+        }
+        assert_eq!(status(&ask(address, "GET", "/ecv", "*/*").await.0), "200");
+        let right = "Authorization: Bearer s3cret\r\n";
+        let answer = post("/ecv/disable?reason=%3Cscript%3Enew+disk", right).await;
+        assert!(answer.starts_with("HTTP/1.1 204 ") && answer.ends_with("\r\n\r\n"), "{answer}");
+        let (head, body) = ask(address, "GET", "/ecv", "*/*").await;
+        assert_eq!(status(&head), "400");
+        assert!(body.starts_with("status=DISABLED&ServeTraffic=false&"), "{body}");
+        let (head, body) = ask(address, "GET", "/ready", "*/*").await;
+        assert_eq!(status(&head), "503");
+        assert!(
+            body.contains("it is disabled by POST from 127.0.0.1 to the monitor: <script>new disk"),
+            "{body}"
+        );
+        let (_, page) = ask(address, "GET", "/", "text/html").await;
+        assert!(
+            page.contains("disabled</span> by POST from 127.0.0.1")
+                && page.contains("&lt;script&gt;new disk")
+        );
+        let (_, shown) = ask(address, "GET", "/status.json", "*/*").await;
+        let shown: Value = serde_json::from_str(&shown).unwrap();
+        assert_eq!(
+            (&shown["ecv"]["enabled"], &shown["ecv"]["reason"]),
+            (&json!(false), &json!("<script>new disk"))
+        );
+        assert!(post("/ecv/enable", right).await.starts_with("HTTP/1.1 204 "));
+        assert_eq!(status(&ask(address, "GET", "/ecv", "*/*").await.0), "200");
+        assert_eq!(status(&ask(address, "GET", "/ecv/disable", "*/*").await.0), "405");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn metrics_come_in_the_format_that_is_liked_best() {
+    monitor("/", Limits::default(), async |address| {
+        let (head, body) = ask(address, "GET", "/metrics", "*/*").await;
+        let plain = Some("text/plain; version=0.0.4; charset=utf-8");
+        assert_eq!((status(&head), header(&head, "content-type")), ("200", plain));
+        assert!(body.contains("\ncluster2_live 1\n") && body.ends_with("\norders_total 7\n"), "{body}");
+        let (head, body) =
+            ask(address, "GET", "/metrics", "application/openmetrics-text; version=1.0.0").await;
+        let open = Some("application/openmetrics-text; version=1.0.0; charset=utf-8");
+        assert_eq!(header(&head, "content-type"), open);
+        assert!(
+            body.contains("# TYPE orders counter\norders_total 7\n") && body.ends_with("# EOF\n"),
+            "{body}"
+        );
+    })
+    .await;
 }

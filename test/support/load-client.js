@@ -1,8 +1,8 @@
 // A process full of clients of one kind, started by test/support/load.js: asks until told to stop, and counts.
 //
-// Every request ends in exactly one counter. Clients do what well-behaved ones do: who is told to close opens a new
-// connection, who finds its idle connection closed before it has sent anything does so too, who loses a stream of events
-// resumes it. Nothing is ever sent twice. The counters go to the parent over the channel.
+// Every request ends in exactly one counter. Clients do what well-behaved ones do: who is told to close opens a
+// new connection, who finds its idle connection closed before it has sent anything does so too, who loses a
+// stream of events resumes it. Nothing is ever sent twice. The counters go to the parent over the channel.
 'use strict';
 
 const http2 = require('node:http2');

@@ -1,7 +1,7 @@
 // Load on a program under test (test/apps/torture.js), by clients in processes of their own, one for each kind.
 //
-// Owns those processes until `stop`. Every kind has the counters {ok, reset, refused, timedOut, badStatus, shortBody}, and
-// `stalledMs`, the longest time for which its clients got no processor.
+// Owns those processes until `stop`. Every kind has the counters {ok, reset, refused, timedOut, badStatus,
+// shortBody}, and `stalledMs`, the longest time for which its clients got no processor.
 'use strict';
 
 const { fork } = require('node:child_process');
@@ -23,7 +23,7 @@ const KINDS = {
   webSocket: { deed: 'webSocket', to: 'plain', clients: 8 },
   https: { deed: 'keepAlive', to: 'https', clients: 2 },
   httpsShort: { deed: 'short', to: 'https', clients: 1 },
-  http2: { deed: 'http2', to: 'http2', clients: 4 },
+  http2: { deed: 'http2', to: 'http2', clients: 8 },
   unix: { deed: 'keepAlive', to: 'unix', clients: 2 },
   unixShort: { deed: 'short', to: 'unix', clients: 1 },
 };

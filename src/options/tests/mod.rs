@@ -49,7 +49,10 @@ fn nothing_given_means_the_defaults() {
 fn the_defaults_are_those_of_the_original() {
     let expected = json!({
         "cluster": true, "port": [3000], "host": "0.0.0.0", "monHost": "0.0.0.0", "monPort": 3001, "monPath": "/",
-        "ecv": { "path": "/ecv", "monitor": null, "control": false, "validator": false },
+        "ecv": {
+            "path": "/ecv", "monitor": null, "control": false, "validator": false, "timeout": 5000,
+            "startDisabled": false, "controlFrom": null, "token": false,
+        },
         "noWorkers": 4, "timeout": 30000, "connThreshold": 10000, "uptimeThreshold": 86400,
         "requestThreshold": null, "memoryThreshold": null, "recycleJitter": 0, "cwd": null,
         "heartbeatInterval": 60000, "maxHeartbeatDelay": 180_000, "pids": "/srv/app/pids", "logs": "/srv/app/logs",
@@ -58,6 +61,7 @@ fn the_defaults_are_those_of_the_original() {
         "recycleTimeout": 60000, "scheduling": "slots", "backlog": 511,
         "sticky": "none", "hangTimeout": null, "captureStack": false,
         "metrics": true, "flightRecorder": true,
+        "drainDelay": 0, "liveMaxAge": 30000, "readyQuorum": 1,
     });
     assert_eq!(Options::defaults(&machine()).to_json(), expected);
 }
@@ -148,9 +152,22 @@ fn ecv_is_merged_with_its_own_defaults() {
     assert_eq!(read(nothing), Some(Ecv::default()));
     let all =
         json!({ "path": "/up", "monitor": "/deep?x=1", "control": true, "validator": js("[Function: v]") });
-    let expected =
-        Ecv { path: "/up".into(), monitor: Some("/deep?x=1".into()), control: true, validator: true };
+    let expected = Ecv {
+        path: "/up".into(),
+        monitor: Some("/deep?x=1".into()),
+        control: true,
+        validator: true,
+        ..Ecv::default()
+    };
     assert_eq!(read(all), Some(expected));
+    let ecv = read(
+        json!({ "controlFrom": ["10.0.0.0/8", "::1"], "token": "t", "timeout": "70", "startDisabled": 1 }),
+    );
+    let ecv = ecv.unwrap();
+    assert_eq!((ecv.timeout.as_millis(), ecv.start_disabled), (70, true));
+    assert!(ecv.guard.admits(Some("10.9.9.9".parse().unwrap()), Some("Bearer t")));
+    assert!(!ecv.guard.admits(Some("11.9.9.9".parse().unwrap()), Some("Bearer t")));
+    assert_eq!(read(json!({ "controlFrom": "::1" })).unwrap().guard.from.len(), 1);
     for shown in ["[AsyncFunction: v]", "[Function (anonymous)]"] {
         assert!(read(json!({ "validator": js(shown) })).is_some_and(|ecv| ecv.validator));
     }
@@ -166,6 +183,22 @@ fn a_wrong_part_of_ecv_is_named_by_its_path() {
         (json!({ "validator": true }), "option `ecv.validator` must be a function, got true"),
         (json!({ "validator": "[Function: v]" }), "option `ecv.validator` must be a function, got '[Fun"),
         (json!({ "validator": js("[class A]") }), "option `ecv.validator` must be a function, got [class A]"),
+        (
+            json!({ "monitor": "/ecv?x" }),
+            "option `ecv.monitor` must be another path than `ecv.path`, got '/ecv?x'",
+        ),
+        (json!({ "path": "/" }), "option `ecv.monitor` must be another path than `ecv.path`"),
+        (json!({ "controlFrom": [] }), "option `ecv.controlFrom` must not be an empty list"),
+        (json!({ "controlFrom": "here" }), "option `ecv.controlFrom` must be an IP address or a block"),
+        (
+            json!({ "controlFrom": ["::1", "10.0.0.0/64"] }),
+            "option `ecv.controlFrom[1]` must be an IP address",
+        ),
+        (
+            json!({ "token": "s3 cret" }),
+            "option `ecv.token` must be a string of visible ASCII characters without spaces",
+        ),
+        (json!({ "timeout": -1 }), "option `ecv.timeout` must be a whole number of milliseconds"),
     ];
     for (value, opening) in cases {
         let text = bad(&one("ecv", value));
@@ -311,5 +344,5 @@ fn index_d_ts_names_the_same_options_and_defaults() {
         assert_eq!(default, expected, "@default of {name}");
     }
     let parts: Vec<String> = typed_members("EcvOptions").into_iter().map(|(name, _)| name).collect();
-    assert_eq!(parts, ["path", "monitor", "control", "validator"]);
+    assert_eq!(parts, super::ecv::NAMES);
 }

@@ -74,6 +74,9 @@ fn good_values_are_taken_over() {
         ("backlog", json!(65535), json!(65535)),
         ("metrics", json!(false), json!(false)),
         ("flightRecorder", json!(0), json!(false)),
+        ("drainDelay", json!(0), json!(0)),
+        ("liveMaxAge", json!("9"), json!(9)),
+        ("readyQuorum", json!(1024), json!(1024)),
     ];
     for (name, value, expected) in cases {
         let parsed = good(&one(name, value.clone()));

@@ -1,0 +1,130 @@
+// `c.delegate`: asks the master and gives a promise of its answer.
+//
+// Used in workers, where `send` goes over the process's channel, and in the master, where it goes round to
+// its own lib/delegate.js. A question is cluster2's own delegate message with a number (`call`) and its
+// payload in one piece; the number finds the promise when the answer comes. Each question ends: by its
+// answer, its time, or the end of the channel.
+'use strict';
+
+const { Deadlines, Waiting } = require('./deadlines');
+const { milliseconds } = require('./delegate');
+const errors = require('./errors');
+
+const DEFAULT_MS = 10000;
+// The master says when time is up. One that is blocked can't, and is given so much longer.
+const SILENCE_MS = 1000;
+
+class Call extends Waiting {
+  constructor(id, expect, delegate, wait) {
+    super();
+    this.id = id;
+    this.expect = expect;
+    this.delegate = delegate;
+    this.wait = wait;
+  }
+
+  settle(resolve, reject) {
+    this.resolve = resolve;
+    this.reject = reject;
+  }
+}
+
+class Asker {
+  #send;
+  #calls = new Map();
+  #last = 0;
+  #deadlines = new Deadlines((call) => this.#late(call));
+
+  constructor(send) {
+    this.#send = send;
+  }
+
+  /** Sends the question; what can't be sent rejects. */
+  ask(delegate, payload, { timeout, matches, targets, expect, notification } = {}) {
+    if (typeof delegate !== 'string' || delegate === '') {
+      return Promise.reject(errors.createError('ERR_CLUSTER2_INVALID_ARGUMENT', 'type', 'a name', delegate));
+    }
+    this.#last += 1;
+    const id = this.#last;
+    const name = expect ?? `${delegate}:${process.pid}:${id}`;
+    const call = new Call(id, name, delegate, milliseconds(timeout) ?? DEFAULT_MS);
+    const message = { type: 'delegate', delegate, expect: call.expect, call: id, payload };
+    if (timeout !== undefined) message.timeout = call.wait;
+    if (matches !== undefined) message.matches = matches;
+    if (targets !== undefined) message.targets = targets;
+    if (notification !== undefined) message.notification = notification;
+    return new Promise((resolve, reject) => {
+      this.#send(message);
+      call.settle(resolve, reject);
+      this.#calls.set(id, call);
+      this.#deadlines.add(call, call.wait + SILENCE_MS);
+    });
+  }
+
+  /** Takes in any message that came from the master. */
+  hear(message) {
+    const call = this.#calls.get(message?.call);
+    if (!call || call.expect !== message.type) return;
+    this.#calls.delete(call.id);
+    this.#deadlines.remove(call);
+    if (!message.error) call.resolve(message.answer);
+    else if (message.error.code === 'ERR_CLUSTER2_DELEGATE_TIMEOUT') call.reject(timedOut(call));
+    else call.reject(failed(call, message.error));
+  }
+
+  /** Nobody will answer any more. */
+  end() {
+    for (const call of this.#calls.values()) {
+      this.#deadlines.remove(call);
+      call.reject(masterGone(call.delegate));
+    }
+    this.#calls.clear();
+  }
+
+  // What came while this process was blocked itself is heard first.
+  #late(call) {
+    setImmediate(() => {
+      if (this.#calls.delete(call.id)) call.reject(timedOut(call));
+    });
+  }
+}
+
+/** One for this process as a worker. */
+function askerOfWorker() {
+  const asker = new Asker((message) => {
+    if (!process.connected) throw masterGone(message.delegate);
+    // The channel may close at any moment, and its end is told below.
+    process.send(message, undefined, undefined, ignore);
+  });
+  process.on('message', (message) => asker.hear(message));
+  process.on('disconnect', () => asker.end());
+  return asker;
+}
+
+/** One for the master itself, or a process without workers: the same messages, going round. */
+function askerOfMaster(delegations) {
+  const asker = new Asker((message) => {
+    const copy = JSON.parse(JSON.stringify(message));
+    setImmediate(() => delegations.asked(itself, copy));
+  });
+  const itself = { pid: process.pid, post: (text) => setImmediate(() => asker.hear(JSON.parse(text))) };
+  return asker;
+}
+
+module.exports = { askerOfWorker, askerOfMaster };
+
+function timedOut({ delegate, wait }) {
+  return errors.createError('ERR_CLUSTER2_DELEGATE_TIMEOUT', delegate, wait);
+}
+
+function failed({ delegate }, { message, cause }) {
+  const error = errors.createError('ERR_CLUSTER2_DELEGATE_FAILED', delegate, message);
+  if (cause) error.cause = Object.assign(new Error(cause.message), cause);
+  return error;
+}
+
+function masterGone(delegate) {
+  return new errors.Cluster2Error('ERR_CLUSTER2_NOT_RUNNING', `'${delegate}' has no answer: the master has gone`);
+}
+
+function ignore() {}

@@ -1,0 +1,163 @@
+// The ECV path on the application's own port: answered before the application sees the request, on every kind of HTTP
+// server.
+//
+// lib/service.js hands over each server before it listens. What is said is Rust's (`EcvAnswers`); here the requests are
+// caught, the self-check is run, and the state is read at the moment of the answer. A request costs the application one
+// comparison of its URL. Requests to that path that are not ours (another method; control that is off) pass on.
+'use strict';
+
+const { encode } = require('./encode');
+const { load } = require('./native');
+const { SelfCheck } = require('./self-check');
+
+// How an HTTP/1 server hands a request over; an HTTP/2 server does so by 'stream'.
+const REQUESTS = new Set(['request', 'checkContinue', 'checkExpectation']);
+const UNAVAILABLE = { status: 503, headers: ['content-type', 'text/plain', 'Connection', 'close'], body: 'No master\n' };
+// What HTTP/2 does not allow in a header.
+const CONNECTION = /^connection$/i;
+
+class Ecv {
+  #answers;
+  #options;
+  #port;
+  #host;
+  #checks = new WeakMap();
+
+  /**
+   * `host` is the role that serves: `isOut()` tells whether the cluster is out of rotation, `rotate(disabled, by,
+   * reason)` changes that, `checked(isWell)` hears of each self-check, `warn(message)` tells the application.
+   */
+  constructor({ parsed, raw, validator }, host) {
+    const { ecv, port } = parsed;
+    this.#options = { ...ecv, validator: ecv.validator ? validator : undefined };
+    [this.#port] = port;
+    this.#host = host;
+    const started = new Date(performance.timeOrigin).toString();
+    this.#answers = new (load().EcvAnswers)(encode(raw), started);
+  }
+
+  /** Answers on this server from now on; nothing happens on one that does not speak HTTP. */
+  guard(server) {
+    const isHttp2 = typeof server.updateSettings === 'function';
+    if (!isHttp2 && typeof server.closeIdleConnections !== 'function') return;
+    const { monitor, timeout, validator } = this.#options;
+    const rules = { path: monitor ?? '/', timeout, validator, onResult: (isWell) => this.#host.checked(isWell) };
+    this.#checks.set(server, new SelfCheck(server, rules));
+    const { emit } = server;
+    const takes = (args) => this.#takes(server, args);
+    server.emit = function emitOrAnswer(...args) {
+      return takes(args) || Reflect.apply(emit, this, args);
+    };
+  }
+
+  #takes(server, [event, first, second]) {
+    if (REQUESTS.has(event)) {
+      // Of HTTP/2 the stream behind it was seen before.
+      if (first.httpVersionMajor !== 1 || !this.#isNear(first.url)) return false;
+      return this.#serve(server, new Http1Exchange(first, second));
+    }
+    if (event !== 'stream' || !this.#isNear(second?.[':path'])) return false;
+    return this.#serve(server, new Http2Exchange(first, second));
+  }
+
+  #isNear(url) {
+    return typeof url === 'string' && url.startsWith(this.#options.path);
+  }
+
+  // Gives whether the request is ours; the answer may take a while.
+  #serve(server, exchange) {
+    const [path, query = ''] = exchange.url.split('?', 2);
+    const asked = this.#answers.asked(path);
+    const { method } = exchange;
+    if (asked === 'health' && (method === 'GET' || method === 'HEAD')) {
+      this.#tell(server, exchange);
+      return true;
+    }
+    const isControl = asked === 'disable' || asked === 'enable';
+    if (!isControl || method !== 'POST' || !this.#options.control) return false;
+    this.#control(exchange, asked === 'disable', query);
+    return true;
+  }
+
+  async #tell(server, exchange) {
+    const isWell = this.#host.isOut() || await this.#checks.get(server).isWell();
+    const { ip = '', localPort } = exchange;
+    const port = String(this.#port === 0 ? localPort : this.#port);
+    // The state is asked again: what was disabled during the check is disabled.
+    exchange.answer(this.#answers.answer(this.#host.isOut(), isWell, ip, port, new Date().toString()));
+  }
+
+  async #control(exchange, disabled, query) {
+    const { peer, authorization } = exchange;
+    if (!this.#answers.admits(peer, authorization)) {
+      exchange.answer(this.#answers.refused());
+      return;
+    }
+    this.#host.warn(`${disabled ? 'Disable' : 'Enable'} request received`);
+    try {
+      const by = `POST from ${peer ?? 'a unix socket'}`;
+      await this.#host.rotate(disabled, by, this.#answers.reasonIn(query) ?? undefined);
+      exchange.answer(this.#answers.done(disabled));
+    } catch {
+      exchange.answer(UNAVAILABLE);
+    }
+  }
+}
+
+/** A request of HTTP/1 and its answer. */
+class Http1Exchange {
+  #response;
+
+  constructor(request, response) {
+    this.url = request.url;
+    this.method = request.method;
+    this.authorization = request.headers.authorization;
+    const { remoteAddress, localAddress, localPort } = request.socket;
+    this.peer = remoteAddress;
+    this.ip = localAddress;
+    this.localPort = localPort;
+    this.#response = response;
+    // A body is of no interest, and unread it would hold up the end of the connection.
+    request.resume();
+  }
+
+  answer({ status, headers, body }) {
+    this.#response.writeHead(status, headers);
+    this.#response.end(body);
+  }
+}
+
+/** A stream of HTTP/2. */
+class Http2Exchange {
+  #stream;
+  #isHead;
+
+  constructor(stream, headers) {
+    this.url = headers[':path'];
+    this.method = headers[':method'];
+    this.authorization = headers.authorization;
+    const { remoteAddress, localAddress, localPort } = stream.session?.socket ?? {};
+    this.peer = remoteAddress;
+    this.ip = localAddress;
+    this.localPort = localPort;
+    this.#stream = stream;
+    this.#isHead = this.method === 'HEAD';
+    // A client that goes away before its answer is no concern of the application's.
+    stream.on('error', () => {});
+    stream.resume();
+  }
+
+  answer({ status, headers, body }) {
+    const stream = this.#stream;
+    if (stream.destroyed || stream.closed) return;
+    const fields = { ':status': status };
+    for (let at = 0; at < headers.length; at += 2) {
+      if (!CONNECTION.test(headers[at])) fields[headers[at].toLowerCase()] = headers[at + 1];
+    }
+    const isEmpty = this.#isHead || body === '';
+    stream.respond(fields, { endStream: isEmpty });
+    if (!isEmpty) stream.end(body);
+  }
+}
+
+module.exports = { Ecv };

@@ -1,0 +1,148 @@
+// The health paths of the monitor's port: quick and true whatever the event loops do.
+'use strict';
+
+const assert = require('node:assert/strict');
+
+const { eventually, freePort, ready, reap, request, start } = require('./support');
+
+// What a probe may take at the 99th percentile, in ms; machines that many share need some more.
+const QUICK_MS = Number(process.env.CLUSTER2_PROBE_MS ?? 5);
+const BLOCKED_MS = 2500;
+
+describe('health on the monitor\'s port', () => {
+  afterEach(reap);
+
+  async function startApp({ env, ...options } = {}) {
+    const monPort = await freePort();
+    const program = start('ecv', { options: { monPort, monHost: '127.0.0.1', ...options }, env, args: ['http'] });
+    await ready(program, options.noWorkers);
+    return Object.assign(program, { monPort });
+  }
+
+  const ask = (program, path, rest) => request(program.monPort, { path, ...rest });
+
+  async function json(program, path) {
+    const { status, body } = await ask(program, path);
+    return { status, ...JSON.parse(body) };
+  }
+
+  it('answers /live, /ready and the ECV path for the whole cluster', async () => {
+    const program = await startApp({ readyQuorum: 2 });
+    const ecv = await ask(program, '/ecv');
+    assert.equal(ecv.status, 200);
+    assert.match(ecv.body, new RegExp(`^status=AVAILABLE&ServeTraffic=true&ip=127\\.0\\.0\\.1&.*&port=${program.port}&`));
+    assert.equal(ecv.headers['x-powered-by'], 'Cluster2');
+    const head = await ask(program, '/ecv', { method: 'HEAD' });
+    assert.deepEqual([head.status, head.body], [200, '']);
+    const is = await json(program, '/ready');
+    assert.deepEqual([is.status, is.ready, is.turning, is.readyQuorum], [200, true, 2, 2]);
+    const live = await json(program, '/live');
+    assert.deepEqual([live.status, live.live, live.workers.length], [200, true, 2]);
+  });
+
+  it('is not ready below its quorum', async () => {
+    const program = await startApp({ readyQuorum: 3 });
+    const is = await json(program, '/ready');
+    assert.deepEqual([is.status, is.why], [503, ['2 workers serve and turn, 3 are needed']]);
+  });
+
+  it('tells the truth, and quickly, while every event loop is blocked', async () => {
+    const program = await startApp({ liveMaxAge: 1800, env: { ON_SIGNAL: 'block' } });
+    assert.equal((await json(program, '/ready')).status, 200);
+    program.kill('SIGUSR2');
+    await program.line('blocked');
+    const held = program.workers.map((pid) => blockWorker(program, pid));
+    await program.lines('blocked', 3);
+    const [times, seen] = [[], { ready: new Set(), live: new Set(), ecv: new Set() }];
+    const end = performance.now() + BLOCKED_MS - 600;
+    while (performance.now() < end) {
+      for (const path of ['/ready', '/live', '/ecv', '/metrics']) {
+        const begun = performance.now();
+        const { status } = await ask(program, path);
+        times.push(performance.now() - begun);
+        seen[path.slice(1)]?.add(status);
+      }
+    }
+    times.sort((one, other) => one - other);
+    const p99 = times[Math.floor(times.length * 0.99)];
+    assert.ok(times.length > 100, `only ${times.length} probes`);
+    assert.deepEqual([...seen.ready], [200, 503]);
+    assert.deepEqual([...seen.live], [200, 503]);
+    assert.deepEqual([...seen.ecv], [200, 500]);
+    if (process.env.SHOW) console.log(`p99 ${p99} of ${times.length}`);
+    assert.ok(p99 < QUICK_MS, `p99 is ${p99} ms of ${times.length} probes`);
+    await Promise.all(held);
+    await eventually(async () => (await json(program, '/ready')).status === 200);
+    assert.equal((await json(program, '/live')).status, 200);
+  });
+
+  it('knows of the last self-check that a worker ran', async () => {
+    const program = await startApp({ ecv: { monitor: '/check?503' } });
+    assert.equal((await ask(program, '/ecv')).status, 200);
+    assert.equal((await request(program.port, { path: '/ecv' })).status, 500);
+    const { status, body } = await ask(program, '/ecv');
+    assert.equal(status, 500);
+    assert.match(body, /^status=WARNING&/);
+  });
+
+  it('takes the cluster out of rotation and back, while the master is blocked as well', async () => {
+    const program = await startApp({ env: { ON_SIGNAL: 'block' }, ecv: { control: true, token: 't' } });
+    const headers = { authorization: 'Bearer t' };
+    const post = (path, rest) => ask(program, path, { method: 'POST', ...rest });
+    assert.equal((await post('/ecv/disable')).status, 403);
+    assert.equal((await ask(program, '/ecv')).status, 200);
+    program.kill('SIGUSR2');
+    await program.line('blocked');
+    const off = await post('/ecv/disable?reason=new%20disk', { headers });
+    assert.deepEqual([off.status, off.body, off.headers.connection], [204, '', 'close']);
+    assert.equal((await request(program.port, { path: '/ecv' })).status, 400);
+    assert.equal((await ask(program, '/ecv')).status, 400);
+    const is = await json(program, '/ready');
+    assert.deepEqual([is.status, is.why], [503, ['it is disabled by POST from 127.0.0.1 to the monitor: new disk']]);
+    const { ecv, events } = await json(program, '/status.json');
+    assert.deepEqual([ecv.enabled, ecv.by, ecv.reason], [false, 'POST from 127.0.0.1 to the monitor', 'new disk']);
+    assert.ok(Date.now() - Date.parse(ecv.at) < 60000);
+    assert.equal(events.at(-1).event, 'disabled');
+    const page = await ask(program, '/', { headers: { accept: 'text/html' } });
+    assert.match(page.body, /disabled<\/span> by POST from 127\.0\.0\.1 to the monitor.*new disk/);
+    assert.equal((await post('/ecv/enable', { headers })).status, 204);
+    assert.equal((await request(program.port, { path: '/ecv' })).status, 200);
+  });
+
+  it('has no control, and with ecv: false no ECV path, unless that is wanted', async () => {
+    const program = await startApp();
+    assert.equal((await ask(program, '/ecv/disable', { method: 'POST' })).status, 404);
+    const off = await startApp({ ecv: false });
+    assert.equal((await ask(off, '/ecv')).status, 404);
+    assert.equal((await ask(off, '/ready')).status, 200);
+  });
+
+  it('is not ready from the beginning of a shutdown', async () => {
+    const program = await startApp({ drainDelay: 700, keepAliveGrace: 50 });
+    program.kill('SIGTERM');
+    await eventually(async () => (await json(program, '/ready')).status === 503);
+    assert.deepEqual((await json(program, '/ready')).why, ['it is shutting down']);
+    assert.equal((await ask(program, '/ecv')).status, 400);
+    assert.deepEqual(await program.exit(), { code: 0, signal: null });
+  });
+
+  it('speaks for a process without workers', async () => {
+    const [port, monPort] = [await freePort(), await freePort()];
+    const options = { port, monPort, monHost: '127.0.0.1', cluster: false };
+    const program = Object.assign(start('ecv', { options, args: ['http'] }), { monPort });
+    await program.line('callback');
+    const is = await json(program, '/ready');
+    assert.deepEqual([is.status, is.turning], [200, 1]);
+    assert.equal((await ask(program, '/ecv')).status, 200);
+    assert.match((await ask(program, '/metrics')).body, /^cluster2_worker_ready\{worker="0",pid="\d+"\} 1$/m);
+  });
+});
+
+/** Blocks a worker's loop; the connection goes to it because all others are blocked or it is the first to accept. */
+async function blockWorker(program, pid) {
+  const { connectTo } = require('./support');
+  const connection = await connectTo(program.port, pid);
+  connection.get(`/block?${BLOCKED_MS}`);
+  await connection.until(/app$/);
+  connection.close();
+}

@@ -1,0 +1,89 @@
+// Programs that must type-check, and mistakes that must not; `npm test -- types` compiles this and runs none of it.
+
+import Cluster, { Cluster as Named, Cluster2Error } from 'cluster2-rs';
+import type { ClusterOptions, ComponentStatus, DelegateMessage } from 'cluster2-rs';
+import Required = require('cluster2-rs');
+import * as http from 'node:http';
+import * as net from 'node:net';
+
+const options: ClusterOptions = {
+  port: [3000, '/tmp/app.sock'],
+  monPort: false,
+  noWorkers: '2',
+  ecv: { path: '/health', control: true, validator: (status, headers, body) => status < 300 && body !== '' },
+  onUncaughtException: 'recycle',
+};
+// @ts-expect-error: no such option
+new Cluster({ noWorker: 1 });
+// @ts-expect-error: no such value
+new Cluster({ restart: 'never' });
+
+const c = new Cluster(options);
+const same: Named = new Required();
+const version: string = Cluster.version;
+const port = Cluster.defaultOptions.port;
+
+const server = http.createServer((request, response) => response.end(request.url));
+c.listen((callback) => callback(server), (apps, monApp) => console.log(apps.length, monApp))
+  .on('forked', (pid) => pid.toFixed())
+  .on('died', (pid, { code, signal, reason }) => console.log(pid, code ?? signal, reason.length))
+  .on('warning', ({ message }) => message.trim())
+  .once('error', (error) => error.code.startsWith('ERR_CLUSTER2_'))
+  .on('SIGTERM', (who) => who?.pid)
+  .on('component-status-initialized', (status) => status.getComponents().length)
+  .on('read-config', (message: DelegateMessage) => c.emit('config-read', { domain: message.domain }));
+c.listen((callback) => callback([{ app: server, port: [1, 2] }, { app: net.createServer(), port: '/tmp/x.sock' }]));
+c.listen(async (callback) => callback((request, response) => response.end()));
+// @ts-expect-error: an argument of a known event
+c.on('forked', (pid: string) => pid);
+// @ts-expect-error: an event without arguments
+c.on('draining', (pid: number) => pid);
+// @ts-expect-error: nothing that could be served
+c.listen((callback) => callback(42));
+// @ts-expect-error: createApp is needed
+c.listen();
+
+async function delegating() {
+  c.handle('double', async ({ n }: { n: number }) => ({ n: n * 2 })).handle('log', (line: string) => console.log(line));
+  const { n } = await c.delegate<{ n: number }>('double', { n: 2 }, { timeout: 100, matches: ['n'], targets: [1] });
+  const half: number = n / 2;
+  // @ts-expect-error: a type is a name
+  await c.delegate(1);
+  // @ts-expect-error: no such option
+  await c.delegate('double', {}, { timeOut: 1 });
+  // @ts-expect-error: a handler is a function
+  c.handle('double', 'text');
+  const question: DelegateMessage = { type: 'delegate', delegate: 'x', expect: 'y', timeOut: 10, domain: 'mine' };
+  return [half, question];
+}
+
+async function components() {
+  const status: ComponentStatus = await c.componentStatus();
+  const { register, reducer, getStatus, setStatus } = status;
+  reducer('longest', (memo, element) => ({ value: Math.max(memo?.value ?? 0, element.length) }));
+  register('load', () => 1, 'sum').register('level', () => 1, 'array', (params, value) => value);
+  register('loaded', undefined, 'avg', undefined, { path: './load.js', args: [1] });
+  const load: number | null = await getStatus<number>('load', { worker: 'm1', done: (value, error) => [value, error] });
+  await setStatus('level', { params: 1 }, 2);
+  // @ts-expect-error: a reducer gives an object with a value
+  reducer('longest', () => 1);
+  return load;
+}
+
+async function ending() {
+  await c.reload({ strategy: 'all-first', env: { RELEASE: 2, OLD: null } });
+  const { wanted } = await c.scale(4);
+  // @ts-expect-error: no such strategy
+  await c.reload({ strategy: 'none', wanted });
+  const ended = await c.shutdown();
+  for (const pid of ended?.masters ?? []) process.kill(pid, 0);
+  await new Cluster({ stop: true }).stop();
+  const [{ port }] = c.addresses().app;
+  return port;
+}
+
+const emitter: Cluster | undefined = process.cluster?.emitter;
+process.cluster?.workers[1]?.send({ command: 'wave' });
+if (new Error() instanceof Cluster2Error) throw new Cluster2Error('ERR_MINE', 'text', { cause: 1 });
+
+export { delegating, components, ending, same, version, port, emitter };
