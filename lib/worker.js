@@ -122,6 +122,7 @@ class Worker {
 
   #obey({ cmd, act, why, fact, ack, isOut }) {
     if (cmd !== INTERNAL) return;
+    if (act === 'turn') tell({ act: 'turned' });
     if (act === 'component') this.#hub?.hear(fact, this.#components);
     if (act === 'drain') this.#drain(why);
     if (act === 'end') this.#end();

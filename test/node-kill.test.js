@@ -16,7 +16,7 @@ const HOST = '127.0.0.1';
 // States of /proc/net/tcp in which the process still owes an answer: ESTABLISHED and CLOSE_WAIT.
 const OPEN_STATES = ['01', '08'];
 
-for (const scheduling of ['slots', 'shared']) {
+for (const scheduling of ['slots', 'shared', 'rr']) {
   describe(`kill -9 of workers under load (${scheduling})`, function () {
     this.timeout(60000 + KILLS * 10000);
     afterEach(reap);

@@ -96,6 +96,8 @@ pub enum FromAgent {
         /// First line of the error.
         text: String,
     },
+    /// The answer to [`ToWorker::Turn`].
+    Turned,
     /// The cluster is to be taken out of rotation or put back; answered by [`ToWorker::Rotated`].
     Rotate {
         /// To be echoed in the answer.
@@ -294,6 +296,8 @@ pub enum ToWorker {
     HandleAck,
     /// The application's message came without its handle: please send it again.
     HandleNack,
+    /// Show that your loop turns: you may be given connections; ours.
+    Turn,
     /// Finish what is under way and go; ours.
     Drain {
         /// Why, in one word, for the log and for events.
@@ -341,6 +345,7 @@ impl ToWorker {
             Self::Disconnect => json!({ "cmd": "NODE_CLUSTER", "act": "disconnect" }).to_string(),
             Self::HandleAck => json!({ "cmd": "NODE_HANDLE_ACK" }).to_string(),
             Self::HandleNack => json!({ "cmd": "NODE_HANDLE_NACK" }).to_string(),
+            Self::Turn => json!({ "cmd": "NODE_CLUSTER2", "act": "turn" }).to_string(),
             Self::Drain { why } => json!({ "cmd": "NODE_CLUSTER2", "act": "drain", "why": why }).to_string(),
             Self::End => json!({ "cmd": "NODE_CLUSTER2", "act": "end" }).to_string(),
             Self::Rotated { ack } => {

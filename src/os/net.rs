@@ -20,12 +20,34 @@ pub struct Instruction {
     pub operand: u32,
 }
 
-/// The operations that our programs use, each on the accumulator.
+/// The operations that our programs use, most of them on the accumulator.
 pub mod op {
     /// Loads the 32 bits at an offset, or one of the kernel's extras ([`RANDOM`]).
     pub const LOAD_WORD: u16 = 0x20;
     /// Loads the byte at an offset.
     pub const LOAD_BYTE: u16 = 0x30;
+    /// Loads a constant.
+    pub const LOAD: u16 = 0x00;
+    /// Loads a word of the scratch memory.
+    pub const RECALL: u16 = 0x60;
+    /// Loads a word of the scratch memory into the index register.
+    pub const RECALL_INDEX: u16 = 0x61;
+    /// Stores into a word of the scratch memory.
+    pub const KEEP: u16 = 0x02;
+    /// Copies into the index register.
+    pub const COPY_TO_INDEX: u16 = 0x07;
+    /// Multiplies by a constant.
+    pub const MULTIPLY: u16 = 0x24;
+    /// Shifts right by a constant.
+    pub const SHIFT_RIGHT: u16 = 0x74;
+    /// Exclusive or with a constant.
+    pub const XOR: u16 = 0xa4;
+    /// Exclusive or with the index register.
+    pub const XOR_INDEX: u16 = 0xac;
+    /// Jumps over the operand's number of instructions.
+    pub const JUMP: u16 = 0x05;
+    /// Jumps on "is above the index register", unsigned.
+    pub const JUMP_ABOVE_INDEX: u16 = 0x2d;
     /// Adds a constant.
     pub const ADD: u16 = 0x04;
     /// Keeps the bits of a mask.
@@ -40,6 +62,8 @@ pub mod op {
     pub const RETURN: u16 = 0x06;
     /// Ends with the accumulator.
     pub const RETURN_ACCUMULATOR: u16 = 0x16;
+    /// Where offsets into the network header begin: `SKF_NET_OFF`.
+    pub const NETWORK_HEADER: u32 = 0xfff0_0000;
     /// The "offset" at which the kernel puts 32 random bits: `SKF_AD_OFF + SKF_AD_RANDOM`.
     pub const RANDOM: u32 = 0xffff_f038;
 }

@@ -120,7 +120,8 @@ impl Listener {
 
     /// The first loan: the reserved socket becomes everybody's or this slot's.
     fn claim(&mut self, want: &Want, slot: SlotIndex, scheduling: Scheduling) -> io::Result<OwnedFd> {
-        let per_slot = scheduling == Scheduling::Slots && self.want.may_have_slots();
+        let by_address = scheduling == Scheduling::SlotsByAddress;
+        let per_slot = (by_address || scheduling == Scheduling::Slots) && self.want.may_have_slots();
         let handed = scheduling == Scheduling::Handed && self.want.listens();
         let Hold::Reserved(socket) = &self.hold else {
             return Err(io::ErrorKind::InvalidInput.into());
@@ -133,7 +134,7 @@ impl Listener {
         self.want.backlog = want.backlog;
         self.hold = match std::mem::replace(&mut self.hold, Hold::Slots(Group::default())) {
             Hold::Reserved(socket) if per_slot => {
-                let mut group = Group::default();
+                let mut group = Group::new(by_address);
                 group.join(slot, socket);
                 Hold::Slots(group)
             }

@@ -28,6 +28,7 @@ pub mod door;
 mod listener;
 mod slots;
 pub mod steering;
+pub mod sticky;
 
 /// libuv's flag for "IPv6 without IPv4", for TCP and UDP.
 const IPV6_ONLY: u32 = 1;
@@ -95,6 +96,8 @@ pub enum Kind {
 pub enum Scheduling {
     /// A socket for each slot; the kernel chooses one for each connection. Linux only: elsewhere the same as `Shared`.
     Slots,
+    /// The same, but the choice goes by the client's address.
+    SlotsByAddress,
     /// One socket; whoever accepts first has the connection.
     Shared,
     /// One socket, from which the master alone accepts. UDP, which has no connections, is shared.
@@ -150,7 +153,9 @@ impl Sockets {
     /// Holds nothing yet.
     #[must_use]
     pub fn new(scheduling: Scheduling) -> Self {
-        let scheduling = if cfg!(target_os = "linux") { scheduling } else { Scheduling::Shared };
+        let has_slots = matches!(scheduling, Scheduling::Slots | Scheduling::SlotsByAddress);
+        let scheduling =
+            if has_slots && !cfg!(target_os = "linux") { Scheduling::Shared } else { scheduling };
         Self { scheduling, listeners: BTreeMap::new(), next: 0, shut: false }
     }
 
@@ -205,7 +210,7 @@ impl Sockets {
         self.listeners.retain(|_, listener| !listener.is_reserved());
     }
 
-    /// From now on new connections go only to these slots, evenly at random. Slots without a socket here are left out; when
+    /// From now on new connections go only to these slots, evenly at random or by address. Slots without a socket here are left out; when
     /// none is left, or the listener is shared or closed, nothing changes. Cheap when nothing is new.
     ///
     /// # Errors

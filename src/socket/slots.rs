@@ -5,13 +5,14 @@
 //!
 //! Invariants: every socket here listens; all but a single one are marked `SO_REUSEPORT`; the order is the kernel's.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::Shutdown;
 
 use socket2::Socket;
 
 use super::steering::{self, Table};
+use super::sticky;
 use crate::ids::SlotIndex;
 use crate::os::net;
 
@@ -22,6 +23,8 @@ pub(super) struct Group {
     /// The slots that new connections should go to; empty means all.
     wanted: BTreeSet<SlotIndex>,
     chooser: Chooser,
+    /// The kernel goes by the client's address, instead of at random.
+    by_address: bool,
 }
 
 /// What the kernel asks for the next connection's index.
@@ -30,13 +33,18 @@ enum Chooser {
     /// Its own hash: nobody has steered yet.
     #[default]
     Hash,
-    /// Our program for these indices.
-    Program(BTreeSet<u16>),
+    /// Our program for these slots and their indices.
+    Program(BTreeMap<SlotIndex, u16>),
     /// A program of ours that does not fit the table any more: replacing it failed.
     Outdated,
 }
 
 impl Group {
+    /// An empty group.
+    pub(super) fn new(by_address: bool) -> Self {
+        Self { by_address, ..Self::default() }
+    }
+
     /// The socket of `slot`.
     pub(super) fn get(&self, slot: SlotIndex) -> Option<&Socket> {
         self.table.get(slot)
@@ -93,7 +101,7 @@ impl Group {
         let _ = socket.shutdown(Shutdown::Both);
         drop(socket);
         if self.table.is_empty() {
-            *self = Self::default();
+            *self = Self::new(self.by_address);
         }
         // A failure is remembered as `Outdated`, and the next `steer` tries again.
         let _ = self.follow();
@@ -102,7 +110,7 @@ impl Group {
     /// Before `slot` leaves: keeps connections off the two indices that are about to change their meaning.
     fn step_aside(&mut self, slot: SlotIndex) {
         let leaving = self.get(slot).is_some();
-        let steady = self.table.steady_indices(slot, |other| self.is_wanted(other));
+        let steady = self.table.steady_places(slot, |other| self.is_wanted(other));
         if leaving && self.chooser != Chooser::Hash && !steady.is_empty() {
             // Without it the connections of a few microseconds may go to a slot that was not meant.
             let _ = self.install(steady);
@@ -117,20 +125,25 @@ impl Group {
         if nobody_steers || alone {
             return Ok(());
         }
-        self.install(self.table.indices(|slot| self.is_wanted(slot)))
+        self.install(self.table.places(|slot| self.is_wanted(slot)))
     }
 
     fn is_wanted(&self, slot: SlotIndex) -> bool {
         self.wanted.is_empty() || self.wanted.contains(&slot)
     }
 
-    fn install(&mut self, indices: BTreeSet<u16>) -> io::Result<()> {
-        let wanted = Chooser::Program(indices);
+    fn install(&mut self, places: BTreeMap<SlotIndex, u16>) -> io::Result<()> {
+        let wanted = Chooser::Program(places);
         if self.chooser == wanted {
             return Ok(());
         }
-        let (Some(member), Chooser::Program(indices)) = (self.table.any(), &wanted) else { return Ok(()) };
-        let done = net::attach_chooser(member, &steering::choose(indices));
+        let (Some(member), Chooser::Program(places)) = (self.table.any(), &wanted) else { return Ok(()) };
+        let program = if self.by_address {
+            sticky::choose(places)
+        } else {
+            steering::choose(&places.values().copied().collect())
+        };
+        let done = net::attach_chooser(member, &program);
         self.chooser = match (&done, &self.chooser) {
             (Ok(()), _) => wanted,
             (Err(_), Chooser::Hash) => Chooser::Hash,

@@ -6,9 +6,9 @@
 //! socket; `test/rust/steering.rs` proves that they do. An index that is out of range makes the kernel choose by its own
 //! hash, over all sockets.
 //!
-//! `slots` is the only caller and keeps the two in step.
+//! `slots` is the only caller and keeps the two in step. `sticky` has the program that goes by addresses.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::SlotIndex;
 use crate::os::net::{Instruction, op};
@@ -79,15 +79,23 @@ impl<T> Table<T> {
         self.order.is_empty()
     }
 
-    /// The kernel's indices of those slots that `which` picks.
-    pub fn indices(&self, which: impl Fn(SlotIndex) -> bool) -> BTreeSet<u16> {
-        (0..).zip(&self.order).filter(|(_, (slot, _))| which(*slot)).map(|(index, _)| index).collect()
+    /// Those slots that `which` picks, with the kernel's indices.
+    pub fn places(&self, which: impl Fn(SlotIndex) -> bool) -> BTreeMap<SlotIndex, u16> {
+        (0..)
+            .zip(&self.order)
+            .filter(|(_, (slot, _))| which(*slot))
+            .map(|(index, (slot, _))| (*slot, index))
+            .collect()
     }
 
     /// The same without those whose index changes or ends when `slot` leaves: right both before and after that moment.
-    pub fn steady_indices(&self, slot: SlotIndex, which: impl Fn(SlotIndex) -> bool) -> BTreeSet<u16> {
+    pub fn steady_places(
+        &self,
+        slot: SlotIndex,
+        which: impl Fn(SlotIndex) -> bool,
+    ) -> BTreeMap<SlotIndex, u16> {
         let last = self.order.last().map(|(last, _)| *last);
-        self.indices(|other| other != slot && Some(other) != last && which(other))
+        self.places(|other| other != slot && Some(other) != last && which(other))
     }
 }
 
@@ -139,7 +147,7 @@ fn answer(run: &Run, before: u32) -> [Instruction; 2] {
     [plain(op::ADD, run.start - before), plain(op::RETURN_ACCUMULATOR, 0)]
 }
 
-fn plain(code: u16, operand: u32) -> Instruction {
+pub(super) fn plain(code: u16, operand: u32) -> Instruction {
     Instruction { code, if_true: 0, if_false: 0, operand }
 }
 
@@ -210,10 +218,12 @@ mod tests {
             assert!(table.join(SlotIndex(slot), slot).is_ok());
         }
         assert_eq!(table.join(SlotIndex(7), 0), Err(0), "a slot stands there once");
-        assert_eq!(table.steady_indices(SlotIndex(7), |_| true), BTreeSet::from([0, 2]));
+        let steady = table.steady_places(SlotIndex(7), |_| true);
+        assert_eq!(steady, BTreeMap::from([(SlotIndex(4), 0), (SlotIndex(1), 2)]));
         assert_eq!(table.leave(SlotIndex(7)), Some(7));
         assert_eq!(table.leave(SlotIndex(7)), None);
         assert_eq!(table.iter().map(|(slot, _)| slot.0).collect::<Vec<_>>(), [4, 9, 1]);
-        assert_eq!(table.indices(|slot| slot.0 > 3), BTreeSet::from([0, 1]));
+        let large = table.places(|slot| slot.0 > 3);
+        assert_eq!(large, BTreeMap::from([(SlotIndex(4), 0), (SlotIndex(9), 1)]));
     }
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::ids::{SlotIndex, WorkerId};
 use crate::ipc::message::ListeningAddress;
@@ -64,6 +64,10 @@ pub(crate) struct Worker {
     pub(crate) forked: Instant,
     pub(crate) ready: Option<Instant>,
     pub(crate) apps_listening: u32,
+    /// When its loop last turned for certain, as far as the hand-off wanted to know.
+    pub(crate) turned: Option<Instant>,
+    /// It was asked to show that it turns, and has not answered.
+    pub(crate) is_asked: bool,
     /// How many connections it was handed.
     pub(crate) handed_over: u64,
 }
@@ -85,6 +89,8 @@ impl Worker {
             forked,
             ready: None,
             apps_listening: 0,
+            turned: None,
+            is_asked: false,
             handed_over: 0,
         }
     }
@@ -96,6 +102,12 @@ impl Worker {
     /// Whether it takes new connections of `listener`.
     pub(crate) fn serves(&self, listener: ListenerId) -> bool {
         self.leave == Leave::No && self.key_of(listener).is_some()
+    }
+
+    /// Whether its loop turned not longer ago than `within`; one without our library can't be asked.
+    pub(crate) fn is_proven(&self, now: Instant, within: Duration) -> bool {
+        let is_recent = |turned| now.saturating_duration_since(turned) <= within;
+        !self.has_agent || self.turned.is_some_and(is_recent)
     }
 
     /// Whether it takes new connections of any listener.

@@ -10,7 +10,9 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
+use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -20,13 +22,16 @@ use super::crew::{InFlight, Worker};
 use super::state::State;
 use crate::ids::{SlotIndex, WorkerId};
 use crate::ipc::message::ToWorker;
+use crate::options::Sticky;
 use crate::os::watch::watch;
-use crate::socket::ListenerId;
+use crate::socket::{ListenerId, sticky};
 
 /// How many connections may be under way to one worker.
 const PER_WORKER: usize = 4;
 /// By this slot a socket goes that is nobody's own.
 const SHARED: SlotIndex = SlotIndex(0);
+/// How long a worker that has shown that it turns may be given connections.
+const PROOF: Duration = Duration::from_millis(20);
 /// After so many refusals a connection is closed: its address is served by nobody who takes it.
 const REFUSALS: u32 = 16;
 
@@ -84,6 +89,7 @@ impl State {
     pub(crate) fn steer(&mut self) {
         let ids: Vec<ListenerId> = self.sockets.listeners().collect();
         let mut watched = Vec::new();
+        let is_sticky = self.options.sticky == Sticky::Address;
         for listener in ids {
             let serving = self.slots_served(listener);
             if serving.is_empty() {
@@ -107,7 +113,8 @@ impl State {
                     self.watch_stranded(listener, slot);
                 }
                 // Alone, a worker has nobody who could take from its queue.
-                if serving.len() > 1 && serving.contains(&slot) && self.is_known(slot) {
+                // And with clients that belong to a slot, nobody should.
+                if !is_sticky && serving.len() > 1 && serving.contains(&slot) && self.is_known(slot) {
                     watched.push(at);
                 }
             }
@@ -133,42 +140,84 @@ impl State {
     }
 
     /// Gives what waits where nobody serves to workers that can take it.
-    pub(crate) fn hand_off(&mut self) {
+    pub(crate) fn hand_off(&mut self, now: Instant) {
         for _ in 0..self.handoff.returned.len() {
             let Some(connection) = self.handoff.returned.pop_front() else { break };
-            match self.idlest(connection.listener) {
-                Some(worker) => self.hand_over(worker, connection),
-                None => self.handoff.returned.push_back(connection),
+            if let Some(worker) = self.idlest(connection.listener, now) {
+                self.hand_over(worker, connection);
+            } else {
+                self.ask_around(connection.listener);
+                self.handoff.returned.push_back(connection);
             }
         }
         let stranded: Vec<_> = self.handoff.stranded.keys().copied().collect();
         for (listener, slot) in stranded {
-            while let Some(worker) = self.idlest(listener) {
-                let Ok(Some(fd)) = self.sockets.accept(listener, slot) else { break };
-                self.hand_over(worker, InFlight { seq: 0, listener, fd, refusals: 0 });
-            }
+            self.empty_queue(listener, slot, now);
         }
+    }
+
+    fn empty_queue(&mut self, listener: ListenerId, slot: SlotIndex, now: Instant) {
+        while let Some(idlest) = self.idlest(listener, now) {
+            let Ok(Some(fd)) = self.sockets.accept(listener, slot) else { return };
+            let worker = self.host_of(&fd, listener).unwrap_or(idlest);
+            self.hand_over(worker, InFlight { seq: 0, listener, fd, refusals: 0 });
+        }
+        if self.sockets.waiting().contains(&(listener, slot)) {
+            self.ask_around(listener);
+        }
+    }
+
+    /// The worker whose slot the client belongs to, where clients belong to slots.
+    fn host_of(&self, connection: &OwnedFd, listener: ListenerId) -> Option<WorkerId> {
+        if self.options.sticky != Sticky::Address {
+            return None;
+        }
+        let client = SockRef::from(connection).peer_addr().ok()?.as_socket()?;
+        let slot = sticky::home(client.ip(), self.slots_served(listener))?;
+        let mut hosts = self.crew.iter().filter(|(_, worker)| worker.slot == slot && worker.serves(listener));
+        hosts.next_back().map(|(id, _)| *id)
     }
 
     /// Who should get the next connection of `listener`: of those that may take one more, one that has taken all it was
     /// given, and of these the one with the fewest connections.
     ///
-    /// What is given to a worker that turns out to be blocked can't be taken back, hence the order; and one that may turn
-    /// out so gets nothing while there are others.
-    fn idlest(&self, listener: ListenerId) -> Option<WorkerId> {
-        let turning = || {
-            let serving = self.crew.iter().filter(|(_, worker)| worker.serves(listener));
-            serving.filter(|(id, _)| !self.watching.is_blocked(**id))
-        };
-        let is_safe = |id: WorkerId| !self.watching.is_suspect(id);
-        let are_all_suspect = !turning().any(|(id, _)| is_safe(*id));
-        let able = turning()
-            .filter(|(id, worker)| (are_all_suspect || is_safe(**id)) && worker.in_flight.len() < PER_WORKER);
+    /// What is given to a worker that turns out to be blocked can't be taken back. So in a rescue only those count that have
+    /// just shown that they turn; where every connection is handed over, asking first would cost too much.
+    fn idlest(&self, listener: ListenerId, now: Instant) -> Option<WorkerId> {
+        let is_rescue = !self.sockets.is_handed(listener);
+        let able = self.turning(listener).filter(|(_, worker)| {
+            worker.in_flight.len() < PER_WORKER && (!is_rescue || worker.is_proven(now, PROOF))
+        });
         let load = |(id, worker): &(&WorkerId, &Worker)| {
             let under_way = worker.in_flight.len() as u64;
             (under_way > 0, self.open_connections(**id) + under_way, worker.handed_over)
         };
         able.min_by_key(load).map(|(id, _)| *id)
+    }
+
+    /// Those that serve `listener` and are not known to be blocked.
+    fn turning(&self, listener: ListenerId) -> impl Iterator<Item = (&WorkerId, &Worker)> {
+        let serving = self.crew.iter().filter(move |(_, worker)| worker.serves(listener));
+        serving.filter(|(id, _)| !self.watching.is_blocked(**id))
+    }
+
+    /// Asks those who could take a connection to show that they turn; the answer brings us back here.
+    fn ask_around(&mut self, listener: ListenerId) {
+        let asked = |(id, worker): (&WorkerId, &Worker)| (!worker.is_asked).then_some(*id);
+        let ids: Vec<WorkerId> = self.turning(listener).filter_map(asked).collect();
+        for id in ids {
+            if let Some(worker) = self.crew.get_mut(&id) {
+                worker.is_asked = true;
+                worker.speaker.say(&ToWorker::Turn);
+            }
+        }
+    }
+
+    /// A worker's loop has turned a moment ago.
+    pub(crate) fn note_turn(&mut self, id: WorkerId, now: Instant) {
+        if let Some(worker) = self.crew.get_mut(&id) {
+            worker.turned = Some(now);
+        }
     }
 
     fn hand_over(&mut self, id: WorkerId, mut connection: InFlight) {

@@ -32,7 +32,10 @@ impl State {
             ToMaster::Listening(address) => self.server_listens(id, address, now),
             ToMaster::Close { key } => self.take_back(id, &key),
             ToMaster::ExitedAfterDisconnect { seq } => self.let_go(id, seq),
-            ToMaster::Accepted { ack, accepted } => self.settle_hand_over(id, ack, accepted),
+            ToMaster::Accepted { ack, accepted } => {
+                self.note_turn(id, now);
+                self.settle_hand_over(id, ack, accepted);
+            }
             ToMaster::HandleNack => self.give_up_oldest_hand_over(id),
             ToMaster::AppHandle { kind, text } => {
                 if let Some(fd) = fd {
@@ -79,6 +82,10 @@ impl State {
                     _ => Why::Asked,
                 };
                 self.step(fleet::Input::Recycle { worker: id, why }, now);
+            }
+            FromAgent::Turned => {
+                worker.is_asked = false;
+                self.note_turn(id, now);
             }
             FromAgent::Component { fact } => self.publish(Event::Component { worker: id, fact }),
             FromAgent::Fatal { text } => worker.last_words = Some(text),

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::error::Error;
 use crate::ids::WorkerId;
 use crate::monitor;
-use crate::options::{Options, Scheduling};
+use crate::options::{Options, Scheduling, Sticky};
 use crate::process::control::{self, ControlSocket};
 use crate::process::pidfile::PidDir;
 use crate::process::spawn::Launch;
@@ -43,6 +43,7 @@ impl Setup {
     /// [`Error::PortInUse`], [`Error::Listen`], [`Error::MonitorListen`] or [`Error::Pids`].
     pub fn prepare(options: Options, mut launch: Launch, wants: &[Want]) -> Result<Self, Error> {
         let mut sockets = Sockets::new(match options.scheduling {
+            Scheduling::Slots if options.sticky == Sticky::Address => socket::Scheduling::SlotsByAddress,
             Scheduling::Slots => socket::Scheduling::Slots,
             Scheduling::Shared => socket::Scheduling::Shared,
             Scheduling::Rr => socket::Scheduling::Handed,

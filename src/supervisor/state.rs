@@ -381,7 +381,7 @@ impl State {
             self.steer();
         }
         self.say_farewells(now);
-        self.hand_off();
+        self.hand_off(now);
         self.watch_door(now);
         self.retire_slots(now);
         self.beat(now);

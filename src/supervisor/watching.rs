@@ -5,9 +5,9 @@
 //! turn, be it for a second's computation or under SIGSTOP. Such a worker is left out by steering, and its queue is emptied
 //! by the hand-off, until its row changes again. A saturated worker's queue is full too, but its row changes.
 //!
-//! Nothing is looked at while all queues are empty: the kernel wakes us for the first connection that waits (one descriptor
-//! for all queues, `os::queues`), and from then on we look every [`LOOK`] until they are empty again. Thus the cost is
-//! bounded by time, not by the number of connections, and an idle master sleeps.
+//! Nothing is looked at while no connections come: the kernel wakes us for the first one that waits (one descriptor for all
+//! queues, `os::queues`), and from then on we look every [`LOOK`] or [`CLOSE_LOOK`], until none has come for a while. Thus the cost is bounded
+//! by time, not by the number of connections, and an idle master sleeps.
 //! Invariant: a worker that never wrote into its row is unknown, and never held to be blocked.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,10 +27,14 @@ use crate::os::watch::watch;
 use crate::scoreboard::layout::Field;
 use crate::socket::ListenerId;
 
-/// How often queues are looked at while something waits in one.
-const LOOK: Duration = Duration::from_millis(15);
+/// How often queues are looked at while connections come.
+const LOOK: Duration = Duration::from_millis(30);
+/// The same while something waits in one.
+const CLOSE_LOOK: Duration = Duration::from_millis(10);
+/// After so many looks at which nothing waited and nothing had come, the kernel is to wake us.
+const QUIET_LOOKS: u32 = 3;
 /// How long a worker may leave its queue alone while another has nothing to do.
-const PATIENCE: Duration = Duration::from_millis(25);
+const PATIENCE: Duration = Duration::from_millis(20);
 /// The same while all have something to do: moving connections from one queue into another helps nobody soon.
 const PATIENCE_WHEN_ALL_ARE_BUSY: Duration = Duration::from_millis(200);
 /// How rarely a worker that is blocked is looked at in the end, to see whether it turns again.
@@ -85,7 +89,7 @@ impl Loops {
     /// When the blocked are to be looked at next: the longer it lasts, the less it matters.
     fn next_look(&self, now: Instant) -> Option<Instant> {
         let ages = self.blocked.values().map(|still| now.saturating_duration_since(still.since));
-        ages.min().map(|age| now + (LOOK + age / 10).min(SLOWEST_LOOK))
+        ages.min().map(|age| now + (CLOSE_LOOK + age / 10).min(SLOWEST_LOOK))
     }
 }
 
@@ -97,8 +101,12 @@ pub(crate) struct Watching {
     watched: Vec<(ListenerId, SlotIndex)>,
     queues: Option<Queues>,
     waker: Option<Waker>,
-    /// Something waited at the last look.
+    /// We look by ourselves, rather than being woken.
     is_awake: bool,
+    /// Looks without news since the last news.
+    quiet_looks: u32,
+    /// How many connections the workers had taken at the last look.
+    taken: u64,
     next_look: Option<Instant>,
 }
 
@@ -115,19 +123,25 @@ impl Watching {
         self.loops.blocked.contains_key(&worker)
     }
 
-    /// Whether something waited for the worker at the last look, so that it may turn out to be blocked.
-    pub(crate) fn is_suspect(&self, worker: WorkerId) -> bool {
-        self.loops.suspects.contains_key(&worker)
-    }
-
     pub(crate) fn next_look(&self) -> Option<Instant> {
         self.next_look
     }
 
     fn fall_asleep(&mut self) {
         self.is_awake = false;
+        self.quiet_looks = 0;
         if let Some(waker) = &self.waker {
             waker.wanted.notify_one();
+        }
+    }
+
+    /// Takes in whether anything happened since the last look; falls asleep after a while of nothing.
+    fn note(&mut self, something_waits: bool, taken: u64) {
+        let is_news = something_waits || taken != self.taken;
+        self.taken = taken;
+        self.quiet_looks = if is_news { 0 } else { self.quiet_looks + 1 };
+        if self.quiet_looks >= QUIET_LOOKS {
+            self.fall_asleep();
         }
     }
 
@@ -193,28 +207,26 @@ impl State {
         let (crew, board) = (&self.crew, self.scoreboard.as_ref());
         let mark_of =
             |id| board.filter(|_| crew.contains_key(&id)).and_then(|board| mark(&board.borrow(), id));
-        let is_back = self.watching.loops.let_back(mark_of);
-        let mut is_gone = false;
+        let mut is_changed = self.watching.loops.let_back(mark_of);
         if self.watching.is_awake {
             let slots = self.watching.waiting();
-            let mut waiting = Vec::new();
-            let mut is_somebody_free = false;
-            for (id, worker) in
-                crew.iter().filter(|(id, worker)| worker.is_in_service() && !self.watching.is_blocked(**id))
-            {
-                match mark_of(*id) {
+            let (mut waiting, mut is_somebody_free, mut taken) = (Vec::new(), false, 0_u64);
+            for (id, worker) in crew.iter().filter(|(_, worker)| worker.is_in_service()) {
+                let mark = mark_of(*id);
+                taken = taken.wrapping_add(mark.map_or(0, |mark| mark.connections));
+                match mark {
+                    _ if self.watching.is_blocked(*id) => {}
                     Some(mark) if slots.contains(&worker.slot) => waiting.push((*id, mark)),
                     Some(_) | None => is_somebody_free |= !slots.contains(&worker.slot),
                 }
             }
             let patience = if is_somebody_free { PATIENCE } else { PATIENCE_WHEN_ALL_ARE_BUSY };
-            is_gone = self.watching.loops.look(&waiting, patience, now);
-            if slots.is_empty() {
-                self.watching.fall_asleep();
-            }
+            is_changed |= self.watching.loops.look(&waiting, patience, now);
+            self.watching.note(!slots.is_empty(), taken);
         }
-        self.pending.steering |= is_back || is_gone;
-        let awake = self.watching.is_awake.then(|| now + LOOK);
+        self.pending.steering |= is_changed;
+        let period = if self.watching.loops.suspects.is_empty() { LOOK } else { CLOSE_LOOK };
+        let awake = self.watching.is_awake.then(|| now + period);
         self.watching.next_look = awake.into_iter().chain(self.watching.loops.next_look(now)).min();
     }
 }
@@ -260,8 +272,8 @@ mod tests {
     fn a_worker_whose_row_stands_still_while_clients_wait_is_blocked_until_it_changes() {
         let (mut loops, start) = (Loops::default(), Instant::now());
         assert!(!loops.look(&[(ONE, mark(1))], PATIENCE, start));
-        assert!(!loops.look(&[(ONE, mark(1))], PATIENCE, start + LOOK));
-        assert!(loops.look(&[(ONE, mark(1))], PATIENCE, start + LOOK * 2));
+        assert!(!loops.look(&[(ONE, mark(1))], PATIENCE, start + CLOSE_LOOK));
+        assert!(loops.look(&[(ONE, mark(1))], PATIENCE, start + CLOSE_LOOK * 2));
         assert!(!loops.let_back(|_| Some(mark(1))));
         assert!(loops.let_back(|_| Some(mark(2))));
         assert!(loops.blocked.is_empty());
@@ -271,7 +283,7 @@ mod tests {
     fn a_busy_worker_is_not_blocked_however_long_its_queue_is_full() {
         let (mut loops, start) = (Loops::default(), Instant::now());
         for turn in 0..100 {
-            let now = start + LOOK * turn;
+            let now = start + CLOSE_LOOK * turn;
             assert!(!loops.look(&[(ONE, mark(turn.into()))], PATIENCE, now));
         }
     }
@@ -280,9 +292,9 @@ mod tests {
     fn a_queue_that_was_empty_in_between_starts_the_wait_anew() {
         let (mut loops, start) = (Loops::default(), Instant::now());
         assert!(!loops.look(&[(ONE, mark(1))], PATIENCE, start));
-        assert!(!loops.look(&[], PATIENCE, start + LOOK));
-        assert!(!loops.look(&[(ONE, mark(1))], PATIENCE, start + LOOK * 2));
-        assert!(!loops.look(&[(ONE, mark(1))], PATIENCE, start + LOOK * 3));
+        assert!(!loops.look(&[], PATIENCE, start + CLOSE_LOOK));
+        assert!(!loops.look(&[(ONE, mark(1))], PATIENCE, start + CLOSE_LOOK * 2));
+        assert!(!loops.look(&[(ONE, mark(1))], PATIENCE, start + CLOSE_LOOK * 3));
     }
 
     #[test]
@@ -290,7 +302,7 @@ mod tests {
         let (mut loops, start) = (Loops::default(), Instant::now());
         assert_eq!(loops.next_look(start), None);
         loops.look(&[(ONE, mark(1))], Duration::ZERO, start);
-        assert_eq!(loops.next_look(start), Some(start + LOOK));
+        assert_eq!(loops.next_look(start), Some(start + CLOSE_LOOK));
         let later = start + Duration::from_secs(60);
         assert_eq!(loops.next_look(later), Some(later + SLOWEST_LOOK));
     }
