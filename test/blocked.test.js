@@ -40,7 +40,8 @@ for (const scheduling of ['slots', 'shared']) {
       const pids = await answerers(program.port);
       process.kill(victim, 'SIGCONT');
       assert.ok(!pids.includes(victim));
-      await eventually(async () => (await answerers(program.port)).includes(victim), { what: 'an answer of the victim' });
+      const includesVictim = async () => (await answerers(program.port)).includes(victim);
+      await eventually(includesVictim, { what: 'an answer of the victim' });
       assert.deepEqual(program.seen('died'), []);
     });
   });
