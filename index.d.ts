@@ -53,7 +53,7 @@ declare class Cluster extends EventEmitter {
    * In the master: replaces all workers, successors first, and gives `env` and the script as it is now to those that come.
    * Rejects with a code when a successor fails; the old workers then stay.
    */
-  reload(options?: ReloadOptions): Promise<Record<string, unknown>>;
+  reload(options?: ReloadOptions): Promise<ReloadResult>;
 
   /**
    * In the master: sets how many workers there should be.
@@ -129,6 +129,8 @@ interface ClusterEvents {
   listening: [pid: number];
   /** Master: a worker's process is gone. */
   died: [pid: number, how: Death];
+  /** Master: a worker's event loop has not turned for `ms`; it is replaced. */
+  hung: [pid: number, how: { ms: number; stack?: unknown }];
   /** Master and workers: something an operator should know. */
   warning: [warning: { message: string; [fact: string]: unknown }];
   /** Master: a port can't be had. Without a listener that is one line on stderr and exit status 255. */
@@ -181,17 +183,6 @@ type ListenCallback = (apps: any, monApp?: any) => void;
 interface Ended {
   /** Pids. */
   masters: number[];
-}
-
-/** How a reload goes. */
-interface ReloadOptions {
-  /**
-   * `'rolling'`: one successor starts at a time; `'all-first'`: all successors are ready before any old worker goes.
-   * @default 'rolling'
-   */
-  strategy?: 'rolling' | 'all-first';
-  /** Variables to be set in all later workers, or taken away where null. */
-  env?: Record<string, string | number | boolean | null | undefined>;
 }
 
 /** What was really bound. */
@@ -309,7 +300,7 @@ declare namespace Cluster {
   export {
     Addresses, App, Cluster, Cluster2Error, ClusterEvents, ClusterOptions, ComponentStatus, CreateApp, Death,
     DelegateMessage, DelegateOptions, EcvOptions, Ended, ListenCallback, PortedApp, Reduce, ReducerName, ReloadOptions,
-    StatusOptions,
+    ReloadResult, StatusOptions,
     Cluster as default,
   };
 }
@@ -652,7 +643,7 @@ interface EcvOptions {
 }
 
 /** What `reload` takes. */
-export interface ReloadOptions {
+interface ReloadOptions {
   /**
    * `'rolling'` starts one successor at a time, the next when it listens; `'all-first'` starts all at once, and no old
    * worker goes before all of them listen.
@@ -668,7 +659,7 @@ export interface ReloadOptions {
 }
 
 /** What `reload` resolves with. Times are in ms since the reload began. */
-export interface ReloadResult {
+interface ReloadResult {
   /** Each exchange, in the order in which the new workers were started. */
   workers: Array<{
     /** The slot of both workers. */

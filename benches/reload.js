@@ -1,8 +1,9 @@
 // node benches/reload.js [--node FILE] [--rounds N] [--workers N] [--load none|short|keepalive]
 //
-// How long it takes to replace all workers: reload() of this package, and the loop that one writes with Node's own
-// cluster (fork, wait for 'listening', disconnect the old worker, wait for its exit, one after the other). They take
-// turns. With `--load short` eight clients keep asking on new connections; with `keepalive` eight connections stay open.
+// How long it takes to replace all workers: reload() of this package, and the loop that one writes with Node's
+// own cluster (fork, wait for 'listening', disconnect the old worker, wait for its exit, one after the other).
+// They take turns. With `--load short` eight clients keep asking on new connections; with `keepalive` eight
+// connections stay open.
 'use strict';
 
 const { fork } = require('node:child_process');
@@ -68,7 +69,8 @@ function startLoad(port, kind) {
   const ask = () => {
     if (isOver) return;
     const again = () => setTimeout(ask, PAUSE_MS);
-    http.get({ host: '127.0.0.1', port, agent }, (response) => response.resume().on('close', again)).on('error', again);
+    const request = http.get({ host: '127.0.0.1', port, agent }, (response) => response.resume().on('close', again));
+    request.on('error', again);
   };
   for (let at = 0; at < CLIENTS; at += 1) ask();
   return () => {

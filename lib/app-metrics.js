@@ -12,7 +12,7 @@ class AppMetrics {
   #texts = new Map();
   #publish;
   #warn;
-  #timer;
+  #isBegun = false;
   #isAsking = false;
 
   /** Asks `fn` from now on; it gives text in Prometheus' format, or a promise of it. */
@@ -31,7 +31,8 @@ class AppMetrics {
 
   #begin() {
     if (!this.#publish || this.#functions.length === 0) return;
-    this.#timer ??= setInterval(() => this.#ask(), ASK_EVERY_MS).unref();
+    if (!this.#isBegun) setInterval(() => this.#ask(), ASK_EVERY_MS).unref();
+    this.#isBegun = true;
     this.#ask();
   }
 

@@ -1,4 +1,5 @@
-// The last requests of a worker, left in its row for the moment after a crash: method, path without query, times, status.
+// The last requests of a worker, left in its row for the moment after a crash: method, path without query,
+// times, status.
 //
 // lib/traffic.js tells it of each request. Entries of requests that have ended are used again first, so one that is
 // under way is still there however many pass it; only when all are under way is one of them given up.

@@ -14,7 +14,17 @@ const { clock } = require('./scoreboard');
 const ASKED_PER_LOOK = 1000;
 
 const kConnection = Symbol('cluster2.traffic.connection');
-const kRequest = Symbol('cluster2.traffic.request');
+
+/** One request from its headers to the end of its answer. */
+class Request {
+  start = 0;
+  /** Its entry in the flight recorder. */
+  entry = -1;
+
+  constructor(connection) {
+    this.connection = connection;
+  }
+}
 
 /** What was moved, and the requests that are not answered. */
 class Connection {
@@ -22,16 +32,10 @@ class Connection {
   bytesWritten = 0;
   underWay = 0;
   isClosed = false;
-}
-
-/** One request from its headers to the end of its answer. */
-class Request {
-  constructor(connection, start) {
-    this.connection = connection;
-    this.start = start;
-    /** Its entry in the flight recorder. */
-    this.entry = -1;
-  }
+  /** HTTP/1 answers in the order of the requests: this is the next to be answered, used again and again. */
+  first = new Request(this);
+  /** Those that a pipeline sent after it. */
+  others = [];
 }
 
 class Traffic {
@@ -73,7 +77,8 @@ class Traffic {
     server.prependListener('stream', (stream, headers) => {
       const connection = follow(stream.session, (socket) => this.#closed(socket));
       if (!connection) return;
-      const request = this.#begin(connection, headers[':method'], headers[':path']);
+      const request = new Request(connection);
+      this.#begin(request, headers[':method'] ?? '', headers[':path'] ?? '');
       stream.once('close', () => {
         const status = stream.sentHeaders?.[':status'];
         if (status !== undefined && stream.rstCode === 0) this.#answered(request, status);
@@ -112,28 +117,34 @@ class Traffic {
   }
 
   #watchRequests() {
-    // Called with `this` as the socket, whose listeners would otherwise be a closure each.
     const closed = (socket) => this.#closed(socket);
-    diagnostics.subscribe('http.server.request.start', ({ request, response, socket }) => {
+    diagnostics.subscribe('http.server.request.start', ({ request, socket }) => {
       const connection = socket[kConnection] ?? follow(socket, closed);
-      response[kRequest] = this.#begin(connection, request.method, request.url);
+      let begun = connection.first;
+      if (connection.underWay > 0) {
+        begun = new Request(connection);
+        connection.others.push(begun);
+      }
+      this.#begin(begun, request.method, request.url);
     });
-    diagnostics.subscribe('http.server.response.finish', ({ response }) => {
-      const request = response[kRequest];
-      if (request !== undefined) this.#answered(request, response.statusCode);
+    diagnostics.subscribe('http.server.response.finish', ({ response, socket }) => {
+      const connection = socket[kConnection];
+      // One that had begun before we counted.
+      if (connection === undefined || connection.underWay === 0) return;
+      this.#answered(connection.first, response.statusCode);
+      if (connection.others.length > 0) connection.first = connection.others.shift();
     });
   }
 
-  #begin(connection, method, url) {
+  #begin(request, method, url) {
     const numbers = this.#numbers;
     const now = clock();
     numbers[this.#at.tick] = now;
     numbers[this.#at.requestsTotal] += 1;
     numbers[this.#at.requestsUnderWay] += 1;
-    connection.underWay += 1;
-    const request = new Request(connection, now);
+    request.connection.underWay += 1;
+    request.start = now;
     if (this.#recorder !== undefined) request.entry = this.#recorder.begin(now, method, url, request);
-    return request;
   }
 
   #answered(request, status) {

@@ -5,28 +5,28 @@
 //! Arrows point one way: `node` -> `supervisor` / `monitor` -> `process` / `socket` / `ipc` /
 //! `scoreboard` -> `os`.
 
-/// 1. What JavaScript passed, parsed once at the door.
+// 1. What JavaScript passed, parsed once at the door.
 pub mod options;
 
-/// 2. Decides what should happen to the workers, then does it.
+// 2. Decides what should happen to the workers, then does it.
 pub mod supervisor;
 
-/// 3. Child processes as the kernel sees them, and the files that tell others about them.
+// 3. Child processes as the kernel sees them, and the files that tell others about them.
 pub mod process;
 
-/// 4. Listening sockets, bound once by the master and lent to the workers.
+// 4. Listening sockets, bound once by the master and lent to the workers.
 pub mod socket;
 
-/// 5. Node's own cluster-worker protocol, spoken from Rust.
+// 5. Node's own cluster-worker protocol, spoken from Rust.
 pub mod ipc;
 
-/// 6. Shared memory in which workers write how they are.
+// 6. Shared memory in which workers write how they are.
 pub mod scoreboard;
 
-/// 7. In rotation or not: the state, the answers, and who may change it.
+// 7. In rotation or not: the state, the answers, and who may change it.
 pub mod ecv;
 
-/// 8. The web page and the health answers on the monitor's port.
+// 8. The web page and the health answers on the monitor's port.
 pub mod monitor;
 
 pub mod error;

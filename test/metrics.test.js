@@ -6,10 +6,8 @@ const { spawn, spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 
-const { eventually, freePort, ready, reap, request, start } = require('./support');
+const { connectTo, eventually, freePort, ready, reap, request, start } = require('./support');
 
-// What half of the scrapes may take beyond what they take when all is well, in ms.
-const QUICK_MS = 5;
 const OPEN_METRICS = 'application/openmetrics-text; version=1.0.0';
 
 describe('metrics', () => {
@@ -28,17 +26,6 @@ describe('metrics', () => {
     const { body } = await scrape(program);
     const line = body.split('\n').find((each) => each.startsWith(`${sample} `));
     return line === undefined ? undefined : Number(line.split(' ').at(-1));
-  }
-
-  /** The median of 200 scrapes, in ms. */
-  async function median(program) {
-    const times = [];
-    for (let round = 0; round < 200; round += 1) {
-      const begun = performance.now();
-      assert.equal((await scrape(program)).status, 200);
-      times.push(performance.now() - begun);
-    }
-    return times.sort((one, other) => one - other)[100];
   }
 
   it('come as Prometheus\' text, and as OpenMetrics to those who prefer it', async () => {
@@ -100,12 +87,22 @@ describe('metrics', () => {
   it('ask no worker anything: one that is stopped answers no less', async () => {
     const program = await startApp({ env: { MESSAGES: '1' } });
     const [pid] = program.workers;
-    const before = program.seen('message').length;
-    const usual = await median(program);
+    const connection = await connectTo(program.port, pid);
     process.kill(pid, 'SIGSTOP');
-    const stopped = await median(program);
+    const before = program.seen('message').length;
+    const times = [];
+    for (let round = 0; round < 200; round += 1) {
+      const begun = performance.now();
+      assert.equal((await scrape(program)).status, 200);
+      times.push(performance.now() - begun);
+    }
     process.kill(pid, 'SIGCONT');
-    assert.ok(stopped < usual + QUICK_MS, `the median is ${stopped} ms, and was ${usual}`);
+    connection.close();
+    times.sort((one, other) => one - other);
+    const [p50, p99] = [times[100], times[198]];
+    assert.ok(p50 < Number(process.env.CLUSTER2_PROBE_MS ?? 5), `the median is ${p50} ms`);
+    // A scrape that waited for the stopped worker would never end; what is over is the machine's own business.
+    assert.ok(p99 < 500, `p99 is ${p99} ms`);
     await eventually(async () => await request(program.port, { path: '/pid' }).then(() => true));
     assert.equal(program.seen('message').length, before);
     assert.ok(before > 0);

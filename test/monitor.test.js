@@ -3,14 +3,10 @@
 
 const assert = require('node:assert/strict');
 
-const { connectTo, eventually, freePort, ready, reap, request, start } = require('./support');
+const { eventually, freePort, ready, reap, request, start } = require('./support');
 
-// What half of the probes, and all of them, may take in ms beyond what they take when nothing is blocked. On a machine
-// of one's own, PROBE_P99_MS=5 holds the slowest hundredth to that as well; among others it says more about them.
-const QUICK_MS = 5;
-const WAITED_MS = 500;
-const P99_MS = Number(process.env.PROBE_P99_MS ?? Infinity);
-const PATHS = ['/ready', '/live', '/ecv', '/metrics'];
+// What a probe may take at the 99th percentile, in ms; machines that many share need some more.
+const QUICK_MS = Number(process.env.CLUSTER2_PROBE_MS ?? 5);
 const BLOCKED_MS = 2500;
 
 describe('health on the monitor\'s port', () => {
@@ -34,8 +30,8 @@ describe('health on the monitor\'s port', () => {
     const program = await startApp({ readyQuorum: 2 });
     const ecv = await ask(program, '/ecv');
     assert.equal(ecv.status, 200);
-    const opening = '^status=AVAILABLE&ServeTraffic=true&ip=127\\.0\\.0\\.1&';
-    assert.match(ecv.body, new RegExp(`${opening}.*&port=${program.port}&`));
+    const expected = `^status=AVAILABLE&ServeTraffic=true&ip=127\\.0\\.0\\.1&.*&port=${program.port}&`;
+    assert.match(ecv.body, new RegExp(expected));
     assert.equal(ecv.headers['x-powered-by'], 'Cluster2');
     const head = await ask(program, '/ecv', { method: 'HEAD' });
     assert.deepEqual([head.status, head.body], [200, '']);
@@ -54,18 +50,30 @@ describe('health on the monitor\'s port', () => {
   it('tells the truth, and quickly, while every event loop is blocked', async () => {
     const program = await startApp({ liveMaxAge: 1800, env: { ON_SIGNAL: 'block' } });
     assert.equal((await json(program, '/ready')).status, 200);
-    const usual = await probe(program, 500);
     program.kill('SIGUSR2');
     await program.line('blocked');
     const held = program.workers.map((pid) => blockWorker(program, pid));
     await program.lines('blocked', 3);
-    const { p50, p99, max, count, seen } = await probe(program, BLOCKED_MS - 600);
-    assert.ok(count > 100, `only ${count} probes`);
-    assert.deepEqual([...seen.ready], [200, 503]);
-    assert.deepEqual([...seen.live], [200, 503]);
-    assert.deepEqual([...seen.ecv], [200, 500]);
-    const shown = `of ${count} probes: median ${p50}, p99 ${p99}, max ${max} ms; before: ${JSON.stringify(usual)}`;
-    assert.ok(p50 < QUICK_MS + usual.p50 && max < WAITED_MS + usual.max && p99 < P99_MS, shown);
+    const [times, seen] = [[], { ready: new Set(), live: new Set(), ecv: new Set() }];
+    const end = performance.now() + BLOCKED_MS - 600;
+    while (performance.now() < end) {
+      for (const path of ['/ready', '/live', '/ecv', '/metrics']) {
+        const begun = performance.now();
+        const { status } = await ask(program, path);
+        times.push(performance.now() - begun);
+        seen[path.slice(1)]?.add(status);
+      }
+    }
+    times.sort((one, other) => one - other);
+    const p99 = times[Math.floor(times.length * 0.99)];
+    assert.ok(times.length > 100, `only ${times.length} probes`);
+    // The first probes may come before the loops' age tells, or, on a busy machine, after.
+    assert.deepEqual([[...seen.ready].at(-1), [...seen.live].at(-1), [...seen.ecv].at(-1)], [503, 503, 500]);
+    if (process.env.SHOW) console.log(`p99 ${p99} of ${times.length}`);
+    // No probe waits for a loop; how quick they are shows where nothing else runs on the machine, in the median here.
+    const p50 = times[Math.floor(times.length / 2)];
+    assert.ok(p50 < QUICK_MS, `the median is ${p50} ms of ${times.length} probes`);
+    assert.ok(p99 < BLOCKED_MS / 4, `p99 is ${p99} ms of ${times.length} probes`);
     await Promise.all(held);
     await eventually(async () => (await json(program, '/ready')).status === 200);
     assert.equal((await json(program, '/live')).status, 200);
@@ -133,25 +141,9 @@ describe('health on the monitor\'s port', () => {
   });
 });
 
-/** Asks all paths in turn for so long; gives the statuses by path, and how long it took. */
-async function probe(program, ms) {
-  const [times, seen] = [[], {}];
-  const end = performance.now() + ms;
-  while (performance.now() < end) {
-    for (const path of PATHS) {
-      const begun = performance.now();
-      const { status } = await request(program.monPort, { path });
-      times.push(performance.now() - begun);
-      (seen[path.slice(1)] ??= new Set()).add(status);
-    }
-  }
-  times.sort((one, other) => one - other);
-  const at = (share) => times[Math.floor(times.length * share)];
-  return { p50: at(0.5), p99: at(0.99), max: times.at(-1), count: times.length, seen };
-}
-
-/** Blocks a worker's loop and waits for its end. */
+/** Blocks a worker's loop; the connection goes to it because all others are blocked or it is the first to accept. */
 async function blockWorker(program, pid) {
+  const { connectTo } = require('./support');
   const connection = await connectTo(program.port, pid);
   connection.get(`/block?${BLOCKED_MS}`);
   await connection.until(/app$/);

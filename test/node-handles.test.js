@@ -43,9 +43,9 @@ for (const master of ['raw', 'agent']) {
     });
 
     for (const [direction, who] of [['up', 'master'], ['down', 'worker']]) {
-      it(`can be a server for the ${who}`, async function () {
-        // Node 18 asks its primary for a server that was sent, in words that its own primary doesn't understand.
-        if (direction === 'down' && parseInt(process.versions.node, 10) < 20) this.skip();
+      // Node 18 asks its primary for a server that was sent, in words that its own primary doesn't understand.
+      if (direction === 'down' && parseInt(process.versions.node, 10) < 20) continue;
+      it(`can be a server for the ${who}`, async () => {
         const program = converse(`server ${direction}`, master);
         const port = await portOf(program);
         assert.deepEqual((await program.line('taken')).args, [true]);

@@ -72,10 +72,8 @@ for (const master of ['raw', 'agent']) {
       });
     }
 
-    it('get EACCES for a port of the privileged', async function () {
-      const lowest = Number(fs.readFileSync('/proc/sys/net/ipv4/ip_unprivileged_port_start', 'latin1'));
-      // Root may bind any port.
-      if (process.getuid() === 0 || lowest <= 1) this.skip();
+    // Root may bind any port; for the others the same error comes from a folder that may not be written to.
+    if (process.getuid() !== 0 && lowestPort() > 1) it('get EACCES for a port of the privileged', async () => {
       const program = await listenIn(['port of the privileged'], { master });
       assert.equal(outcomesOf(program, 'port of the privileged')[0].args[1].code, 'EACCES');
     });
@@ -114,8 +112,7 @@ for (const master of ['raw', 'agent']) {
       }
     });
 
-    it('let nobody in by IPv4 with ipv6Only', async function () {
-      if (!hasIpv6) this.skip();
+    if (hasIpv6) it('let nobody in by IPv4 with ipv6Only', async () => {
       assert.equal(await isRefused(portOf(ours, 'ipv6Only')), true);
     });
 
@@ -341,4 +338,8 @@ function tlsRequest(port, session) {
     });
     client.on('error', reject);
   }), 'answer over TLS');
+}
+
+function lowestPort() {
+  return Number(fs.readFileSync('/proc/sys/net/ipv4/ip_unprivileged_port_start', 'latin1'));
 }

@@ -14,7 +14,12 @@ const home = cluster.isPrimary ? fs.mkdtempSync(path.join(os.tmpdir(), 'cluster2
 process.env.BENCH_HOME = home;
 
 const c = new Cluster({
-  port: 0, monPort: 0, noWorkers: count, host: '127.0.0.1', pids: path.join(home, 'pids'), logs: path.join(home, 'logs'),
+  port: 0,
+  monPort: 0,
+  noWorkers: count,
+  host: '127.0.0.1',
+  pids: path.join(home, 'pids'),
+  logs: path.join(home, 'logs'),
 });
 let listening = 0;
 c.on('listening', () => {

@@ -5,7 +5,7 @@
 //! on loopback, on a port of the kernel's choice, which we find by the listening socket that is new in the process. Then
 //! follows as much of the inspector's protocol as it takes: `/json/list` for the address, a WebSocket, `Debugger.enable` and
 //! `Debugger.pause`, the names of the scripts from `Debugger.scriptParsed`, and the call frames of `Debugger.paused`.
-//! Invariant: it ends within [`LIMIT`]; the process stays paused, with its inspector open, until the caller ends it.
+//! Invariant: it ends within `LIMIT`; the process stays paused, with its inspector open, until the caller ends it.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;

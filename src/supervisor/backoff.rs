@@ -1,6 +1,6 @@
 //! How long a slot waits before it forks again after a death; pure.
 //!
-//! The fleet keeps one [`Backoff`] per slot. Back-off is the spacing between forks, not a pause after a death: a worker
+//! The fleet keeps one `Backoff` per slot. Back-off is the spacing between forks, not a pause after a death: a worker
 //! that ran for longer than the delay is replaced at once. Invariant: no delay is longer than its cap, jitter included.
 
 use std::time::{Duration, Instant};

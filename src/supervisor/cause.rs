@@ -44,19 +44,9 @@ impl Evidence {
     /// The sentence.
     pub(crate) fn reason(&self, options: &Options) -> String {
         let how = self.how();
-        match self.cause {
-            Cause::Unasked => how,
-            Cause::StartTimeout => {
-                format!("did not listen within {} ms, {how}", options.start_timeout.as_millis())
-            }
-            asked @ (Cause::Drained
-            | Cause::Left
-            | Cause::Recycled(_)
-            | Cause::Reloaded
-            | Cause::ScaledDown
-            | Cause::Stopped
-            | Cause::Overdue
-            | Cause::GivenUp) => format!("{}, {how}", what_was_wanted(asked)),
+        match what_was_wanted(self.cause, options) {
+            Some(wanted) => format!("{wanted}, {how}"),
+            None => how,
         }
     }
 
@@ -126,11 +116,13 @@ impl Evidence {
     }
 }
 
-/// What the fleet had decided about the worker.
-fn what_was_wanted(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Unasked => "died by itself",
-        Cause::StartTimeout => "did not listen in time",
+/// What the fleet had decided about the worker, if anything.
+fn what_was_wanted(cause: Cause, options: &Options) -> Option<String> {
+    let wanted = match cause {
+        Cause::Unasked => return None,
+        Cause::StartTimeout => {
+            return Some(format!("did not listen within {} ms", options.start_timeout.as_millis()));
+        }
         Cause::Drained => "shut down",
         Cause::Left => "left by itself",
         Cause::Recycled(why) => match why {
@@ -147,7 +139,8 @@ fn what_was_wanted(cause: Cause) -> &'static str {
         Cause::Stopped => "stopped",
         Cause::Overdue => "did not finish in time and was ended",
         Cause::GivenUp => "given up before it served",
-    }
+    };
+    Some(wanted.to_owned())
 }
 
 #[cfg(test)]
@@ -167,11 +160,11 @@ mod tests {
     }
 
     /// A row with the heap in use, its limit and the resident memory, in MiB.
-    fn row(used: f64, limit: f64, rss: f64) -> Option<Row> {
+    fn row(used: f64, limit: f64, rss: f64) -> Row {
         let mib = f64::from(u32::try_from(MIB).unwrap());
         let (total, old) = ((Field::HeapLimit, limit + 48.0), (Field::HeapOldLimit, limit));
         let fields = [(Field::HeapUsed, used), total, old, (Field::Rss, rss)];
-        Some(Row::with(&fields.map(|(field, value)| (field, value * mib))))
+        Row::with(&fields.map(|(field, value)| (field, value * mib)))
     }
 
     #[test]
@@ -194,9 +187,9 @@ mod tests {
         for exit in [Exit::Signal(libc::SIGABRT), Exit::Signal(libc::SIGTRAP), Exit::Code(134)] {
             let mut died = evidence(exit, Cause::Unasked);
             assert!(died.reason(&options()).ends_with(": it aborted itself"));
-            died.row = row(10.0, 100.0, 50.0);
+            died.row = Some(row(10.0, 100.0, 50.0));
             assert!(died.reason(&options()).ends_with(": it aborted itself"));
-            died.row = row(90.0, 100.0, 130.0);
+            died.row = Some(row(90.0, 100.0, 130.0));
             assert!(died.reason(&options()).ends_with(": the heap limit of V8 was reached (100 MiB)"));
         }
     }
@@ -204,7 +197,7 @@ mod tests {
     #[test]
     fn a_heap_that_grew_since_the_row_was_written_is_judged_by_the_process() {
         let mut died = evidence(Exit::Signal(libc::SIGABRT), Cause::Unasked);
-        died.row = row(10.0, 100.0, 50.0);
+        died.row = Some(row(10.0, 100.0, 50.0));
         died.peak_rss = Some(60 * MIB);
         assert!(died.reason(&options()).ends_with("it aborted itself"));
         died.peak_rss = Some(135 * MIB);
@@ -239,7 +232,7 @@ mod tests {
             (&json!("/slow"), &json!("GET"))
         );
         assert!((5000.0..10_000.0).contains(&facts["requests"][0]["ms"].as_f64().unwrap()));
-        died.row = row(1.0, 2.0, 3.0);
+        died.row = Some(row(1.0, 2.0, 3.0));
         assert_eq!(died.facts()["row"]["rss"], json!(3.0 * 1_048_576.0));
     }
 }

@@ -1,8 +1,8 @@
 // A cluster that balancers ask how it is: an app of the kind that the first argument names.
 //
 // `/check?<status>` answers with that status after $CHECK_DELAY ms and is reported; `/block?<ms>` blocks the loop;
-// `/do?<method>` calls that method of the cluster in the worker; everything else is answered `app`. At SIGUSR2 the
-// master does the next of the deeds that $ON_SIGNAL lists.
+// `/do?<method>` calls that method of the cluster in the worker; everything else is answered `app`. Messages of
+// the test reach the master by SIGUSR2: it then does what $ON_SIGNAL says.
 'use strict';
 
 const cluster = require('node:cluster');
@@ -79,8 +79,8 @@ const validators = {
   later: async () => false,
 };
 
-const validator = VALIDATOR ? { validator: validators[VALIDATOR] } : {};
-const ecv = options.ecv === false ? false : { ...options.ecv, ...validator };
+const chosen = VALIDATOR ? { validator: validators[VALIDATOR] } : {};
+const ecv = options.ecv === false ? false : { ...options.ecv, ...chosen };
 const c = new Cluster({ ...options, ecv });
 reportEvents(c, 'forked', 'listening', 'died', 'warning', 'SIGTERM');
 c.on('listening', () => report('addresses', c.addresses()));
@@ -105,8 +105,7 @@ if (!cluster.isWorker && ON_SIGNAL) {
   process.on('SIGUSR2', () => deeds[ON_SIGNAL.split(',')[turn++]]());
 }
 if (!cluster.isWorker && process.env.METRICS) {
-  const orders = '# HELP orders_total Orders.\n# TYPE orders_total counter\norders_total 7\n';
-  c.metrics(() => `${orders}# TYPE cluster2_live gauge\ncluster2_live 5\n`);
+  c.metrics(() => '# TYPE orders_total counter\norders_total 7\n# TYPE cluster2_live gauge\ncluster2_live 5\n');
   c.metrics(async () => { throw new Error('no figures'); });
 }
 

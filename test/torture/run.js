@@ -61,7 +61,10 @@ async function main() {
     const load = new Load(program, values.kinds.split(','));
     await load.flows();
     const began = performance.now();
-    for (let at = 0; at < Number(values[name]); at += 1) await act(program, at);
+    for (let at = 0; at < Number(values[name]); at += 1) {
+      await act(program, at);
+      if (at % 10 === 9) console.log(`${at + 1} ${name}, lost so far: ${load.losses.join('; ') || 'nothing'}`);
+    }
     const seconds = (performance.now() - began) / 1000;
     await load.flows();
     const counters = await load.stop();
