@@ -54,7 +54,7 @@ class Ecv {
   #takes(server, [event, first, second]) {
     if (REQUESTS.has(event)) {
       // Of HTTP/2 the stream behind it was seen before.
-      if (first.httpVersionMajor !== 1 || !this.#isNear(first.url)) return false;
+      if (first?.httpVersionMajor !== 1 || !this.#isNear(first.url)) return false;
       return this.#serve(server, new Http1Exchange(first, second));
     }
     if (event !== 'stream' || !this.#isNear(second?.[':path'])) return false;

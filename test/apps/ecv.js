@@ -24,7 +24,8 @@ async function respond(path) {
   if (name === 'check') {
     report('check', process.pid);
     if (CHECK_DELAY) await new Promise((resolve) => { setTimeout(resolve, Number(CHECK_DELAY)); });
-    return { status: Number(argument ?? 200), body: 'x'.repeat(Number(SIZE_OF_BODY ?? 2)) };
+    const status = Number(argument ?? 200);
+    return { status, body: status === 204 ? '' : 'x'.repeat(Number(SIZE_OF_BODY ?? 2)) };
   }
   if (name === 'pid') return { status: 200, body: String(process.pid) };
   if (name === 'block') {
@@ -37,7 +38,7 @@ async function respond(path) {
 }
 
 const answer = (request, response) => respond(request.url).then(({ status, body }) => {
-  response.writeHead(status, { 'x-app': 'yes', 'content-length': body.length });
+  response.writeHead(status, { 'x-app': 'yes', ...(body && { 'content-length': body.length }) });
   response.end(body);
 });
 
