@@ -2,12 +2,13 @@
 'use strict';
 
 const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
 
-const { eventually, freePort, ready, reap, request, start } = require('./support');
+const { connectTo, eventually, freePort, makeDirectory, ready, reap, request, start } = require('./support');
 
 // What a probe may take at the 99th percentile, in ms; machines that many share need some more.
 const QUICK_MS = Number(process.env.CLUSTER2_PROBE_MS ?? 100);
-const BLOCKED_MS = 2500;
 
 describe('health on the monitor\'s port', () => {
   afterEach(reap);
@@ -48,35 +49,45 @@ describe('health on the monitor\'s port', () => {
   });
 
   it('tells the truth, and quickly, while every event loop is blocked', async () => {
-    const program = await startApp({ liveMaxAge: 1800, env: { ON_SIGNAL: 'block' } });
-    assert.equal((await json(program, '/ready')).status, 200);
-    program.kill('SIGUSR2');
-    await program.line('blocked');
-    const held = program.workers.map((pid) => blockWorker(program, pid));
-    await program.lines('blocked', 3);
-    const [times, seen] = [[], { ready: new Set(), live: new Set(), ecv: new Set() }];
-    const end = performance.now() + BLOCKED_MS - 600;
-    while (performance.now() < end) {
-      for (const path of ['/ready', '/live', '/ecv', '/metrics']) {
-        const begun = performance.now();
-        const { status } = await ask(program, path);
-        times.push(performance.now() - begun);
-        seen[path.slice(1)]?.add(status);
+    const directory = makeDirectory();
+    const file = path.join(directory, 'blocked');
+    fs.writeFileSync(file, '');
+    try {
+      const program = await startApp({ liveMaxAge: 1200, env: { ON_SIGNAL: 'block', BLOCK_WHILE: file } });
+      assert.equal((await json(program, '/ready')).status, 200);
+      program.kill('SIGUSR2');
+      await program.line('blocked');
+      // All are connected before the first is blocked: it may accept a connection that was meant for another.
+      const connections = [];
+      for (const pid of program.workers) connections.push(await connectTo(program.port, pid));
+      for (const connection of connections) connection.get('/block');
+      await program.lines('blocked', 3);
+      for (const [at, status] of [['/ready', 503], ['/live', 503], ['/ecv', 500]]) {
+        await eventually(async () => (await ask(program, at)).status === status, { what: `${at} ${status}` });
       }
+      const times = [];
+      for (let round = 0; round < 50; round += 1) {
+        for (const [at, status] of [['/ready', 503], ['/live', 503], ['/ecv', 500], ['/metrics', 200]]) {
+          const begun = performance.now();
+          assert.equal((await ask(program, at)).status, status);
+          times.push(performance.now() - begun);
+        }
+      }
+      times.sort((one, other) => one - other);
+      const [p50, p99] = [0.5, 0.99].map((part) => times[Math.floor(times.length * part)]);
+      if (process.env.SHOW) console.log(`p50 ${p50} p99 ${p99} of ${times.length}`);
+      // No probe waits for a loop; how quick they are shows where nothing else runs on the machine, in the median here.
+      assert.ok(p50 < QUICK_MS, `the median is ${p50} ms of ${times.length} probes`);
+      fs.rmSync(file);
+      for (const connection of connections) {
+        await connection.until(/app$/);
+        connection.close();
+      }
+      await eventually(async () => (await json(program, '/ready')).status === 200);
+      assert.equal((await json(program, '/live')).status, 200);
+    } finally {
+      fs.rmSync(directory, { recursive: true, force: true });
     }
-    times.sort((one, other) => one - other);
-    const p99 = times[Math.floor(times.length * 0.99)];
-    assert.ok(times.length > 100, `only ${times.length} probes`);
-    // The first probes may come before the loops' age tells, or, on a busy machine, after.
-    assert.deepEqual([[...seen.ready].at(-1), [...seen.live].at(-1), [...seen.ecv].at(-1)], [503, 503, 500]);
-    if (process.env.SHOW) console.log(`p99 ${p99} of ${times.length}`);
-    // No probe waits for a loop; how quick they are shows where nothing else runs on the machine, in the median here.
-    const p50 = times[Math.floor(times.length / 2)];
-    assert.ok(p50 < QUICK_MS, `the median is ${p50} ms of ${times.length} probes`);
-    assert.ok(p99 < BLOCKED_MS / 4, `p99 is ${p99} ms of ${times.length} probes`);
-    await Promise.all(held);
-    await eventually(async () => (await json(program, '/ready')).status === 200);
-    assert.equal((await json(program, '/live')).status, 200);
   });
 
   it('knows of the last self-check that a worker ran', async () => {
@@ -140,12 +151,3 @@ describe('health on the monitor\'s port', () => {
     assert.match((await ask(program, '/metrics')).body, /^cluster2_worker_ready\{worker="0",pid="\d+"\} 1$/m);
   });
 });
-
-/** Blocks a worker's loop; the connection goes to it because all others are blocked or it is the first to accept. */
-async function blockWorker(program, pid) {
-  const { connectTo } = require('./support');
-  const connection = await connectTo(program.port, pid);
-  connection.get(`/block?${BLOCKED_MS}`);
-  await connection.until(/app$/);
-  connection.close();
-}

@@ -2,10 +2,12 @@
 //
 // `/check?<status>` answers with that status after $CHECK_DELAY ms and is reported; `/block?<ms>` blocks the loop;
 // `/do?<method>` calls that method of the cluster in the worker; everything else is answered `app`. Messages of
-// the test reach the master by SIGUSR2: it then does what $ON_SIGNAL says.
+// the test reach the master by SIGUSR2: it then does what $ON_SIGNAL says. What blocks does so for its time or, where
+// $BLOCK_WHILE names a file, as long as that is there.
 'use strict';
 
 const cluster = require('node:cluster');
+const fs = require('node:fs');
 const http = require('node:http');
 const http2 = require('node:http2');
 const https = require('node:https');
@@ -16,7 +18,7 @@ const options = require('../support/options');
 const { report, reportEvents } = require('../support/report');
 
 const [kind = 'http'] = process.argv.slice(2);
-const { CHECK_DELAY, ON_SIGNAL, SIZE_OF_BODY, VALIDATOR } = process.env;
+const { BLOCK_WHILE, CHECK_DELAY, ON_SIGNAL, SIZE_OF_BODY, VALIDATOR } = process.env;
 
 // The application in words that every framework can say: a path's answer, perhaps later.
 async function respond(path) {
@@ -116,6 +118,11 @@ function expressApp(express) {
 
 // Stands still without using a processor, which tests on small machines need for their clients.
 function block(ms) {
-  if (process.env.SPIN) for (const until = Date.now() + ms; Date.now() < until;);
-  else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+  if (BLOCK_WHILE) while (fs.existsSync(BLOCK_WHILE)) stand(20);
+  else if (process.env.SPIN) for (const until = Date.now() + ms; Date.now() < until;);
+  else stand(ms);
+}
+
+function stand(ms) {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
