@@ -45,13 +45,14 @@ class Ecv {
     const rules = { path: monitor ?? '/', timeout, validator, onResult: (isWell) => this.#host.checked(isWell) };
     this.#checks.set(server, new SelfCheck(server, rules));
     const { emit } = server;
-    const takes = (args) => this.#takes(server, args);
-    server.emit = function emitOrAnswer(...args) {
-      return takes(args) || Reflect.apply(emit, this, args);
+    const takes = (event, first, second) => this.#takes(server, event, first, second);
+    server.emit = function emitOrAnswer(event, first, second) {
+      // `arguments` and `apply` cost nothing here; a list of the rest would be made for each request.
+      return takes(event, first, second) || emit.apply(this, arguments);
     };
   }
 
-  #takes(server, [event, first, second]) {
+  #takes(server, event, first, second) {
     if (REQUESTS.has(event)) {
       // Of HTTP/2 the stream behind it was seen before.
       if (first?.httpVersionMajor !== 1 || !this.#isNear(first.url)) return false;

@@ -1,7 +1,9 @@
 // Counts connections and requests into a worker's row, whoever made the server: Node tells of each by its diagnostics
 // channels. HTTP/2 has such channels on some versions of Node only, so its servers are told to us.
 //
-// lib/worker.js makes one `Traffic`, and calls `look` about once a second. It owns a record per open connection.
+// lib/worker.js makes one `Traffic`, and calls `look` about once a second. It owns the set of open connections, and a
+// record for each that was asked for something. What runs for each connection and request is kept to plain stores: one
+// listener serves all sockets, and nothing is made for a connection before it is needed.
 // Invariant: requests begun = those under way + those answered + those aborted.
 'use strict';
 
@@ -34,8 +36,8 @@ class Connection {
   isClosed = false;
   /** HTTP/1 answers in the order of the requests: this is the next to be answered, used again and again. */
   first = new Request(this);
-  /** Those that a pipeline sent after it. */
-  others = [];
+  /** Those that a pipeline sent after it, if one ever did. */
+  others = undefined;
 }
 
 class Traffic {
@@ -48,6 +50,7 @@ class Traffic {
   #open = new Set();
   #asked;
   #isCounting;
+  #onClose;
 
   constructor(board, { metrics, flightRecorder }) {
     this.#board = board;
@@ -57,6 +60,8 @@ class Traffic {
     this.#statusBase = board.at.status1xx - 1;
     if (metrics && flightRecorder) this.#recorder = new FlightRecorder(board);
     this.#isCounting = metrics;
+    const traffic = this;
+    this.#onClose = function onClose() { traffic.#closed(this); };
     this.#watchConnections();
     if (metrics) this.#watchRequests();
   }
@@ -75,8 +80,7 @@ class Traffic {
   addServer(server) {
     if (!this.#isCounting || typeof server.updateSettings !== 'function') return;
     server.prependListener('stream', (stream, headers) => {
-      const connection = follow(stream.session, (socket) => this.#closed(socket));
-      if (!connection) return;
+      const connection = stream.session[kConnection] ?? this.#follow(stream.session);
       const request = new Request(connection);
       this.#begin(request, headers[':method'] ?? '', headers[':path'] ?? '');
       stream.once('close', () => {
@@ -96,33 +100,30 @@ class Traffic {
         this.#asked = undefined;
         return;
       }
-      this.#addMoved(value);
+      this.#addMoved(value, value[kConnection] ?? this.#follow(value));
     }
   }
 
   #watchConnections() {
     const numbers = this.#numbers;
+    const open = this.#open;
+    const onClose = this.#onClose;
     const { connectionsOpen, connectionsTotal } = this.#at;
     diagnostics.subscribe('net.server.socket', ({ socket }) => {
       numbers[connectionsTotal] += 1;
       numbers[connectionsOpen] += 1;
-      follow(socket, (closed) => {
-        numbers[connectionsOpen] -= 1;
-        this.#open.delete(closed);
-        this.#addMoved(closed);
-        this.#closed(closed);
-      });
-      this.#open.add(socket);
+      open.add(socket);
+      socket.on('close', onClose);
     });
   }
 
   #watchRequests() {
-    const closed = (socket) => this.#closed(socket);
     diagnostics.subscribe('http.server.request.start', ({ request, socket }) => {
-      const connection = socket[kConnection] ?? follow(socket, closed);
+      const connection = socket[kConnection] ?? this.#follow(socket);
       let begun = connection.first;
       if (connection.underWay > 0) {
         begun = new Request(connection);
+        connection.others ??= [];
         connection.others.push(begun);
       }
       this.#begin(begun, request.method, request.url);
@@ -132,8 +133,17 @@ class Traffic {
       // One that had begun before we counted.
       if (connection === undefined || connection.underWay === 0) return;
       this.#answered(connection.first, response.statusCode);
-      if (connection.others.length > 0) connection.first = connection.others.shift();
+      if (connection.others !== undefined && connection.others.length > 0) connection.first = connection.others.shift();
     });
+  }
+
+  // Makes the record of a connection. Of one that was accepted before we counted, or that lies above the accepted one
+  // (TLS, an HTTP/2 session), the end is not heard yet.
+  #follow(socket) {
+    const connection = new Connection();
+    socket[kConnection] = connection;
+    if (!this.#open.has(socket)) socket.on('close', this.#onClose);
+    return connection;
   }
 
   #begin(request, method, url) {
@@ -173,6 +183,11 @@ class Traffic {
 
   #closed(socket) {
     const connection = socket[kConnection];
+    if (this.#open.delete(socket)) {
+      this.#numbers[this.#at.connectionsOpen] -= 1;
+      this.#addMoved(socket, connection);
+    }
+    if (connection === undefined) return;
     connection.isClosed = true;
     if (connection.underWay === 0) return;
     this.#board.add('requestsUnderWay', -connection.underWay);
@@ -180,11 +195,12 @@ class Traffic {
     this.#recorder?.endAll(clock(), connection);
   }
 
-  #addMoved(socket) {
-    const connection = socket[kConnection];
+  #addMoved(socket, connection) {
+    const numbers = this.#numbers;
     const { bytesRead, bytesWritten } = socket;
-    this.#board.add('bytesRead', bytesRead - connection.bytesRead);
-    this.#board.add('bytesWritten', bytesWritten - connection.bytesWritten);
+    numbers[this.#at.bytesRead] += bytesRead - (connection?.bytesRead ?? 0);
+    numbers[this.#at.bytesWritten] += bytesWritten - (connection?.bytesWritten ?? 0);
+    if (connection === undefined) return;
     connection.bytesRead = bytesRead;
     connection.bytesWritten = bytesWritten;
   }
@@ -200,13 +216,3 @@ class Traffic {
 }
 
 module.exports = { Traffic };
-
-/** Gives the record of a connection, made when it is first seen; `onClose(socket)` is called then, at its end. */
-function follow(socket, onClose) {
-  const known = socket[kConnection];
-  if (known !== undefined) return known;
-  const connection = new Connection();
-  socket[kConnection] = connection;
-  socket.once('close', () => onClose(socket));
-  return connection;
-}
