@@ -2,17 +2,12 @@
 //
 // The same script runs in the master and, run again, in each worker; `listen` finds out which it is and hands
 // over to lib/master.js, lib/worker.js or (with `cluster: false`) lib/single.js. This file keeps no state of
-// supervision.
+// supervision. Every worker loads it before it can listen, so what most workers never need is loaded when it is.
 'use strict';
 
 const nodeCluster = require('node:cluster');
 const { EventEmitter } = require('node:events');
 
-const { version } = require('../package.json');
-const { AppMetrics } = require('./app-metrics');
-const { askerOfMaster, askerOfWorker } = require('./ask');
-const { notRunning } = require('./calls');
-const { Delegations } = require('./delegate');
 const errors = require('./errors');
 const { load, useAddon } = require('./native');
 const { encode } = require('./encode');
@@ -30,6 +25,8 @@ if (isWorker) require('./exceptions').reportExceptions();
 
 // How long another master may take to answer before it is ended by signal.
 const ANSWER_MS = 2000;
+// Says that what `componentStatus` promises is there.
+const COMPONENTS = 'component-status-initialized';
 
 let listening = false;
 
@@ -38,8 +35,8 @@ class Cluster extends EventEmitter {
   #parsed;
   #given;
   #validator;
-  #metrics = new AppMetrics();
-  #delegations = isWorker ? undefined : new Delegations(this);
+  #metrics = isWorker ? undefined : new (require('./app-metrics').AppMetrics)();
+  #delegations = isWorker ? undefined : new (require('./delegate').Delegations)(this);
   #asker;
   #components;
 
@@ -81,6 +78,7 @@ class Cluster extends EventEmitter {
       metrics: this.#metrics,
       delegations: this.#delegations,
       onComponents: (status) => this.#componentsReady(status),
+      wantsComponents: () => this.#components !== undefined || this.listenerCount(COMPONENTS) > 0,
     });
     // What fails here is the script's own failure: it ends the process as any uncaught exception would.
     this.#role.run().catch((error) => process.nextTick(() => { throw error; }));
@@ -138,7 +136,7 @@ class Cluster extends EventEmitter {
    * workers it is ignored. Returns `this`.
    */
   metrics(fn) {
-    if (!isWorker) this.#metrics.add(fn);
+    this.#metrics?.add(fn);
     return this;
   }
 
@@ -157,7 +155,7 @@ class Cluster extends EventEmitter {
    * answer; rejects with ERR_CLUSTER2_DELEGATE_TIMEOUT or ERR_CLUSTER2_DELEGATE_FAILED.
    */
   delegate(type, payload, options) {
-    this.#asker ??= isWorker ? askerOfWorker() : askerOfMaster(this.#delegations);
+    this.#asker ??= askerFor(this.#delegations);
     return this.#asker.ask(type, payload, options);
   }
 
@@ -182,6 +180,7 @@ class Cluster extends EventEmitter {
    */
   componentStatus() {
     this.#components ??= deferred();
+    this.#role?.startComponents?.();
     return this.#components.promise;
   }
 
@@ -194,7 +193,7 @@ class Cluster extends EventEmitter {
   }
 
   #componentsReady(status) {
-    this.emit('component-status-initialized', status);
+    this.emit(COMPONENTS, status);
     this.#components ??= deferred();
     this.#components.resolve(status);
   }
@@ -215,6 +214,15 @@ class Cluster extends EventEmitter {
     if (done.errorCode) throw new errors.Cluster2Error(done.errorCode, done.errorText);
     return { masters: done.masters };
   }
+}
+
+function askerFor(delegations) {
+  const { askerOfMaster, askerOfWorker } = require('./ask');
+  return isWorker ? askerOfWorker() : askerOfMaster(delegations);
+}
+
+function notRunning() {
+  return require('./calls').notRunning();
 }
 
 function deferred() {
@@ -257,7 +265,7 @@ function legacyDefaults() {
   return { cluster, port, monPort, ecv, monPath, noWorkers, pids, logs };
 }
 
-Object.defineProperty(Cluster, 'version', { value: version, enumerable: true });
+Object.defineProperty(Cluster, 'version', { get: () => require('../package.json').version, enumerable: true });
 Object.defineProperty(Cluster, 'defaultOptions', { get: defaultOptions, enumerable: true });
 
 // Before the application runs, so that the error of one that fails to load is left behind as well.

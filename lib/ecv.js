@@ -8,7 +8,6 @@
 
 const { encode } = require('./encode');
 const { load } = require('./native');
-const { SelfCheck } = require('./self-check');
 
 // How an HTTP/1 server hands a request over; an HTTP/2 server does so by 'stream'.
 const REQUESTS = new Set(['request', 'checkContinue', 'checkExpectation']);
@@ -18,11 +17,12 @@ const UNAVAILABLE = { status: 503, headers: PLAIN, body: 'No master\n' };
 const CONNECTION = /^connection$/i;
 
 class Ecv {
-  #answers;
+  #made;
+  #raw;
   #options;
   #port;
   #host;
-  #checks = new WeakMap();
+  #guarded = new WeakMap();
 
   /**
    * `host` is the role that serves: `isOut()` tells whether the cluster is out of rotation, `rotate(disabled, by,
@@ -33,8 +33,13 @@ class Ecv {
     this.#options = { ...ecv, validator: ecv.validator ? validator : undefined };
     [this.#port] = port;
     this.#host = host;
-    const started = new Date(performance.timeOrigin).toString();
-    this.#answers = new (load().EcvAnswers)(encode(raw), started);
+    this.#raw = raw;
+  }
+
+  // Made when somebody asks for the first time: a worker listens sooner without it.
+  get #answers() {
+    this.#made ??= new (load().EcvAnswers)(encode(this.#raw), new Date(performance.timeOrigin).toString());
+    return this.#made;
   }
 
   /** Answers on this server from now on; nothing happens on one that does not speak HTTP. */
@@ -43,7 +48,10 @@ class Ecv {
     if (!isHttp2 && typeof server.closeIdleConnections !== 'function') return;
     const { monitor, timeout, validator } = this.#options;
     const rules = { path: monitor ?? '/', timeout, validator, onResult: (isWell) => this.#host.checked(isWell) };
-    this.#checks.set(server, new SelfCheck(server, rules));
+    const guarded = { rules, check: undefined, address: undefined };
+    this.#guarded.set(server, guarded);
+    // Kept, since a server that is closed knows no address, while the port may well be served by others.
+    server.once('listening', () => { guarded.address = server.address(); });
     const { emit } = server;
     const takes = (event, first, second) => this.#takes(server, event, first, second);
     server.emit = function emitOrAnswer(event, first, second) {
@@ -82,11 +90,18 @@ class Ecv {
   }
 
   async #tell(server, exchange) {
-    const isWell = this.#host.isOut() || await this.#checks.get(server).isWell();
+    const isWell = this.#host.isOut() || await this.#isWell(server);
     const { ip = '', localPort } = exchange;
     const port = String(this.#port === 0 ? localPort : this.#port);
     // The state is asked again: what was disabled during the check is disabled.
     exchange.answer(this.#answers.answer(this.#host.isOut(), isWell, ip, port, new Date().toString()));
+  }
+
+  #isWell(server) {
+    const guarded = this.#guarded.get(server);
+    const { SelfCheck } = require('./self-check');
+    guarded.check ??= new SelfCheck(server, guarded.address, guarded.rules);
+    return guarded.check.isWell();
   }
 
   async #control(exchange, disabled, query) {

@@ -5,8 +5,6 @@
 // Called by everything in lib/ that throws. A code is never renamed and never used for something else;
 // docs/errors.md lists them all, and a test compares both lists with it. Owns nothing.
 
-const { inspect } = require('node:util');
-
 // code -> the message, made from what the caller knows of the case.
 const messages = {
   ERR_CLUSTER2_CREATE_APP: (given) => `createApp must be a function, got ${show(given)}`,
@@ -73,7 +71,7 @@ module.exports = { Cluster2Error, createError, fromNative, messages };
 function show(value) {
   let text;
   try {
-    text = inspect(value, { depth: 0, breakLength: Infinity, compact: true, maxStringLength: 80 });
+    text = require('node:util').inspect(value, { depth: 0, breakLength: Infinity, compact: true, maxStringLength: 80 });
   } catch {
     text = typeof value;
   }

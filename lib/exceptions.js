@@ -2,8 +2,6 @@
 // requests.
 'use strict';
 
-const { inspect } = require('node:util');
-
 const { headline } = require('./scoreboard');
 const { tell } = require('./tell');
 
@@ -23,7 +21,7 @@ function trapExceptions(cluster, mode) {
   if (mode === 'exit') return;
   process.on('uncaughtException', (error) => {
     if (process.listenerCount('uncaughtException') > 1) return;
-    process.stderr.write(`${error?.stack ?? inspect(error)}\n`);
+    process.stderr.write(`${error?.stack ?? require('node:util').inspect(error)}\n`);
     cluster.emit('warning', { message: `uncaught exception: ${headline(error)}` });
     if (mode === 'recycle') tell({ act: 'recycle', why: 'exception' });
   });

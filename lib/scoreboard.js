@@ -6,8 +6,6 @@
 'use strict';
 
 const fs = require('node:fs');
-const { inspect } = require('node:util');
-const { performance } = require('node:perf_hooks');
 
 const STATES = { starting: 1, serving: 2, draining: 3 };
 
@@ -100,7 +98,7 @@ module.exports = { Board, clock, headline };
 
 /** An error's first line. */
 function headline(error) {
-  const text = error instanceof Error ? `${error.name}: ${error.message}` : inspect(error);
+  const text = error instanceof Error ? `${error.name}: ${error.message}` : require('node:util').inspect(error);
   return text.split('\n')[0].slice(0, 500);
 }
 

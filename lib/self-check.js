@@ -15,12 +15,11 @@ class SelfCheck {
   #rules;
   #underWay;
 
-  /** `rules` are `{path, timeout, validator, onResult}`; the server need not listen yet. */
-  constructor(server, rules) {
+  /** `address` is where the server listens; `rules` are `{path, timeout, validator, onResult}`. */
+  constructor(server, address, rules) {
     this.#server = server;
+    this.#where = reachable(address);
     this.#rules = rules;
-    // Kept, since a server that is closed knows no address, while the port may well be served by others.
-    server.once('listening', () => { this.#where = reachable(server.address()); });
   }
 
   /** Resolves with whether the application is well; never rejects. */

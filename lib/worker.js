@@ -2,20 +2,16 @@
 //
 // Orders come as internal messages on the channel: `drain` (finish and go) and `end` (go at once). What the
 // master should know goes back the same way. Signals only tell the master, which gives the order; without a
-// master they drain.
+// master they drain. What is not needed to listen is loaded later, since each module delays the first answer.
 'use strict';
 
 const { collectApps } = require('./apps');
-const { Calls, notRunning, textOf } = require('./calls');
-const { ComponentStatus, RemoteHub } = require('./component-status');
 const { Ecv } = require('./ecv');
 const { trapExceptions } = require('./exceptions');
 const { countTransactions, startHeartbeat } = require('./heartbeat');
-const { whenQuiet } = require('./quiet');
 const { clock } = require('./scoreboard');
 const { Service } = require('./service');
 const { tell, INTERNAL } = require('./tell');
-const { Thresholds } = require('./thresholds');
 const { Traffic } = require('./traffic');
 const { VitalSigns } = require('./vital-signs');
 
@@ -23,6 +19,8 @@ const { VitalSigns } = require('./vital-signs');
 const SIGNAL_OF_ORDER = { shutdown: 'SIGTERM', recycle: 'SIGINT', leave: undefined };
 // How long closing frames and last bytes may take once the deadline has come.
 const LAST_BYTES_MS = 100;
+// Looking after itself may wait until a worker has served its first clients.
+const SETTLE_MS = 50;
 
 class Worker {
   #cluster;
@@ -30,11 +28,13 @@ class Worker {
   #board;
   #traffic;
   #service;
-  #calls = new Calls();
+  #calls;
   // What the master said of rotation, where there is no scoreboard to read it from.
   #isOut = false;
   #hub;
   #components;
+  // What the master said of components before anybody here wanted to know.
+  #facts = [];
   #signalled = false;
 
   constructor(cluster, setup) {
@@ -50,7 +50,7 @@ class Worker {
     const { createApp, callback, parsed } = this.#setup;
     tell({ act: 'hello' });
     process.on('internalMessage', (message) => this.#obey(message));
-    process.once('disconnect', () => this.#calls.end());
+    process.once('disconnect', () => this.#calls?.end());
     process.on('SIGTERM', () => this.#onSignal('SIGTERM'));
     process.on('SIGINT', () => this.#onSignal('SIGINT'));
     this.#watchOneself();
@@ -58,7 +58,7 @@ class Worker {
     let waiting = apps.length;
     const onListening = (ports) => {
       waiting -= 1;
-      this.#startComponents();
+      this.#announceComponents();
       tell({ act: 'listening', ready: waiting === 0 });
       for (const _ of ports) callback?.(apps, monApp);
     };
@@ -73,8 +73,14 @@ class Worker {
     this.#board.state = 'serving';
     if (apps.length === 0) tell({ act: 'ready' });
     startHeartbeat(this.#cluster, this.#board, parsed.heartbeatInterval);
+    setTimeout(() => this.#settle(), SETTLE_MS).unref();
+  }
+
+  #settle() {
+    const { whenQuiet } = require('./quiet');
+    const { Thresholds } = require('./thresholds');
     whenQuiet(() => this.#service.sockets, () => tell({ act: 'quiet' }));
-    new Thresholds(parsed, this.#service).watch((why) => tell({ act: 'recycle', why }));
+    new Thresholds(this.#setup.parsed, this.#service).watch((why) => tell({ act: 'recycle', why }));
   }
 
   /** Takes the whole cluster out of rotation, or puts it back; resolves once every worker's next answer goes by it. */
@@ -83,6 +89,8 @@ class Worker {
   }
 
   #rotate(disabled, by, reason) {
+    const { Calls, notRunning, textOf } = require('./calls');
+    this.#calls ??= new Calls();
     return this.#calls.make((seq) => {
       if (!tell({ act: 'rotate', seq, disabled, by, reason: textOf(reason) })) throw notRunning();
     });
@@ -104,11 +112,25 @@ class Worker {
   }
 
   // Before the master is told that this worker listens, so that its first answer includes this worker.
-  #startComponents() {
+  #announceComponents() {
+    if (this.#setup.wantsComponents()) this.startComponents();
+    else if (!this.#components) tell({ act: 'component', fact: { component: 'worker', reducer: 'array' } });
+  }
+
+  /** Makes what `componentStatus()` promises; asked again, there is nothing to do. */
+  startComponents() {
     if (this.#components) return;
+    const { ComponentStatus, RemoteHub } = require('./component-status');
     this.#hub = new RemoteHub((fact) => tell({ act: 'component', fact }));
     this.#components = new ComponentStatus(this.#hub, process.pid);
+    for (const fact of this.#facts) this.#hub.hear(fact, this.#components);
     this.#setup.onComponents(this.#components);
+  }
+
+  #hearComponent(fact) {
+    if (fact.question) this.startComponents();
+    if (this.#components) this.#hub.hear(fact, this.#components);
+    else this.#facts.push(fact);
   }
 
   #watchOneself() {
@@ -123,10 +145,10 @@ class Worker {
   #obey({ cmd, act, why, fact, ack, isOut }) {
     if (cmd !== INTERNAL) return;
     if (act === 'turn') tell({ act: 'turned' });
-    if (act === 'component') this.#hub?.hear(fact, this.#components);
+    if (act === 'component') this.#hearComponent(fact);
     if (act === 'drain') this.#drain(why);
     if (act === 'end') this.#end();
-    if (act === 'rotated') this.#calls.answered(ack, { ok: true });
+    if (act === 'rotated') this.#calls?.answered(ack, { ok: true });
     if (act === 'rotation') this.#isOut = isOut;
   }
 
