@@ -53,10 +53,13 @@ class Ecv {
     // Kept, since a server that is closed knows no address, while the port may well be served by others.
     server.once('listening', () => { guarded.address = server.address(); });
     const { emit } = server;
+    const { path } = this.#options;
     const takes = (event, first, second) => this.#takes(server, event, first, second);
     server.emit = function emitOrAnswer(event, first, second) {
-      // `arguments` and `apply` cost nothing here; a list of the rest would be made for each request.
-      return takes(event, first, second) || emit.apply(this, arguments);
+      // By far most are requests for something else, and go on after one comparison.
+      const isOther = event === 'request' && typeof first?.url === 'string' && !first.url.startsWith(path);
+      if (!isOther && takes(event, first, second)) return true;
+      return emit.apply(this, arguments);
     };
   }
 
