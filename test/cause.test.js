@@ -2,12 +2,15 @@
 'use strict';
 
 const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
 
-const { connect, died, reap, ready, start } = require('./support');
+const { makeMemoryCgroup } = require('./support/memory-cgroup');
+const { connect, died, eventually, reap, ready, start } = require('./support');
 
 /** Starts a worker, has it do what ends it, and gives what `died` says. */
-async function die(path, { options, execArgv } = {}) {
-  const program = start('scoreboard', { options: { noWorkers: 1, ...options }, execArgv });
+async function die(path, { options, ...how } = {}) {
+  const program = start('scoreboard', { options: { noWorkers: 1, ...options }, ...how });
   const { port, workers: [worker] } = await ready(program, 1);
   const client = await connect(port);
   client.get(path);
@@ -57,6 +60,26 @@ describe('the cause of a death', () => {
       assertCulprit(facts, path);
     });
   }
+
+  it('is the memory limit of the cgroup', async () => {
+    const cgroup = makeMemoryCgroup(256 * 2 ** 20);
+    if (!cgroup) {
+      // Not every machine lets its users make one, and none can be installed.
+      console.log('      no cgroup can be made here: not tried');
+      return;
+    }
+    try {
+      const facts = await die('/hoard', { node: cgroup.node });
+      const reason = 'killed by SIGKILL: out of memory, by the limit of its cgroup or of the machine';
+      assert.deepEqual([facts.signal, facts.reason], ['SIGKILL', reason]);
+      assertCulprit(facts, '/hoard');
+    } finally {
+      await reap();
+      await eventually(() => fs.readFileSync(path.join(cgroup.directory, 'cgroup.procs'), 'utf8') === '');
+      cgroup.remove();
+      fs.rmSync(path.dirname(cgroup.node), { recursive: true });
+    }
+  });
 
   it('is the exception that was not caught', async () => {
     const facts = await die('/throw', { options: { onUncaughtException: 'exit' } });
