@@ -127,6 +127,8 @@ interface ClusterEvents {
   forked: [pid: number];
   /** Master: an app of a worker listens on all its ports. */
   listening: [pid: number];
+  /** Master: a worker has booted and stands by until another one dies (option `spares`). */
+  spare: [pid: number];
   /** Master: a worker's process is gone. */
   died: [pid: number, how: Death];
   /** Master: a worker's event loop has not turned for `ms`; it is replaced. */
@@ -369,6 +371,15 @@ interface ClusterOptions {
    * @default os.cpus().length
    */
   noWorkers?: number | string;
+
+  /**
+   * Number of workers that stand by, a whole number from 0 to 1024: they have booted and run `createApp`, and wait for
+   * the moment to listen. When a worker dies, a spare takes its place within milliseconds, and a fresh spare is started.
+   * Spares are forked when the workers serve, are renewed by `reload()`, and count neither for `noWorkers` nor for
+   * `scale`. Each costs the memory of a worker without clients.
+   * @default 0
+   */
+  spares?: number | string;
 
   /**
    * Idle timeout of connections, in whole milliseconds from 1 to 2147483647. A connection on which nothing moves for so

@@ -201,6 +201,7 @@ class Master {
       case 'online': return worker?.online();
       case 'serverListening': return worker?.serverListening(facts);
       case 'listening': return this.#cluster.emit('listening', facts.pid);
+      case 'spare': return this.#cluster.emit('spare', facts.pid);
       case 'disconnected': return worker?.disconnected();
       case 'leavesOnPurpose': return worker?.leavesOnPurpose();
       case 'component': return this.#hub.hear(worker?.process.pid, facts);

@@ -46,6 +46,13 @@ pub enum Event {
         /// Its process.
         pid: u32,
     },
+    /// The worker has booted and stands by, without a socket, until another one dies.
+    Spare {
+        /// Who.
+        worker: WorkerId,
+        /// Its process.
+        pid: u32,
+    },
     /// The worker's channel has ended.
     Disconnected {
         /// Who.

@@ -149,7 +149,11 @@ impl<'a> Moment<'a> {
     fn traces(&self) -> Traces {
         let Some(board) = &self.stats.board else { return Traces::default() };
         let mut traces = board.traces;
-        board.rows.iter().for_each(|(_, row): &(_, Row)| traces.follow(row));
+        // That the loop of a worker turns which serves nobody is no sign of life.
+        let workers = &self.stats.workers;
+        let is_spare = |id| workers.iter().any(|it| it.id == id && it.state == WorkerState::Spare);
+        let rows = board.rows.iter().filter(|(id, _): &&(_, Row)| !is_spare(*id));
+        rows.for_each(|(_, row)| traces.follow(row));
         traces
     }
 

@@ -257,7 +257,7 @@ fn cluster_mood(stats: &Stats) -> &'static str {
 
 fn worker_mood(state: WorkerState) -> &'static str {
     match state {
-        WorkerState::Serving => "good",
+        WorkerState::Serving | WorkerState::Spare => "good",
         WorkerState::Starting | WorkerState::Draining => "fair",
     }
 }

@@ -133,6 +133,8 @@ pub struct Worker {
 pub enum WorkerState {
     /// Forked, and not listening yet.
     Starting,
+    /// It has booted and stands by until another one dies.
+    Spare,
     /// It takes connections.
     Serving,
     /// It finishes what it has and takes nothing new.
@@ -230,6 +232,7 @@ impl Stats {
                     format!("worker {worker}: its event loop has stood still for {} ms", age.as_millis());
                 ("hung", Some(*pid), stands)
             }
+            Event::Spare { worker, pid } => ("spare", Some(*pid), format!("worker {worker} stands by")),
             Event::Warning { message, .. } => ("warning", None, message.clone()),
             Event::Rotated { changed: true, disabled, by, reason, .. } => {
                 let event = if *disabled { "disabled" } else { "enabled" };
@@ -276,11 +279,15 @@ impl ClusterState {
 }
 
 impl WorkerState {
+    /// Every one.
+    pub const ALL: [Self; 4] = [Self::Starting, Self::Spare, Self::Serving, Self::Draining];
+
     /// What people and programs are shown.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Starting => "starting",
+            Self::Spare => "spare",
             Self::Serving => "serving",
             Self::Draining => "draining",
         }

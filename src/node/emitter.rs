@@ -49,6 +49,7 @@ fn args(event: Event) -> EventArgs {
         Event::Online { worker } => plain("online", worker.0, Value::Null),
         Event::ServerListening { worker, address } => plain("serverListening", worker.0, json!(address)),
         Event::Listening { worker, pid } => plain("listening", worker.0, json!({ "pid": pid })),
+        Event::Spare { worker, pid } => plain("spare", worker.0, json!({ "pid": pid })),
         Event::Disconnected { worker } => plain("disconnected", worker.0, Value::Null),
         Event::LeavesOnPurpose { worker } => plain("leavesOnPurpose", worker.0, Value::Null),
         Event::Died { worker, pid, exit, reason, facts } => {

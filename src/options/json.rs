@@ -23,6 +23,7 @@ impl Options {
             "monPath": self.mon_path,
             "ecv": self.ecv.as_ref().map(ecv),
             "noWorkers": self.no_workers.get(),
+            "spares": self.spares,
             "timeout": millis(self.timeout),
             "connThreshold": self.conn_threshold.get(),
             "uptimeThreshold": seconds(self.uptime_threshold),

@@ -68,6 +68,8 @@ pub struct Options {
     pub ecv: Option<Ecv>,
     /// `noWorkers`: how many workers are wanted, at most 1024.
     pub no_workers: NonZeroU16,
+    /// `spares`: how many more workers stand by, booted but not listening, at most 1024; may be zero.
+    pub spares: u16,
     /// `timeout`: how long a connection may be idle.
     pub timeout: Duration,
     /// `connThreshold`: a worker that has accepted more connections is recycled.
@@ -224,6 +226,7 @@ impl Parsed {
             "monPath" => replace(&mut options.mon_path, read::url_path(value)?),
             "ecv" => options.ecv = ecv::read(value, &mut self.warnings)?,
             "noWorkers" => replace(&mut options.no_workers, read::count(value, MAX_WORKERS)?),
+            "spares" => options.spares = read::count_or_zero(value, MAX_WORKERS)?,
             "timeout" => replace(&mut options.timeout, read::millis(value)?),
             "connThreshold" => replace(&mut options.conn_threshold, read::count(value, read::MAX_SAFE)?),
             "uptimeThreshold" => replace(&mut options.uptime_threshold, read::seconds(value)?),
@@ -281,7 +284,7 @@ const MAX_WORKERS: u64 = 1024;
 const YES_OR_NO: [&str; 6] = ["cluster", "stop", "shutdown", "captureStack", "metrics", "flightRecorder"];
 
 /// Every name that [`Parsed::take`] knows, for the guess at what a misspelt one meant.
-const NAMES: [&str; 38] = [
+const NAMES: [&str; 39] = [
     "cluster",
     "port",
     "host",
@@ -290,6 +293,7 @@ const NAMES: [&str; 38] = [
     "monPath",
     "ecv",
     "noWorkers",
+    "spares",
     "timeout",
     "connThreshold",
     "uptimeThreshold",
@@ -336,6 +340,7 @@ impl Options {
             mon_path: "/".to_owned(),
             ecv: Some(Ecv::default()),
             no_workers: workers_for(machine.cpus),
+            spares: 0,
             timeout: Duration::from_secs(30),
             conn_threshold: NonZeroU64::MIN.saturating_add(9_999),
             uptime_threshold: Duration::from_secs(86_400),

@@ -74,6 +74,15 @@ pub(super) fn count<T: TryFrom<NonZeroU64>>(value: &Value, max: u64) -> Result<O
     positive(value, max, &format!("must be a whole number from 1 to {max}"))
 }
 
+/// How many there are, none included.
+pub(super) fn count_or_zero(value: &Value, max: u64) -> Result<u16, Problem> {
+    if is_unset(value) {
+        return Ok(0);
+    }
+    let count = natural(value).filter(|count| *count <= max).and_then(|count| u16::try_from(count).ok());
+    count.ok_or_else(|| Problem::new(&format!("must be a whole number from 0 to {max}"), value))
+}
+
 /// Whole milliseconds, at least one.
 pub(super) fn millis(value: &Value) -> Result<Option<Duration>, Problem> {
     let rule = format!("must be a whole number of milliseconds from 1 to {MAX_MILLIS}");

@@ -22,6 +22,8 @@ pub enum Restart {
 pub struct Policy {
     /// How many workers there should be; 0 counts as 1.
     pub wanted: usize,
+    /// How many more are to stand by, booted but without a slot.
+    pub spares: usize,
     /// Which ends are followed by a new worker.
     pub restart: Restart,
     /// From a fork until the worker must be ready.
@@ -54,6 +56,11 @@ pub enum Input {
     },
     /// The worker waits for nothing but clients: no timer, no start-up work, nothing else that could still end it.
     Quiet {
+        /// Who.
+        worker: WorkerId,
+    },
+    /// The spare has booted and stands by.
+    Warm {
         /// Who.
         worker: WorkerId,
     },
@@ -140,10 +147,17 @@ pub enum Effect {
     Spawn {
         /// Its name.
         worker: WorkerId,
-        /// Whose sockets it is lent.
-        slot: SlotIndex,
+        /// Whose sockets it is lent; none for a spare.
+        slot: Option<SlotIndex>,
         /// What for.
         purpose: Purpose,
+    },
+    /// Have a spare listen, in the slot of one that died; answered by `Ready`, or at once if it was ready without a socket.
+    Serve {
+        /// Who.
+        worker: WorkerId,
+        /// Whose sockets it is lent from now on.
+        slot: SlotIndex,
     },
     /// Order it to drain. Given once in a worker's life; if the deadline moves nearer later, `End` simply comes sooner.
     Drain {
@@ -180,6 +194,8 @@ pub enum Purpose {
     First,
     /// In place of one that died.
     Refill,
+    /// To stand by until one dies.
+    Spare,
     /// To relieve one that still serves.
     Successor {
         /// The one that still serves.
@@ -194,15 +210,15 @@ pub enum Report {
     Died {
         /// Who.
         worker: WorkerId,
-        /// Where it was.
-        slot: SlotIndex,
+        /// Where it was; nowhere if it was a spare.
+        slot: Option<SlotIndex>,
         /// As far as the fleet knows.
         cause: Cause,
     },
     /// The slot's next fork has to wait.
     BackingOff {
-        /// Which.
-        slot: SlotIndex,
+        /// Which; none for the next spare.
+        slot: Option<SlotIndex>,
         /// Deaths in a row.
         failures: u32,
         /// From now until the fork.
@@ -303,6 +319,8 @@ pub enum Phase {
 pub enum State {
     /// Not ready yet.
     Starting,
+    /// Booted, and waits for a slot.
+    Spare,
     /// Takes clients.
     Serving,
     /// On its way out: drains, was told to end, or is being killed.
@@ -314,8 +332,8 @@ pub enum State {
 pub struct View {
     /// Who.
     pub worker: WorkerId,
-    /// Where.
-    pub slot: SlotIndex,
+    /// Where; nowhere for a spare.
+    pub slot: Option<SlotIndex>,
     /// What it does.
     pub state: State,
     /// Since when it has done that.

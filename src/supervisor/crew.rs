@@ -9,8 +9,10 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::ids::{SlotIndex, WorkerId};
-use crate::ipc::message::ListeningAddress;
+use crate::ipc::message::{ListeningAddress, Query};
 use crate::ipc::speaker::Speaker;
 use crate::process::exit::{Child, Exit};
 use crate::socket::ListenerId;
@@ -20,6 +22,14 @@ use crate::socket::ListenerId;
 pub(crate) struct Loan {
     pub(crate) key: String,
     pub(crate) listener: ListenerId,
+}
+
+/// A question for a socket that waits until the worker has a slot.
+#[derive(Debug)]
+pub(crate) struct Question {
+    pub(crate) seq: u64,
+    pub(crate) query: Box<Query>,
+    pub(crate) data: Value,
 }
 
 /// A connection that was handed to a worker and is not yet accepted by it.
@@ -46,10 +56,15 @@ pub(crate) enum Leave {
 /// One worker process.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    pub(crate) slot: SlotIndex,
+    /// None for a spare.
+    pub(crate) slot: Option<SlotIndex>,
     pub(crate) child: Rc<Child>,
     pub(crate) speaker: Speaker,
     pub(crate) loans: Vec<Loan>,
+    /// What it asked while it had no slot.
+    pub(crate) questions: Vec<Question>,
+    /// It said that it is ready while it had no slot.
+    pub(crate) needs_no_socket: bool,
     pub(crate) addresses: Vec<ListeningAddress>,
     pub(crate) in_flight: VecDeque<InFlight>,
     pub(crate) leave: Leave,
@@ -73,12 +88,14 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(slot: SlotIndex, child: Rc<Child>, speaker: Speaker, forked: Instant) -> Self {
+    pub(crate) fn new(slot: Option<SlotIndex>, child: Rc<Child>, speaker: Speaker, forked: Instant) -> Self {
         Self {
             slot,
             child,
             speaker,
             loans: Vec::new(),
+            questions: Vec::new(),
+            needs_no_socket: false,
             addresses: Vec::new(),
             in_flight: VecDeque::new(),
             leave: Leave::No,

@@ -1,8 +1,8 @@
 //! All slots together: start, keep full, shut down, stop; pure.
 //!
 //! The supervisor's loop owns one [`Fleet`], feeds it every [`Input`] with the time, and performs the [`Effect`]s in
-//! order. Scaling, recycling and reloading are in files of their own beside this one; `docs/lifecycle.md` has the whole as a
-//! table.
+//! order. Scaling, recycling, reloading and spares are in files of their own beside this one; `docs/lifecycle.md` has the
+//! whole as a table.
 //! Invariants: a slot has one worker in post, and at most one more, its successor. A worker in post is told to go by us
 //! only once its successor is ready, or because there are to be fewer workers. Nothing is forked after a shutdown or a
 //! stop. News that comes too late, twice or about nobody changes nothing.
@@ -18,6 +18,7 @@ use super::recycle::Recycles;
 use super::reload::Reload;
 use super::scale::within_bounds;
 use super::slot::{Life, News, Order, Place, Post, Slot, Worker};
+use super::spares::Spares;
 pub use crate::ids::{SlotIndex, WorkerId};
 
 /// The workers of one master, and what is to become of them.
@@ -33,14 +34,15 @@ pub struct Fleet {
     /// How many reloads have begun.
     pub(super) generation: u32,
     last_worker: u32,
-    jitter: Jitter,
+    pub(super) jitter: Jitter,
     pub(super) workers: BTreeMap<WorkerId, Worker>,
     pub(super) slots: BTreeMap<SlotIndex, Slot>,
     pub(super) recycles: Recycles,
     pub(super) reload: Option<Reload>,
+    pub(super) spares: Spares,
     told_none_left: bool,
     /// What the step under way has decided so far.
-    effects: Vec<Effect>,
+    pub(super) effects: Vec<Effect>,
 }
 
 impl Fleet {
@@ -60,6 +62,7 @@ impl Fleet {
             slots: BTreeMap::new(),
             recycles: Recycles::default(),
             reload: None,
+            spares: Spares::default(),
             told_none_left: false,
             effects: Vec::new(),
             policy,
@@ -73,6 +76,7 @@ impl Fleet {
             Input::Start => self.start(now),
             Input::Ready { worker } => self.on_ready(worker, now),
             Input::Quiet { worker } => self.note_quiet(worker),
+            Input::Warm { worker } => self.note_warm(worker, now),
             Input::Exited { worker, clean } => self.on_gone(worker, clean, now),
             Input::SpawnFailed { worker } => self.on_gone(worker, false, now),
             Input::Leaving { worker } => {
@@ -104,7 +108,8 @@ impl Fleet {
             Place::Held { .. } | Place::Exchanging { .. } | Place::Retired => None,
         });
         let proof = self.reload.as_ref().and_then(|reload| reload.deadline(&self.policy));
-        lives.chain(forks).chain(self.recycles.deadline()).chain(proof).min()
+        let spares = self.spares_deadline();
+        lives.chain(forks).chain(self.recycles.deadline()).chain(proof).chain(spares).min()
     }
 
     /// How many workers there are to be.
@@ -130,10 +135,10 @@ impl Fleet {
         })
     }
 
-    /// The slot that a worker was forked for; `None` once it is gone.
+    /// The slot that a worker was forked for or took over; `None` for a spare, and once it is gone.
     #[must_use]
     pub fn slot_of(&self, worker: WorkerId) -> Option<SlotIndex> {
-        self.workers.get(&worker).map(|worker| worker.slot)
+        self.workers.get(&worker).and_then(|worker| worker.slot)
     }
 
     /// Whether a worker takes clients.
@@ -152,6 +157,11 @@ impl Fleet {
     }
 
     fn on_ready(&mut self, id: WorkerId, now: Instant) {
+        if self.slot_of(id).is_none() {
+            // Without a slot it is as warm as it can be.
+            self.note_warm(id, now);
+            return;
+        }
         let was_starting = self.state_of(id) == Some(State::Starting);
         self.tell(id, News::Ready, now);
         if was_starting && let Some(reload) = &mut self.reload {
@@ -164,21 +174,25 @@ impl Fleet {
         let Some(worker) = self.workers.remove(&id) else { return };
         let cause = worker.life.cause();
         self.report(Report::Died { worker: id, slot: worker.slot, cause });
+        let Some(slot) = worker.slot else {
+            self.on_spare_gone(&worker, now);
+            return;
+        };
         if let Some(reload) = &mut self.reload {
             reload.note_gone(id, now);
         }
         let failed = !clean || cause == Cause::StartTimeout || self.policy.restart == Restart::Always;
-        match self.post(worker.slot, id) {
-            Post::Alone if failed => self.refill(worker.slot, &worker, now),
-            Post::Alone => self.set_place(worker.slot, Place::Retired),
+        match self.post(slot, id) {
+            Post::Alone if failed => self.refill(slot, &worker, now),
+            Post::Alone => self.set_place(slot, Place::Retired),
             // Its successor is under way, so nobody else is forked; the death counts all the same.
             Post::Relieved { successor } => {
                 if failed {
-                    self.count_death(worker.slot, &worker, now);
+                    self.count_death(slot, &worker, now);
                 }
-                self.set_place(worker.slot, Place::Held { by: successor });
+                self.set_place(slot, Place::Held { by: successor });
             }
-            Post::Successor { of } => self.successor_failed(worker.slot, id, of, now),
+            Post::Successor { of } => self.successor_failed(slot, id, of, now),
             Post::Out => {}
         }
         self.check_reload_lost(id, now);
@@ -189,10 +203,8 @@ impl Fleet {
         let Some(worker) = self.workers.get(&id) else { return };
         let (slot, was_in_post) = (worker.slot, worker.is_in_post());
         self.tell(id, news, now);
-        // One that was on its way out has left its post before, and goes by the deadline it has.
-        if !was_in_post {
-            return;
-        }
+        // One that was on its way out has left its post before, and goes by the deadline it has. A spare has none.
+        let Some(slot) = slot.filter(|_| was_in_post) else { return };
         match self.post(slot, id) {
             Post::Alone => self.set_place(slot, Place::Retired),
             Post::Relieved { successor } => self.set_place(slot, Place::Held { by: successor }),
@@ -204,12 +216,15 @@ impl Fleet {
 
     fn refill(&mut self, index: SlotIndex, dead: &Worker, now: Instant) {
         let Some((until, failures)) = self.count_death(index, dead, now) else { return };
+        if self.take_over(index, until, now) {
+            return;
+        }
         if until <= now {
             self.fork(index, Purpose::Refill, now);
             return;
         }
         self.set_place(index, Place::Waiting { until });
-        self.report(Report::BackingOff { slot: index, failures, delay: until - now });
+        self.report(Report::BackingOff { slot: Some(index), failures, delay: until - now });
     }
 
     /// Counts a death; says when the slot may fork again, and after how many deaths in a row.
@@ -256,6 +271,7 @@ impl Fleet {
                 self.fork_where_due(now);
                 self.advance_reload(now);
                 self.advance_recycles(now);
+                self.advance_spares(now);
                 self.settle_accounts();
             }
             Phase::ShuttingDown | Phase::Stopping if self.workers.is_empty() => {
@@ -274,7 +290,9 @@ impl Fleet {
             self.tell(id, News::Tick { kill_timeout: self.policy.kill_timeout }, now);
             // A successor that isn't ready in time has failed now, whenever its process is gone. A worker alone in its
             // slot keeps it until then, so that no two of them run.
-            if let Post::Successor { of } = self.post(slot, id) {
+            if let Some(slot) = slot
+                && let Post::Successor { of } = self.post(slot, id)
+            {
                 self.successor_failed(slot, id, of, now);
             }
         }
@@ -285,13 +303,15 @@ impl Fleet {
         let due: Vec<_> =
             self.slots.iter().filter(|(_, slot)| is_due(slot)).map(|(&index, _)| index).collect();
         for index in due {
-            self.fork(index, Purpose::Refill, now);
+            if !self.take_over(index, now, now) {
+                self.fork(index, Purpose::Refill, now);
+            }
         }
     }
 
     /// Closes what nobody uses any more, and tells of changed numbers.
     fn settle_accounts(&mut self) {
-        let in_use: BTreeSet<_> = self.workers.values().map(|worker| worker.slot).collect();
+        let in_use: BTreeSet<_> = self.workers.values().filter_map(|worker| worker.slot).collect();
         let effects = &mut self.effects;
         self.slots.retain(|index, slot| {
             let is_over = slot.place == Place::Retired && !in_use.contains(index);
@@ -314,21 +334,27 @@ impl Fleet {
 
     /// Forks a worker into a slot that is there.
     pub(super) fn fork(&mut self, index: SlotIndex, purpose: Purpose, now: Instant) -> WorkerId {
+        let id = self.spawn(Some(index), purpose, now);
+        if let Some(slot) = self.slots.get_mut(&index) {
+            slot.backoff.forked(now);
+            slot.place = match purpose {
+                Purpose::First | Purpose::Refill | Purpose::Spare => Place::Held { by: id },
+                Purpose::Successor { of } => Place::Exchanging { by: of, successor: id },
+            };
+        }
+        id
+    }
+
+    /// Forks a worker.
+    pub(super) fn spawn(&mut self, slot: Option<SlotIndex>, purpose: Purpose, now: Instant) -> WorkerId {
         // Four thousand million forks outlast any master: at one a second, 136 years.
         self.last_worker = self.last_worker.saturating_add(1);
         let id = WorkerId(self.last_worker);
         let life = Life::Starting { ready_by: after(now, self.policy.start_timeout) };
-        let worker = Worker { slot: index, generation: self.generation, since: now, life };
+        let worker = Worker { slot, generation: self.generation, since: now, life };
         self.workers.insert(id, worker);
-        if let Some(slot) = self.slots.get_mut(&index) {
-            slot.backoff.forked(now);
-            slot.place = match purpose {
-                Purpose::First | Purpose::Refill => Place::Held { by: id },
-                Purpose::Successor { of } => Place::Exchanging { by: of, successor: id },
-            };
-        }
         self.told_none_left = false;
-        self.effects.push(Effect::Spawn { worker: id, slot: index, purpose });
+        self.effects.push(Effect::Spawn { worker: id, slot, purpose });
         id
     }
 
@@ -362,6 +388,7 @@ impl Fleet {
         self.started && self.phase == Phase::Running
     }
 
+    /// What a worker does; `None` once it is gone.
     pub(super) fn state_of(&self, id: WorkerId) -> Option<State> {
         self.workers.get(&id).map(|worker| worker.life.state())
     }

@@ -27,19 +27,7 @@ impl Stage {
     }
 
     pub(super) fn new(wanted: usize, restart: Restart) -> Self {
-        let policy = Policy {
-            wanted,
-            restart,
-            start_timeout: 30 * SECOND,
-            drain_timeout: 20 * SECOND,
-            recycle_timeout: 60 * SECOND,
-            kill_timeout: 5 * SECOND,
-            backoff: backoff::Policy::default(),
-            settle: 2 * SECOND,
-            quiet_settle: SECOND / 4,
-            seed: 1,
-        };
-        Self { fleet: Fleet::new(policy), now: Instant::now() }
+        Self { fleet: Fleet::new(policy(wanted, restart)), now: Instant::now() }
     }
 
     pub(super) fn step(&mut self, input: Input) -> Vec<Effect> {
@@ -83,8 +71,24 @@ impl Stage {
     }
 }
 
+pub(super) fn policy(wanted: usize, restart: Restart) -> Policy {
+    Policy {
+        wanted,
+        spares: 0,
+        restart,
+        start_timeout: 30 * SECOND,
+        drain_timeout: 20 * SECOND,
+        recycle_timeout: 60 * SECOND,
+        kill_timeout: 5 * SECOND,
+        backoff: backoff::Policy::default(),
+        settle: 2 * SECOND,
+        quiet_settle: SECOND / 4,
+        seed: 1,
+    }
+}
+
 pub(super) fn spawn(id: u32, slot: u16, purpose: Purpose) -> Effect {
-    Effect::Spawn { worker: WorkerId(id), slot: SlotIndex(slot), purpose }
+    Effect::Spawn { worker: WorkerId(id), slot: Some(SlotIndex(slot)), purpose }
 }
 
 pub(super) fn successor(id: u32, slot: u16, of: u32) -> Effect {
@@ -92,7 +96,7 @@ pub(super) fn successor(id: u32, slot: u16, of: u32) -> Effect {
 }
 
 pub(super) fn died(id: u32, slot: u16, cause: Cause) -> Effect {
-    Effect::Report(Report::Died { worker: WorkerId(id), slot: SlotIndex(slot), cause })
+    Effect::Report(Report::Died { worker: WorkerId(id), slot: Some(SlotIndex(slot)), cause })
 }
 
 pub(super) fn end(id: u32) -> Effect {
@@ -337,7 +341,7 @@ fn the_table_in_the_docs_has_every_state_and_every_input() {
         .collect();
     let states = variants(include_str!("slot.rs"), "enum Life {");
     let inputs = variants(include_str!("contract.rs"), "enum Input {");
-    assert_eq!((states.len(), inputs.len()), (6, 13));
+    assert_eq!((states.len(), inputs.len()), (7, 14));
     assert_eq!(table[0][1..], states);
     assert_eq!(table[1..].iter().map(|row| row[0]).collect::<Vec<_>>(), inputs);
     assert!(table.iter().flatten().all(|cell| !cell.is_empty()), "an empty cell");

@@ -126,8 +126,8 @@ impl State {
     fn slots_served(&self, listener: ListenerId) -> BTreeSet<SlotIndex> {
         let serving = || self.crew.iter().filter(|(_, worker)| worker.serves(listener));
         let turning = serving().filter(|(id, _)| !self.watching.is_blocked(**id));
-        let healthy: BTreeSet<SlotIndex> = turning.map(|(_, worker)| worker.slot).collect();
-        if healthy.is_empty() { serving().map(|(_, worker)| worker.slot).collect() } else { healthy }
+        let healthy: BTreeSet<SlotIndex> = turning.filter_map(|(_, worker)| worker.slot).collect();
+        if healthy.is_empty() { serving().filter_map(|(_, worker)| worker.slot).collect() } else { healthy }
     }
 
     fn watch_stranded(&mut self, listener: ListenerId, slot: SlotIndex) {
@@ -174,7 +174,8 @@ impl State {
         }
         let client = SockRef::from(connection).peer_addr().ok()?.as_socket()?;
         let slot = sticky::home(client.ip(), self.slots_served(listener))?;
-        let mut hosts = self.crew.iter().filter(|(_, worker)| worker.slot == slot && worker.serves(listener));
+        let mut hosts =
+            self.crew.iter().filter(|(_, worker)| worker.slot == Some(slot) && worker.serves(listener));
         hosts.next_back().map(|(id, _)| *id)
     }
 

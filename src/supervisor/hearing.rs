@@ -11,12 +11,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
-use super::crew::{Leave, Loan};
+use super::crew::{Leave, Loan, Question};
 use super::fleet::{self, Phase, Why};
 use super::state::State;
 use crate::ecv::Change;
 use crate::event::Event;
-use crate::ids::WorkerId;
+use crate::ids::{SlotIndex, WorkerId};
 use crate::ipc::message::{FromAgent, ListeningAddress, Query, ToMaster, ToWorker};
 use crate::socket::{Kind, ListenerId, Want};
 
@@ -28,7 +28,9 @@ impl State {
     pub(crate) fn hear(&mut self, id: WorkerId, message: ToMaster, fd: Option<OwnedFd>, now: Instant) {
         match message {
             ToMaster::Online => self.publish(Event::Online { worker: id }),
-            ToMaster::QueryServer { seq, query, data } => self.lend(id, seq, &query, data),
+            ToMaster::QueryServer { seq, query, data } => {
+                self.lend_or_wait(id, Question { seq, query, data }, now);
+            }
             ToMaster::Listening(address) => self.server_listens(id, address, now),
             ToMaster::Close { key } => self.take_back(id, &key),
             ToMaster::ExitedAfterDisconnect { seq } => self.let_go(id, seq),
@@ -98,6 +100,11 @@ impl State {
     }
 
     fn ready(&mut self, id: WorkerId, now: Instant) {
+        if let Some(spare) = self.crew.get_mut(&id).filter(|worker| worker.slot.is_none()) {
+            spare.needs_no_socket = true;
+            self.warm(id, now);
+            return;
+        }
         // Whatever was bound in advance and no worker asked for would let clients wait for ever.
         self.sockets.drop_unclaimed();
         self.pending.steering = true;
@@ -121,10 +128,45 @@ impl State {
         }
     }
 
+    /// Lends a socket; a worker that has no slot, so no socket, waits for the answer until it has. That is how a spare
+    /// stands by: it has run all of the script up to the moment where it would listen.
+    fn lend_or_wait(&mut self, id: WorkerId, question: Question, now: Instant) {
+        let Some(spare) = self.crew.get_mut(&id).filter(|worker| worker.slot.is_none()) else {
+            self.lend(id, question);
+            return;
+        };
+        spare.questions.push(question);
+        self.warm(id, now);
+    }
+
+    fn warm(&mut self, id: WorkerId, now: Instant) {
+        let before = self.fleet.state_of(id);
+        self.step(fleet::Input::Warm { worker: id }, now);
+        let after = self.fleet.state_of(id);
+        let pid = self.crew.get(&id).map(super::crew::Worker::pid);
+        if let (Some(pid), true) = (pid, after == Some(fleet::State::Spare) && before != after) {
+            self.publish(Event::Spare { worker: id, pid });
+        }
+    }
+
+    /// A spare takes over a slot: it gets the answers that it waited for. Gives what it had said before it had a slot.
+    pub(crate) fn let_listen(&mut self, id: WorkerId, slot: SlotIndex) -> Option<fleet::Input> {
+        let worker = self.crew.get_mut(&id)?;
+        worker.slot = Some(slot);
+        let (pid, needs_no_socket) = (worker.pid(), worker.needs_no_socket);
+        let questions = std::mem::take(&mut worker.questions);
+        self.releases.note(id, Some(slot), pid);
+        for question in questions {
+            self.lend(id, question);
+        }
+        needs_no_socket.then_some(fleet::Input::Ready { worker: id })
+    }
+
     /// Lends a worker the socket that it asks for, or tells it the kernel's reason.
-    fn lend(&mut self, id: WorkerId, seq: u64, query: &Query, data: Value) {
-        let Some(slot) = self.crew.get(&id).map(|worker| worker.slot) else { return };
-        let lent = match want_of(query) {
+    fn lend(&mut self, id: WorkerId, question: Question) {
+        let Question { seq, query, data } = question;
+        let Some(slot) = self.crew.get(&id).and_then(|worker| worker.slot) else { return };
+        let lent = match want_of(&query) {
             // Every socket is closed or about to be: a late worker must not bind anew.
             _ if self.fleet.phase() != Phase::Running => Err(io::Error::from_raw_os_error(libc::ECANCELED)),
             want => want.and_then(|want| self.sockets.lend(&want, slot)),
@@ -168,7 +210,8 @@ impl State {
         let on_purpose = worker.leave == Leave::No;
         self.pending.steering = true;
         let is_anyones = self.crew.values().any(|worker| worker.key_of(listener).is_some());
-        let is_wanted = self.fleet.workers().any(|view| view.state == fleet::State::Starting);
+        let is_wanted =
+            self.fleet.workers().any(|view| view.state == fleet::State::Starting && view.slot.is_some());
         if on_purpose && !is_anyones && !is_wanted {
             self.handoff.unwatch(listener);
             self.sockets.close(listener);

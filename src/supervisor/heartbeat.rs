@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
+use super::setup::OWN_ROW;
 use super::state::State;
 use crate::event::Event;
 use crate::scoreboard::layout::Field;
@@ -60,7 +61,12 @@ impl State {
     pub(crate) fn beat(&mut self, now: Instant) {
         let Some(board) = &self.scoreboard else { return };
         let interval = self.options.heartbeat_interval;
-        let snapshot = || board.borrow().snapshot();
+        let snapshot = || {
+            let mut snapshot = board.borrow().snapshot();
+            // A spare has nothing to tell yet, and would lower every average.
+            snapshot.rows.retain(|(id, _)| *id == OWN_ROW || self.fleet.slot_of(*id).is_some());
+            snapshot
+        };
         if let Some(facts) = self.heartbeat.beat(snapshot, interval, now, SystemTime::now()) {
             self.publish(Event::Heartbeat { facts });
         }

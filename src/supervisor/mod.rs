@@ -40,6 +40,7 @@ mod rotation;
 mod scale;
 pub mod setup;
 pub mod slot;
+mod spares;
 mod state;
 mod telling;
 mod watching;
@@ -51,6 +52,8 @@ pub use setup::Setup;
 mod fleet_tests;
 #[cfg(test)]
 mod reload_tests;
+#[cfg(test)]
+mod spares_tests;
 
 /// How many inputs may wait for the loop; a full queue makes the readers of channels wait, and so the workers.
 const INPUTS: usize = 1024;

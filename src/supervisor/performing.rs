@@ -82,6 +82,7 @@ impl Door {
 pub(crate) fn policy(options: &Options) -> Policy {
     Policy {
         wanted: usize::from(options.no_workers.get()),
+        spares: usize::from(options.spares),
         restart: match options.restart {
             Restart::OnFailure => fleet::Restart::OnFailure,
             Restart::Always => fleet::Restart::Always,
@@ -105,8 +106,13 @@ impl State {
                 self.none_left = false;
                 self.count_fork(slot, purpose);
                 // A slot that was given up a moment ago is needed again, and so are its sockets.
-                self.retiring.retain(|retiring| retiring.slot != slot);
+                self.retiring.retain(|retiring| Some(retiring.slot) != slot);
                 return self.fork(worker, slot, now);
+            }
+            Effect::Serve { worker, slot } => {
+                self.count_fork(Some(slot), fleet::Purpose::Refill);
+                self.retiring.retain(|retiring| retiring.slot != slot);
+                return self.let_listen(worker, slot);
             }
             Effect::Drain { worker, .. } => self.ask_to_drain(worker),
             Effect::End { worker } => self.say(worker, &ToWorker::End),
@@ -128,7 +134,7 @@ impl State {
         None
     }
 
-    fn fork(&mut self, id: WorkerId, slot: SlotIndex, now: Instant) -> Option<fleet::Input> {
+    fn fork(&mut self, id: WorkerId, slot: Option<SlotIndex>, now: Instant) -> Option<fleet::Input> {
         let spawned = self.spawn(id).and_then(|spawned| {
             let failed = |source| crate::error::Error::Spawn { exec: self.launch.exec_path.clone(), source };
             let child = Child::watch(spawned.pid).map_err(failed)?;
@@ -279,13 +285,14 @@ impl State {
                 self.count_death(slot, cause);
                 self.report_death(worker, cause);
             }
-            Report::BackingOff { slot, failures, delay } => self.warn(
-                format!(
-                    "slot {slot}: {failures} deaths in a row, the next start waits {} ms",
-                    delay.as_millis()
-                ),
-                json!({ "slot": slot.0, "failures": failures, "delay": millis(delay) }),
-            ),
+            Report::BackingOff { slot, failures, delay } => {
+                let place = slot.map_or_else(|| "spares".to_owned(), |slot| format!("slot {slot}"));
+                let wait = delay.as_millis();
+                self.warn(
+                    format!("{place}: {failures} deaths in a row, the next start waits {wait} ms"),
+                    json!({ "slot": slot.map(|slot| slot.0), "failures": failures, "delay": millis(delay) }),
+                );
+            }
             Report::SuccessorFailed { worker, of } => self.warn(
                 format!("the successor {worker} of worker {of} failed; worker {of} stays in service"),
                 json!({ "worker": of.0, "successor": worker.0 }),

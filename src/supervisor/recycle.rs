@@ -68,6 +68,11 @@ impl Fleet {
         if !self.is_keeping() || !is_in_post {
             return;
         }
+        if self.slot_of(id).is_none() {
+            // A spare serves nobody: it goes at once, and another one comes.
+            self.dismiss(id, Cause::Recycled(why), self.policy.recycle_timeout, now);
+            return;
+        }
         // Nor twice. That it hangs by now is worth knowing even so: it decides between drain and kill.
         if let Some(known) = self.recycles.why(id) {
             if why == Why::Hung && known != Why::Hung {

@@ -56,7 +56,7 @@ struct Running {
     launch: Launch,
     env: BTreeMap<String, Option<String>>,
     /// Where each worker is, or was, and its process.
-    known: HashMap<WorkerId, (SlotIndex, u32)>,
+    known: HashMap<WorkerId, (Option<SlotIndex>, u32)>,
 }
 
 /// A reload that has failed and waits for the whole story.
@@ -74,8 +74,8 @@ impl Releases {
         self.waiting.iter().map(|(until, ..)| *until).chain(failed).min()
     }
 
-    /// A worker was forked.
-    pub(crate) fn note(&mut self, worker: WorkerId, slot: SlotIndex, pid: u32) {
+    /// A worker was forked, or has a slot now.
+    pub(crate) fn note(&mut self, worker: WorkerId, slot: Option<SlotIndex>, pid: u32) {
         if let Some(running) = &mut self.running {
             running.known.insert(worker, (slot, pid));
         }
@@ -144,7 +144,7 @@ impl State {
             let (slot, new_pid) = running.known.get(&one.new)?;
             let (_, old_pid) = running.known.get(&one.old)?;
             Some(json!({
-                "slot": slot.0,
+                "slot": slot.map(|slot| slot.0),
                 "oldPid": old_pid,
                 "newPid": new_pid,
                 "startMs": since(one.started),

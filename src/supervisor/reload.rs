@@ -134,6 +134,7 @@ impl Fleet {
             self.reload = Some(reload);
             return;
         }
+        self.spares.renew(self.generation);
         let replaced: Option<Vec<_>> = reload.exchanges.iter().map(Exchange::replaced).collect();
         match replaced {
             Some(replaced) => self.report(Report::ReloadDone { replaced }),

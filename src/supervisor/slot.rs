@@ -15,6 +15,8 @@ use crate::ids::{SlotIndex, WorkerId};
 pub(super) enum Life {
     /// Forked, not ready yet.
     Starting { ready_by: Instant },
+    /// Booted, and waits for a slot.
+    Spare,
     /// Takes clients.
     Serving,
     /// Was ordered to drain; at its deadline it is ordered to end.
@@ -31,6 +33,12 @@ pub(super) enum Life {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum News {
     Ready,
+    /// It has booted, and has no slot.
+    Warm,
+    /// It has got a slot.
+    Serve {
+        ready_by: Instant,
+    },
     /// To drain, ready or not.
     Drain {
         cause: Cause,
@@ -68,6 +76,8 @@ impl Life {
     pub(super) fn step(self, news: News, now: Instant) -> (Self, Option<Order>) {
         match news {
             News::Ready => (self.ready(), None),
+            News::Warm => (self.warm(), None),
+            News::Serve { ready_by } => (self.serve(ready_by), None),
             News::Drain { cause, by } => self.drain(cause, by),
             News::Dismiss { cause, drain_by, kill_by } => self.dismiss(cause, drain_by, kill_by),
             News::CutOff { cause, by } => (self.cut_off(cause, by), None),
@@ -80,7 +90,35 @@ impl Life {
         match self {
             Self::Starting { .. } => Self::Serving,
             // Each further server of a worker says so again; and one that is on its way out takes no clients.
-            Self::Serving
+            // A spare has nothing to listen on.
+            Self::Spare
+            | Self::Serving
+            | Self::Draining { .. }
+            | Self::Adrift { .. }
+            | Self::Ending { .. }
+            | Self::Killed { .. } => self,
+        }
+    }
+
+    fn warm(self) -> Self {
+        match self {
+            Self::Starting { .. } => Self::Spare,
+            // It is said once by whoever has more than one server.
+            Self::Spare
+            | Self::Serving
+            | Self::Draining { .. }
+            | Self::Adrift { .. }
+            | Self::Ending { .. }
+            | Self::Killed { .. } => self,
+        }
+    }
+
+    fn serve(self, ready_by: Instant) -> Self {
+        match self {
+            Self::Spare => Self::Starting { ready_by },
+            // One that still boots has a deadline, and listens when it comes to that.
+            Self::Starting { .. }
+            | Self::Serving
             | Self::Draining { .. }
             | Self::Adrift { .. }
             | Self::Ending { .. }
@@ -90,7 +128,7 @@ impl Life {
 
     fn drain(self, cause: Cause, by: Instant) -> (Self, Option<Order>) {
         match self {
-            Self::Starting { .. } | Self::Serving => {
+            Self::Starting { .. } | Self::Spare | Self::Serving => {
                 (Self::Draining { cause, end_by: by }, Some(Order::Drain { by }))
             }
             // It is going already, for the reason that came first.
@@ -102,7 +140,7 @@ impl Life {
 
     fn dismiss(self, cause: Cause, drain_by: Instant, kill_by: Instant) -> (Self, Option<Order>) {
         match self {
-            Self::Starting { .. } => (Self::Ending { cause, kill_by }, Some(Order::End)),
+            Self::Starting { .. } | Self::Spare => (Self::Ending { cause, kill_by }, Some(Order::End)),
             Self::Serving => {
                 (Self::Draining { cause, end_by: drain_by }, Some(Order::Drain { by: drain_by }))
             }
@@ -119,7 +157,7 @@ impl Life {
 
     fn cut_off(self, cause: Cause, by: Instant) -> Self {
         match self {
-            Self::Starting { .. } | Self::Serving => Self::Adrift { cause, kill_by: by },
+            Self::Starting { .. } | Self::Spare | Self::Serving => Self::Adrift { cause, kill_by: by },
             Self::Draining { cause, end_by } => Self::Adrift { cause, kill_by: end_by },
             // Its last order has been given, or it is known to have lost its channel.
             Self::Adrift { .. } | Self::Ending { .. } | Self::Killed { .. } => self,
@@ -129,6 +167,7 @@ impl Life {
     fn kill(self, cause: Cause) -> (Self, Option<Order>) {
         match self {
             Self::Starting { .. }
+            | Self::Spare
             | Self::Serving
             | Self::Draining { .. }
             | Self::Adrift { .. }
@@ -148,8 +187,8 @@ impl Life {
                 (Self::Ending { cause, kill_by: after(now, kill_timeout) }, Some(Order::End))
             }
             Self::Adrift { cause, .. } | Self::Ending { cause, .. } => self.kill(overdue(cause)),
-            // Neither has a deadline.
-            Self::Serving | Self::Killed { .. } => (self, None),
+            // None of these has a deadline.
+            Self::Spare | Self::Serving | Self::Killed { .. } => (self, None),
         }
     }
 
@@ -160,14 +199,14 @@ impl Life {
             | Self::Draining { end_by: due, .. }
             | Self::Adrift { kill_by: due, .. }
             | Self::Ending { kill_by: due, .. } => Some(due),
-            Self::Serving | Self::Killed { .. } => None,
+            Self::Spare | Self::Serving | Self::Killed { .. } => None,
         }
     }
 
     /// Why it is gone, if it is gone now.
     pub(super) fn cause(self) -> Cause {
         match self {
-            Self::Starting { .. } | Self::Serving => Cause::Unasked,
+            Self::Starting { .. } | Self::Spare | Self::Serving => Cause::Unasked,
             Self::Draining { cause, .. }
             | Self::Adrift { cause, .. }
             | Self::Ending { cause, .. }
@@ -179,6 +218,7 @@ impl Life {
     pub(super) fn state(self) -> State {
         match self {
             Self::Starting { .. } => State::Starting,
+            Self::Spare => State::Spare,
             Self::Serving => State::Serving,
             Self::Draining { .. } | Self::Adrift { .. } | Self::Ending { .. } | Self::Killed { .. } => {
                 State::Draining
@@ -206,7 +246,8 @@ fn overdue(cause: Cause) -> Cause {
 /// One worker, from its `Spawn` until it is gone.
 #[derive(Debug)]
 pub(super) struct Worker {
-    pub(super) slot: SlotIndex,
+    /// None for a spare.
+    pub(super) slot: Option<SlotIndex>,
     pub(super) generation: u32,
     /// When its state as seen from outside last changed.
     pub(super) since: Instant,

@@ -86,7 +86,7 @@ fn show_itself(stats: &mut Stats) {
         (false, false) => WorkerState::Starting,
     };
     stats.state = match life {
-        WorkerState::Starting => ClusterState::Starting,
+        WorkerState::Starting | WorkerState::Spare => ClusterState::Starting,
         WorkerState::Serving => ClusterState::Serving,
         WorkerState::Draining => ClusterState::ShuttingDown,
     };
@@ -144,9 +144,10 @@ impl State {
         Some(Worker {
             id: view.worker,
             pid: worker.pid(),
-            slot: Some(view.slot),
+            slot: view.slot,
             state: match view.state {
                 Life::Starting => WorkerState::Starting,
+                Life::Spare => WorkerState::Spare,
                 Life::Serving => WorkerState::Serving,
                 Life::Draining => WorkerState::Draining,
             },
@@ -161,23 +162,27 @@ impl State {
 
 impl State {
     /// A worker is about to be forked.
-    pub(crate) fn count_fork(&self, slot: SlotIndex, purpose: Purpose) {
+    pub(crate) fn count_fork(&self, slot: Option<SlotIndex>, purpose: Purpose) {
         let mut stats = self.stats.borrow_mut();
-        if purpose != Purpose::First {
-            stats.restarts += 1;
+        match purpose {
+            // A spare counts when it takes over.
+            Purpose::First | Purpose::Spare => {}
+            Purpose::Refill | Purpose::Successor { .. } => stats.restarts += 1,
         }
-        if purpose == Purpose::Refill {
+        if let (Purpose::Refill, Some(slot)) = (purpose, slot) {
             let reason = stats.tallies.last_deaths.get(&slot).copied().unwrap_or("crash");
             count(&mut stats.tallies.restarts, reason);
         }
     }
 
     /// A worker is gone, and the fleet knows what part it had in that.
-    pub(crate) fn count_death(&self, slot: SlotIndex, cause: Cause) {
+    pub(crate) fn count_death(&self, slot: Option<SlotIndex>, cause: Cause) {
         let (reason, due) = reasons(cause);
         let tallies = &mut self.stats.borrow_mut().tallies;
         count(&mut tallies.deaths, reason);
-        tallies.last_deaths.insert(slot, reason);
+        if let Some(slot) = slot {
+            tallies.last_deaths.insert(slot, reason);
+        }
         if let Some(due) = due {
             count(&mut tallies.recycles, due);
         }

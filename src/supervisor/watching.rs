@@ -20,6 +20,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 
 use super::Input;
+use super::crew::Worker;
 use super::state::State;
 use crate::ids::{SlotIndex, WorkerId};
 use crate::os::queues::Queues;
@@ -180,7 +181,7 @@ impl State {
     /// Whether a worker of the slot writes how it is, so that something can be learnt by looking.
     pub(crate) fn is_known(&self, slot: SlotIndex) -> bool {
         let Some(board) = &self.scoreboard else { return false };
-        let mut workers = self.crew.iter().filter(|(_, worker)| worker.slot == slot);
+        let mut workers = self.crew.iter().filter(|(_, worker)| worker.slot == Some(slot));
         workers.any(|(id, _)| mark(&board.borrow(), *id).is_some())
     }
 
@@ -210,14 +211,15 @@ impl State {
         let mut is_changed = self.watching.loops.let_back(mark_of);
         if self.watching.is_awake {
             let slots = self.watching.waiting();
+            let has_queue = |worker: &Worker| worker.slot.is_some_and(|slot| slots.contains(&slot));
             let (mut waiting, mut is_somebody_free, mut taken) = (Vec::new(), false, 0_u64);
             for (id, worker) in crew.iter().filter(|(_, worker)| worker.is_in_service()) {
                 let mark = mark_of(*id);
                 taken = taken.wrapping_add(mark.map_or(0, |mark| mark.connections));
                 match mark {
                     _ if self.watching.is_blocked(*id) => {}
-                    Some(mark) if slots.contains(&worker.slot) => waiting.push((*id, mark)),
-                    Some(_) | None => is_somebody_free |= !slots.contains(&worker.slot),
+                    Some(mark) if has_queue(worker) => waiting.push((*id, mark)),
+                    Some(_) | None => is_somebody_free |= !has_queue(worker),
                 }
             }
             let patience = if is_somebody_free { PATIENCE } else { PATIENCE_WHEN_ALL_ARE_BUSY };

@@ -68,7 +68,7 @@ cluster.on('message', (worker, message) => {
 });
 
 const c = new Cluster(options);
-reportEvents(c, 'forked', 'listening', 'died', 'warning');
+reportEvents(c, 'forked', 'listening', 'spare', 'died', 'warning');
 c.on('listening', () => report('addresses', c.addresses()));
 c.reload().catch((error) => report('too early', error.code));
 if (release === 'exits') process.exit(0);

@@ -13,10 +13,14 @@ use super::{SLACK, World};
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, each noted by itself")]
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Process {
-    pub(super) slot: SlotIndex,
+    pub(super) slot: Option<SlotIndex>,
+    /// When it was forked, or took over after it had booted.
     pub(super) forked: Instant,
     pub(super) successor_of: Option<WorkerId>,
     pub(super) is_of_recycle: bool,
+    pub(super) is_warm: bool,
+    /// How many reloads had begun when it was forked.
+    pub(super) release: u32,
     pub(super) ready: bool,
     pub(super) ready_at: Option<Instant>,
     pub(super) quiet: bool,
@@ -45,6 +49,7 @@ impl World {
         match input {
             Input::Ready { worker }
             | Input::Quiet { worker }
+            | Input::Warm { worker }
             | Input::Exited { worker, .. }
             | Input::SpawnFailed { worker }
             | Input::Leaving { worker }
@@ -63,7 +68,10 @@ impl World {
         let running = self.end_by.is_none();
         match input {
             Input::Ready { worker } => {
-                if let Some(process) = self.processes.get_mut(&worker) {
+                let has_slot = self.processes.get(&worker).is_some_and(|process| process.slot.is_some());
+                if !has_slot {
+                    self.note_warm(worker);
+                } else if let Some(process) = self.processes.get_mut(&worker) {
                     process.ready |= !process.going;
                     process.ready_at.get_or_insert(self.now);
                 }
@@ -75,6 +83,10 @@ impl World {
                     process.quiet = true;
                 }
                 self.note_proof(worker);
+                false
+            }
+            Input::Warm { worker } => {
+                self.note_warm(worker);
                 false
             }
             Input::Exited { worker, clean } => {
@@ -145,19 +157,23 @@ impl World {
     /// whether the slot is no longer served.
     pub(super) fn loses(&mut self, worker: WorkerId, for_good: bool) -> bool {
         let Some(process) = self.processes.get(&worker).copied() else { return false };
-        if for_good && !process.going && self.end_by.is_none() && self.in_post(process.slot).len() == 1 {
+        let Some(slot) = process.slot else { return false };
+        if for_good && !process.going && self.end_by.is_none() && self.in_post(slot).len() == 1 {
             self.wanted -= 1;
         }
         let is_served_by = |id: &WorkerId| self.processes[id].serves();
-        process.serves() && self.in_post(process.slot).iter().filter(|id| is_served_by(id)).count() == 1
+        process.serves() && self.in_post(slot).iter().filter(|id| is_served_by(id)).count() == 1
     }
 
     /// A crash loop is never a busy loop.
-    pub(super) fn check_spacing(&mut self, slot: SlotIndex) {
+    pub(super) fn check_spacing(&mut self, slot: Option<SlotIndex>) {
+        // What a spare spares its slot in waiting, the next spare waits.
+        let (places, spares) = (self.slots.len(), self.policy.spares);
+        let most = if slot.is_some() { 6 } else { 6 * (places + spares) };
         let forks = self.refills.entry(slot).or_default();
         forks.retain(|&at| self.now - at < Duration::from_secs(1));
         forks.push(self.now);
-        assert!(forks.len() <= 6, "{} forks within a second", forks.len());
+        assert!(forks.len() <= most, "{} forks within a second", forks.len());
     }
 
     /// A worker in post goes by order only for one of the good reasons.
@@ -166,7 +182,8 @@ impl World {
         if process.going || self.end_by.is_some() || matches!(input, Input::Scale { .. }) {
             return;
         }
-        let others: Vec<_> = self.in_post(process.slot).into_iter().filter(|&id| id != worker).collect();
+        let Some(slot) = process.slot else { return self.check_spare_order(worker, input) };
+        let others: Vec<_> = self.in_post(slot).into_iter().filter(|&id| id != worker).collect();
         let left = matches!(input, Input::Leaving { worker: who } if who == worker);
         let is_relieved = others.iter().any(|id| self.processes[id].serves());
         let is_late = !process.ready && self.now >= process.forked + self.policy.start_timeout;
@@ -203,9 +220,18 @@ impl World {
                 assert!(is_answer, "{worker} died of {input:?}");
                 let process = self.processes.remove(&worker).expect("died twice");
                 assert_eq!(process.slot, slot);
+                if slot.is_none() && !process.going {
+                    self.seen.insert("SpareDied");
+                }
+                if slot.is_none() && matches!(*report, Report::Died { cause: Cause::Reloaded, .. }) {
+                    self.seen.insert("SpareReloaded");
+                }
                 self.died += 1;
             }
-            Report::BackingOff { delay, failures, .. } => {
+            Report::BackingOff { delay, failures, slot } => {
+                if slot.is_none() {
+                    self.seen.insert("SpareBackingOff");
+                }
                 assert!(delay > Duration::ZERO && delay <= Duration::from_secs(30) && failures > 1);
             }
             Report::SuccessorFailed { worker, of } => {
@@ -271,11 +297,12 @@ impl World {
             let is_overdue = process.gone_by.is_some_and(|by| by < self.now);
             assert!(!is_overdue, "{worker} outlived its ladder");
             assert_eq!(self.fleet.is_serving(worker), process.serves(), "{worker}");
-            assert_eq!(self.fleet.slot_of(worker), Some(process.slot));
+            assert_eq!(self.fleet.slot_of(worker), process.slot);
         }
         if self.end_by.is_none() {
             assert_eq!(self.fleet.wanted(), self.wanted);
             self.check_rolling();
+            assert!(self.spares_in_post() <= self.policy.spares, "a spare too many");
             for &slot in &self.slots {
                 self.check_slot(slot);
             }
@@ -292,7 +319,7 @@ impl World {
 
     /// The workers of a slot that are not on their way out, oldest first.
     pub(super) fn in_post(&self, slot: SlotIndex) -> Vec<WorkerId> {
-        let is_here = |process: &Process| process.slot == slot && !process.going;
+        let is_here = |process: &Process| process.slot == Some(slot) && !process.going;
         self.processes.iter().filter(|(_, process)| is_here(process)).map(|(&id, _)| id).collect()
     }
 
@@ -300,5 +327,42 @@ impl World {
     pub(super) fn serving(&self) -> usize {
         let served = self.processes.values().filter(|process| process.serves()).map(|process| process.slot);
         served.collect::<BTreeSet<_>>().len()
+    }
+
+    fn note_warm(&mut self, worker: WorkerId) {
+        if let Some(process) = self.processes.get_mut(&worker) {
+            process.is_warm |= process.slot.is_none() && !process.going;
+        }
+    }
+
+    /// A spare is forked when one is missing, and not while a reload may still fail.
+    pub(super) fn check_new_spare(&mut self) {
+        assert!(self.spares_in_post() < self.policy.spares, "a spare too many");
+        assert!(!self.slots.is_empty(), "a spare for nobody");
+        let is_starting = |process: &Process| process.slot.is_some() && !process.ready && !process.going;
+        assert!(!self.processes.values().any(is_starting), "a spare in the way of a worker that starts");
+        self.check_spacing(None);
+    }
+
+    /// A spare is sent away when it is of an old release, when there is nothing to stand by for, or on its own account.
+    fn check_spare_order(&self, worker: WorkerId, input: Input) {
+        let process = self.processes[&worker];
+        let is_wish = matches!(input, Input::Leaving { worker: who } | Input::Recycle { worker: who, .. } if who == worker);
+        let is_late = !process.is_warm && self.now >= process.forked + self.policy.start_timeout;
+        // Once everybody who serves is of the new release.
+        let is_new = |process: &Process| process.release == self.reloads;
+        let mut others = self.processes.values().filter(|other| other.slot.is_some() && !other.going);
+        let is_old = !is_new(&process) && others.all(is_new);
+        assert!(is_wish || is_late || is_old || self.wanted == 0, "{worker} is sent away for nothing");
+    }
+
+    fn spares_in_post(&self) -> usize {
+        self.processes.values().filter(|process| process.slot.is_none() && !process.going).count()
+    }
+
+    /// How many spares could take over at once.
+    pub(super) fn standing_by(&self) -> usize {
+        let is_ready = |process: &&Process| process.slot.is_none() && process.is_warm && !process.going;
+        self.processes.values().filter(is_ready).count()
     }
 }

@@ -48,6 +48,7 @@ fn the_invariants_hold_in_every_history() {
     if histories >= 1000 {
         let expected = [
             "BackingOff SuccessorFailed Recycling WantedChanged ReloadDone ReloadFailed NoneLeft Finished",
+            "Took BootingTook SpareDied SpareReloaded SpareBackingOff",
             "Unasked StartTimeout Drained Left Hung Recycled Reloaded ScaledDown Stopped Overdue GivenUp",
         ];
         for name in expected.iter().flat_map(|line| line.split(' ')) {
@@ -121,7 +122,7 @@ struct World {
     spawned: u32,
     died: u32,
     slots: BTreeSet<SlotIndex>,
-    refills: BTreeMap<SlotIndex, Vec<Instant>>,
+    refills: BTreeMap<Option<SlotIndex>, Vec<Instant>>,
     configured: usize,
     wanted: usize,
     recycling: Option<WorkerId>,
@@ -142,6 +143,8 @@ impl World {
         let wanted = usize::try_from(1 + random.below(5)).unwrap();
         let policy = Policy {
             wanted,
+            // Half of the histories have none.
+            spares: usize::try_from(random.below(5).saturating_sub(2)).unwrap(),
             restart: if random.percent(25) { Restart::Always } else { Restart::OnFailure },
             start_timeout: ms(200) + random.ms(500),
             drain_timeout: ms(100) + random.ms(400),
@@ -203,7 +206,9 @@ impl World {
         self.run_until(None);
         assert_eq!(self.fleet.next_deadline(), None);
         assert_eq!(self.serving(), self.wanted, "the wanted number is not restored");
-        assert_eq!(self.fleet.workers().count(), self.wanted);
+        let spares = if self.wanted == 0 { 0 } else { self.policy.spares };
+        assert_eq!(self.standing_by(), spares, "the spares are not restored");
+        assert_eq!(self.fleet.workers().count(), self.wanted + spares);
         assert!(self.reload.is_none(), "a reload never ended");
         assert!(!self.wishes.iter().any(|id| self.processes.contains_key(id)), "a recycle was forgotten");
     }
@@ -288,7 +293,9 @@ impl World {
             8..11 => Input::Scale { wanted: usize::try_from(self.random.below(7)).unwrap() },
             11 | 12 => Input::Leaving { worker },
             13 => Input::Disconnected { worker },
-            14 => self.random.pick(&[Input::Ready { worker }, Input::Quiet { worker }]),
+            14 => {
+                self.random.pick(&[Input::Ready { worker }, Input::Quiet { worker }, Input::Warm { worker }])
+            }
             15 => self.random.pick(&[Input::Start, Input::Tick]),
             _ => Input::Exited { worker, clean: self.random.percent(20) },
         };
@@ -318,6 +325,7 @@ impl World {
     fn perform(&mut self, effect: &Effect, input: Input) {
         match *effect {
             Effect::Spawn { worker, slot, purpose } => self.spawn(worker, slot, purpose),
+            Effect::Serve { worker, slot } => self.serve(worker, slot),
             Effect::Drain { worker, by } => {
                 self.check_order(worker, input);
                 assert!(self.processes[&worker].has_channel, "an order on a closed channel");
@@ -346,32 +354,37 @@ impl World {
                 self.news(8, Input::Exited { worker, clean: false });
             }
             Effect::CloseSlot { slot } => {
-                let is_used = self.processes.values().any(|process| process.slot == slot);
+                let is_used = self.processes.values().any(|process| process.slot == Some(slot));
                 assert!(!is_used && self.end_by.is_none(), "{slot} closed in use");
                 assert!(self.slots.remove(&slot), "{slot} closed twice");
-                self.refills.remove(&slot);
+                self.refills.remove(&Some(slot));
             }
             Effect::CloseSockets => assert!(self.processes.is_empty() && self.wanted == 0),
             Effect::Report(ref report) => self.hear(report, input),
         }
     }
 
-    fn spawn(&mut self, worker: WorkerId, slot: SlotIndex, purpose: Purpose) {
+    fn spawn(&mut self, worker: WorkerId, slot: Option<SlotIndex>, purpose: Purpose) {
         assert!(self.end_by.is_none(), "a fork after the shutdown");
         self.spawned += 1;
         assert_eq!(worker.0, self.spawned, "ids are counted from 1 and never used again");
-        let in_post = self.in_post(slot);
-        let successor_of = match purpose {
-            Purpose::First => {
+        let in_post = slot.map(|slot| self.in_post(slot)).unwrap_or_default();
+        let successor_of = match (purpose, slot) {
+            (Purpose::First, Some(slot)) => {
                 assert!(self.slots.insert(slot), "{slot} is not new");
                 None
             }
-            Purpose::Refill => {
+            (Purpose::Refill, Some(slot)) => {
                 assert!(self.slots.contains(&slot) && in_post.is_empty(), "{slot} is filled");
-                self.check_spacing(slot);
+                self.check_spacing(Some(slot));
                 None
             }
-            Purpose::Successor { of } => {
+            (Purpose::Spare, None) => {
+                self.check_new_spare();
+                None
+            }
+            (_, None) | (Purpose::Spare, Some(_)) => panic!("{worker} is forked for {purpose:?} in {slot:?}"),
+            (Purpose::Successor { of }, Some(slot)) => {
                 assert_eq!(in_post, [of], "{slot} has a successor, or not {of}");
                 assert!(self.processes[&of].serves(), "a successor of one that does not serve");
                 Some(of)
@@ -382,6 +395,8 @@ impl World {
             forked: self.now,
             successor_of,
             is_of_recycle: false,
+            is_warm: false,
+            release: self.reloads,
             ready: false,
             ready_at: None,
             quiet: false,
@@ -394,10 +409,27 @@ impl World {
         self.decide_fate(worker);
     }
 
+    /// A spare takes over; from now on it is a worker as any other.
+    fn serve(&mut self, worker: WorkerId, slot: SlotIndex) {
+        assert!(self.end_by.is_none() && self.slots.contains(&slot) && self.in_post(slot).is_empty());
+        let process = self.processes.get_mut(&worker).unwrap();
+        assert!(process.slot.is_none() && !process.going && process.has_channel, "{worker} can't serve");
+        let was_warm = process.is_warm;
+        process.slot = Some(slot);
+        if was_warm {
+            process.forked = self.now;
+        }
+        self.seen.insert(if was_warm { "Took" } else { "BootingTook" });
+        if self.is_kind || self.random.percent(90) {
+            self.news(if was_warm { 10 } else { 120 }, Input::Ready { worker });
+        }
+    }
+
     fn decide_fate(&mut self, worker: WorkerId) {
         let luck = self.random.below(100);
+        let has_slot = self.processes[&worker].slot.is_some();
         if self.is_kind || (!self.is_release_broken && luck < 85) {
-            self.news(120, Input::Ready { worker });
+            self.news(120, if has_slot { Input::Ready { worker } } else { Input::Warm { worker } });
             if self.random.percent(50) {
                 self.news(200, Input::Quiet { worker });
             }
@@ -412,7 +444,7 @@ impl World {
             2 => self.news(60, Input::Exited { worker, clean: true }),
             3 => self.news(5, Input::SpawnFailed { worker }),
             4 => {
-                self.news(30, Input::Ready { worker });
+                self.news(30, if has_slot { Input::Ready { worker } } else { Input::Warm { worker } });
                 let after = ms(30) + self.random.ms(400);
                 self.schedule(after, Happening::Crash(worker, false));
             }

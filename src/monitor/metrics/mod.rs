@@ -70,7 +70,7 @@ fn about_the_cluster(text: &mut Text, moment: &Moment<'_>, stats: &Stats) {
     }
     text.one(Kind::Gauge, "workers_wanted", "How many workers there should be.", count(stats.wanted));
     text.family(Kind::Gauge, "workers", "Workers that live, by what they do.");
-    for state in [WorkerState::Starting, WorkerState::Serving, WorkerState::Draining] {
+    for state in WorkerState::ALL {
         let number = stats.workers.iter().filter(|worker| worker.state == state).count();
         text.sample(&[("state", state.name())], count(number));
     }

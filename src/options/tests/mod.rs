@@ -53,7 +53,7 @@ fn the_defaults_are_those_of_the_original() {
             "path": "/ecv", "monitor": null, "control": false, "validator": false, "timeout": 5000,
             "startDisabled": false, "controlFrom": null, "token": false,
         },
-        "noWorkers": 4, "timeout": 30000, "connThreshold": 10000, "uptimeThreshold": 86400,
+        "noWorkers": 4, "spares": 0, "timeout": 30000, "connThreshold": 10000, "uptimeThreshold": 86400,
         "requestThreshold": null, "memoryThreshold": null, "recycleJitter": 0, "cwd": null,
         "heartbeatInterval": 60000, "maxHeartbeatDelay": 180_000, "pids": "/srv/app/pids", "logs": "/srv/app/logs",
         "stop": false, "shutdown": false, "restart": "on-failure", "onUncaughtException": "recycle",
