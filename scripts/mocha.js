@@ -12,9 +12,13 @@ const ENTRY = path.join(root, 'node_modules/mocha/bin/mocha.js');
 const LONGEST_RUN = 20 * 60_000;
 const LONGEST_END = 10_000;
 
-/** The whole suite. test/apps/ holds programs under test, not tests. */
+// Programs under test, and what is run by `npm run test:frameworks`.
+const APART = ['test/apps/', 'test/frameworks/'];
+
+/** The whole suite. */
 function allTests() {
-  return filesBelow('test').filter((file) => file.endsWith('.test.js') && !file.startsWith('test/apps/'));
+  const isApart = (file) => APART.some((folder) => file.startsWith(folder));
+  return filesBelow('test').filter((file) => file.endsWith('.test.js') && !isApart(file));
 }
 
 /** Runs test files on the Node at `node`; `show` is 'spec' or 'dot'. */

@@ -4,7 +4,7 @@
 // and at the very end one line that sums them all. A failed step stops only the steps that cannot run without
 // it.
 //
-//   npm test                                every step but "matrix"
+//   npm test                                every step but "frameworks" and "matrix"
 //   npm test -- clippy cargo-test           these steps only, after those that they need
 //   npm test -- test/one.test.js            mocha, or the named steps that run it, with these files only
 //
@@ -24,6 +24,9 @@ const { root, findCargo, isFile, run, runTool, say } = require('./tools.js');
  */
 const SMOKE = ['test/unit/native.test.js', 'test/seed.test.js'];
 
+/** Frameworks whose packages are too heavy to be dev dependencies; the tests fetch them. */
+const FRAMEWORKS = ['test/frameworks/frameworks.test.js'];
+
 const DENY = ['--', '-D', 'warnings'];
 const CORE = '--no-default-features';
 
@@ -40,6 +43,7 @@ const STEPS = [
   { name: 'types', needs: ['install'], run: () => tool('typescript/bin/tsc', ['--project', '.']) },
   { name: 'doc', run: () => cargo(['doc', '--no-deps'], null, { RUSTDOCFLAGS: '-D warnings' }) },
   { name: 'smoke', needs: ['build'], run: (files) => onAllNodes(orElse(files, SMOKE), 'dot') },
+  { name: 'frameworks', needs: ['build'], asked: true, run: () => runMocha(FRAMEWORKS) },
   { name: 'matrix', needs: ['build'], asked: true, run: (files) => onAllNodes(orElse(files, allTests()), 'spec') },
 ];
 

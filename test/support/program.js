@@ -53,7 +53,7 @@ class Program {
   id = randomUUID();
 
   constructor(appFile, { options, env, args, execArgv, node, cwd }) {
-    const name = appFile.endsWith('.js') || appFile.endsWith('.mjs') ? appFile : `${appFile}.js`;
+    const name = path.extname(appFile) === '' ? `${appFile}.js` : appFile;
     this.script = path.resolve(APPS, name);
     this.#isOwnDirectory = cwd === undefined;
     this.cwd = cwd ?? makeDirectory();
