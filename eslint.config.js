@@ -17,7 +17,7 @@ function readonly(names) {
 }
 
 module.exports = [
-  { ignores: ['target/', '.cache/', 'npm/', 'native.js'] },
+  { ignores: ['target/', '.cache/', 'npm/', 'native.js', 'examples/next/.next/'] },
   {
     ...js.configs.recommended,
     files: ['**/*.js'],

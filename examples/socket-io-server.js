@@ -28,6 +28,6 @@ c.listen((cb) => {
     socket.on('echo', (text, reply) => reply(text, process.pid));
   });
   // A long poll is a request that takes its time, and would be waited for.
-  c.on('draining', () => io.local.disconnectSockets(true));
+  c.on('draining', () => io.engine.close());
   cb(server);
 });
