@@ -4,7 +4,7 @@
 // application sees: events, messages, signals, and the process's own end.
 'use strict';
 
-const dns = require('node:dns');
+const net = require('node:net');
 const os = require('node:os');
 const { debuglog } = require('node:util');
 
@@ -56,8 +56,7 @@ class Master {
     for (const { app } of apps) {
       if (app.listening) throw errors.createError('ERR_CLUSTER2_APP_LISTENING', JSON.stringify(app.address()));
     }
-    // As `listen` resolves it in the workers.
-    const { address } = await dns.promises.lookup(parsed.host);
+    const address = await addressOf(parsed.host);
     const wants = wantsOf(apps, address, parsed);
     try {
       this.#native = load().Master.prepare(encode(raw), start, wants);
@@ -319,3 +318,9 @@ function parse(line) {
 }
 
 module.exports = { Master };
+
+// As `listen` resolves it in the workers.
+async function addressOf(host) {
+  if (net.isIP(host)) return host;
+  return (await require('node:dns').promises.lookup(host)).address;
+}
