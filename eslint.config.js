@@ -10,6 +10,7 @@ const NODE = ['require', 'module', 'exports', '__dirname', '__filename', 'proces
   'setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'setImmediate', 'clearImmediate', 'queueMicrotask',
   'AbortController', 'AbortSignal', 'TextDecoder', 'TextEncoder', 'URLSearchParams', 'fetch', 'performance',
   'structuredClone', 'Event', 'EventTarget', 'BroadcastChannel', 'MessageChannel'];
+const BROWSER = ['document', 'window', 'EventSource', 'FormData'];
 const MOCHA = ['describe', 'it', 'before', 'beforeEach', 'after', 'afterEach', 'context', 'specify'];
 
 function readonly(names) {
@@ -44,5 +45,6 @@ module.exports = [
     },
   },
   { files: ['**/*.mjs'], languageOptions: { ecmaVersion: 2022, sourceType: 'module', globals: readonly(NODE) } },
+  { files: ['src/monitor/assets/*.js'], languageOptions: { globals: readonly(BROWSER) } },
   { files: ['test/**/*.js'], languageOptions: { globals: readonly(MOCHA) } },
 ];

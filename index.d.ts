@@ -358,6 +358,13 @@ interface ClusterOptions {
   monPath?: string;
 
   /**
+   * Who may read the monitor, and whether it may be used to steer the cluster. By default everybody who reaches its port
+   * reads, and nobody steers.
+   * @default {control: false}
+   */
+  monitor?: MonitorOptions;
+
+  /**
    * The health answer ("extended content verification") that load balancers ask for on the application's port. An
    * object changes what it names and leaves the other parts at their defaults; true is all defaults; false switches
    * the answer off, so that the application sees these requests itself.
@@ -592,6 +599,23 @@ interface ClusterOptions {
    * @default 1
    */
   readyQuorum?: number | string;
+}
+
+/** The parts of the option `monitor`. */
+interface MonitorOptions {
+  /**
+   * Whether the page and `POST /control/...` on the monitor's port may enable, disable, reload, scale and recycle. A
+   * `token` must be given with it.
+   * @default false
+   */
+  control?: boolean;
+
+  /**
+   * A secret without which the monitor's port answers 401, but for `ecv.path`, `/live`, `/ready` and `/metrics`: as
+   * `Authorization: Bearer <token>`, or as the password that a browser asks for.
+   * @default none
+   */
+  token?: string;
 }
 
 /** The parts of the option `ecv`. */

@@ -118,7 +118,7 @@ describe('health on the monitor\'s port', () => {
     assert.ok(Date.now() - Date.parse(ecv.at) < 60000);
     assert.equal(events.at(-1).event, 'disabled');
     const page = await ask(program, '/', { headers: { accept: 'text/html' } });
-    assert.match(page.body, /disabled<\/span> by POST from 127\.0\.0\.1 to the monitor.*new disk/);
+    assert.match(page.body, /disabled<\/strong>[^]*by POST from 127\.0\.0\.1 to the monitor.*new disk/);
     assert.equal((await post('/ecv/enable', { headers })).status, 204);
     assert.equal((await request(program.port, { path: '/ecv' })).status, 200);
   });

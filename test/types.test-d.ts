@@ -9,6 +9,7 @@ import * as net from 'node:net';
 const options: ClusterOptions = {
   port: [3000, '/tmp/app.sock'],
   monPort: false,
+  monitor: { control: true, token: 's3cret' },
   noWorkers: '2',
   ecv: { path: '/health', control: true, validator: (status, headers, body) => status < 300 && body !== '' },
   onUncaughtException: 'recycle',

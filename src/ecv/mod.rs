@@ -215,6 +215,12 @@ pub fn asked(base: &str, path: &str) -> Option<Asked> {
 #[must_use]
 pub fn reason_in(query: &str) -> Option<String> {
     let value = query.split('&').find_map(|pair| pair.strip_prefix("reason="))?;
+    Some(decoded(value)).filter(|reason| !reason.is_empty())
+}
+
+/// A value of a query or a form, as browsers encode them.
+#[must_use]
+pub fn decoded(value: &str) -> String {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.bytes();
     while let Some(byte) = rest.next() {
@@ -228,7 +234,7 @@ pub fn reason_in(query: &str) -> Option<String> {
         };
         bytes.push(decoded);
     }
-    Some(String::from_utf8_lossy(&bytes).into_owned()).filter(|reason| !reason.is_empty())
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn hex(digit: u8) -> Option<u8> {

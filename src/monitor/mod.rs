@@ -4,14 +4,19 @@
 //! tasks; from then on the monitor only reads: a `stats::Stats` snapshot for the cluster, `host` for the machine. It
 //! never reaches into the supervisor, and no event loop of JavaScript has to turn for an answer.
 //!
-//! The way of a request: `server` takes the connection and keeps the limits, `routes` chooses the answer,
-//! `status`, `page` or `metrics` writes it down, `health` judges, `reply` adds what every answer carries. `rotation` is
-//! the one thing here that changes anything: it takes the cluster out of rotation and back.
+//! The way of a request: `server` takes the connection and keeps the limits, `routes` chooses the answer, `access` says
+//! who may have it; `status`, `page` or `metrics` writes it down, `health` judges, `reply` adds what every answer carries.
+//! What the page shows is put into words by `scene`; `trends` remembers the last minutes, `live` sends each change to all
+//! who watch. `rotation` and `control` are what changes anything: they ask the supervisor for it.
 
+mod access;
 mod calendar;
 mod connections;
+pub mod control;
 pub mod health;
+pub mod history;
 pub mod host;
+mod live;
 pub mod metrics;
 mod negotiation;
 mod page;
@@ -19,6 +24,8 @@ mod queues;
 pub mod reply;
 mod rotation;
 pub mod routes;
+mod scene;
 pub mod server;
 pub mod stats;
 mod status;
+mod trends;

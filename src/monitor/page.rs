@@ -1,42 +1,101 @@
-//! The page for people: one document, nothing loaded from anywhere, no script.
+//! The page for people: one document, nothing loaded from anywhere.
 //!
-//! Called by the routes with a snapshot; pure but for the nonce that lets its own style in. It is read aloud, on a phone and
-//! in the dark as well, and it turns to itself again every two seconds.
+//! Called by the routes with a scene; pure but for the nonce that lets its own style and script in. It is whole without
+//! JavaScript, and then turns to itself again every few seconds; with it, the stream of events keeps it up to date. It is
+//! read aloud, on a phone and in the dark as well.
 //! Invariant: text from outside goes through [`Escaped`], and colour never says what words don't.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter, Write};
 use std::fs::File;
 use std::io::Read;
-use std::time::SystemTime;
 
 use hyper::header::HeaderValue;
 
-use super::calendar::{age, iso};
-use super::host::{Host, approximate};
-use super::stats::{Address, ClusterState, Entry, Stats, Worker, WorkerState};
+use super::calendar::iso;
+use super::history::{Entry, History};
+use super::scene::{Cell, Mood, Scene, millis, readable};
+use super::trends::POINTS;
 
 const STYLE: &str = include_str!("assets/monitor.css");
-const MEGABYTE: f64 = 1_048_576.0;
+const SCRIPT: &str = include_str!("assets/monitor.js");
+/// Three bars, in a colour that shows on light and dark.
+const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16' fill='%232a9d6a'\
+    %3E%3Crect x='1' y='8' width='4' height='7' rx='1'/%3E%3Crect x='6' y='4' width='4' height='11' rx='1'/%3E\
+    %3Crect x='11' y='1' width='4' height='14' rx='1'/%3E%3C/svg%3E";
+
+/// Name, label, and the place in a point of its graph.
+type Column = (&'static str, &'static str, Option<usize>);
+
+/// What is seen first.
+const TILES: [Column; 9] = [
+    ("workers", "Serving", None),
+    ("rate", "Requests/s", Some(0)),
+    ("p50", "p50", None),
+    ("p99", "p99", None),
+    ("connections", "Connections", None),
+    ("queue", "Accept queue", None),
+    ("lag", "Loop lag, worst", Some(1)),
+    ("cpu", "CPU", Some(2)),
+    ("rss", "Memory", Some(3)),
+];
+
+/// What is shown of a worker, beside its name.
+const COLUMNS: [Column; 13] = [
+    ("pid", "PID", None),
+    ("state", "State", None),
+    ("age", "Age", None),
+    ("rate", "Req/s", Some(0)),
+    ("p50", "p50", None),
+    ("p99", "p99", None),
+    ("connections", "Conns", None),
+    ("lag", "Loop lag", Some(1)),
+    ("loop", "Loop", None),
+    ("cpu", "CPU", Some(2)),
+    ("rss", "RSS", Some(3)),
+    ("generation", "Release", None),
+    ("restarts", "Restarts", None),
+];
+
+/// What is looked up now and then.
+const DETAILS: [(&str, &str); 9] = [
+    ("addresses", "Listening on"),
+    ("queues", "Waiting, by port"),
+    ("since", "Running since"),
+    ("lives", "Workers so far"),
+    ("pid", "PID of the master"),
+    ("host", "Machine"),
+    ("cores", "Cores"),
+    ("memory", "Memory"),
+    ("load", "Load average"),
+];
 
 /// A page about one moment.
 pub(super) struct Page<'a> {
-    stats: &'a Stats,
-    host: &'a Host,
-    busy: Option<f64>,
-    now: SystemTime,
+    scene: &'a Scene<'a>,
+    /// Leads from the page's address to the site's root, also behind a proxy that adds a prefix.
+    root: String,
+    /// Whether the page has buttons.
+    control: bool,
+    facts: BTreeMap<&'static str, Cell>,
     nonce: Option<String>,
 }
 
 impl<'a> Page<'a> {
-    pub(super) fn new(stats: &'a Stats, host: &'a Host, busy: Option<f64>, now: SystemTime) -> Self {
-        Self { stats, host, busy, now, nonce: nonce() }
+    /// A page that is asked for as `path`.
+    pub(super) fn new(scene: &'a Scene<'a>, path: &str, control: bool) -> Self {
+        let facts = scene.facts().into_iter().map(|cell| (cell.name, cell)).collect();
+        let root = "../".repeat(path.matches('/').count().saturating_sub(1));
+        Self { scene, root, control, facts, nonce: nonce() }
     }
 
-    /// The `Content-Security-Policy` to send with it: its own style and nothing else.
+    /// The `Content-Security-Policy` to send with it: its own style and script, its own stream, and nothing else.
     pub(super) fn policy(&self) -> HeaderValue {
-        let style = self.nonce.as_ref().map_or_else(|| "'none'".into(), |nonce| format!("'nonce-{nonce}'"));
+        let own = self.nonce.as_ref().map_or_else(|| "'none'".into(), |nonce| format!("'nonce-{nonce}'"));
+        let form = if self.control { "'self'" } else { "'none'" };
         let policy = format!(
-            "default-src 'none'; style-src {style}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+            "default-src 'none'; style-src {own}; script-src {own}; connect-src 'self'; img-src data:; \
+             base-uri 'none'; form-action {form}; frame-ancestors 'none'"
         );
         HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
     }
@@ -45,162 +104,264 @@ impl<'a> Page<'a> {
         f.write_str("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n")?;
         f.write_str("<title>Runtime Monitor</title>\n")?;
         f.write_str("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n")?;
-        f.write_str("<meta http-equiv=\"refresh\" content=\"2\">\n")?;
+        f.write_str("<meta name=\"color-scheme\" content=\"light dark\">\n")?;
+        writeln!(f, "<link rel=\"icon\" href=\"{ICON}\">")?;
+        f.write_str("<noscript><meta http-equiv=\"refresh\" content=\"5\"></noscript>\n")?;
         if let Some(nonce) = &self.nonce {
             write!(f, "<style nonce=\"{nonce}\">\n{STYLE}</style>\n")?;
         }
         f.write_str("</head>\n")
     }
 
-    fn title(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let (hostname, os) = (Escaped(&self.host.hostname), Escaped(&self.host.os));
-        writeln!(f, "<header>\n<h1>Runtime Monitor</h1>\n<p>{hostname}, {os}</p>\n</header>")
+    fn body(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (root, look) = (&self.root, self.scene.trends.number());
+        writeln!(f, "<body data-root=\"{root}\" data-look=\"{look}\" data-points=\"{POINTS}\">")?;
+        self.banner(f)?;
+        f.write_str("<main>\n")?;
+        self.tiles(f)?;
+        self.workers(f)?;
+        f.write_str("<div class=\"pair\">\n")?;
+        self.timeline(f)?;
+        f.write_str("<div class=\"side\">\n")?;
+        if self.control {
+            self.steering(f)?;
+        }
+        self.details(f)?;
+        f.write_str("</div>\n</div>\n</main>\n")?;
+        self.foot(f)
     }
 
-    fn overview(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let stats = self.stats;
-        f.write_str("<section aria-labelledby=\"cluster\">\n<h2 id=\"cluster\">Cluster</h2>\n<dl>\n")?;
-        let mood = cluster_mood(stats);
-        fact(f, "State", format_args!("<span class=\"{mood}\">{}</span>", stats.state.name()))?;
-        let (serving, wanted) = (stats.serving(), stats.wanted);
-        fact(f, "Workers", format_args!("{serving} serving of {wanted} wanted"))?;
-        fact(
-            f,
-            "Workers forked",
-            format_args!("{} ({} died, {} restarts)", stats.forked, stats.died, stats.restarts),
+    fn banner(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let host = Escaped(&self.scene.host.hostname);
+        writeln!(f, "<header>\n<div class=\"name\"><h1>Runtime Monitor</h1><p>{host}</p></div>")?;
+        f.write_str("<dl class=\"signs\">\n")?;
+        for (name, label, more) in
+            [("state", "Cluster", None), ("ecv", "ECV", None), ("ready", "Ready", Some("why"))]
+        {
+            write!(f, "<div><dt>{label}</dt><dd>{}", self.fact(name, "strong"))?;
+            if let Some(more) = more {
+                write!(f, " {}", self.fact(more, "span"))?;
+            }
+            f.write_str("</dd></div>\n")?;
+        }
+        writeln!(f, "<div><dt>Up for</dt><dd>{}</dd></div>", self.fact("age", "strong"))?;
+        f.write_str(
+            "</dl>\n<p class=\"live\" id=\"live\" role=\"status\">not live: reload to see what is new</p>\n",
         )?;
-        fact(f, "Running since", format_args!("{} ({})", Time(stats.started), age(stats.started, self.now)))?;
-        self.rotation(f)?;
-        fact(f, "PID", format_args!("{}", stats.master_pid))?;
-        fact(f, "Listening on", format_args!("{}", Addresses(&stats.addresses)))?;
-        self.machine(f)?;
+        writeln!(f, "<p class=\"change\">{}</p>\n</header>", self.fact("change", "span"))
+    }
+
+    fn tiles(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "<section aria-labelledby=\"cluster\">\n<h2 id=\"cluster\" class=\"unseen\">Cluster</h2>\n",
+        )?;
+        f.write_str("<dl class=\"tiles\">\n")?;
+        for (name, label, graph) in TILES {
+            writeln!(f, "<div><dt>{label}</dt><dd>{}{}</dd></div>", self.fact(name, "strong"), Graph(graph))?;
+        }
         f.write_str("</dl>\n</section>\n")
     }
 
-    fn rotation(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let rotation = &self.stats.rotation;
-        let (mood, state) = match (rotation.disabled, self.stats.leaving) {
-            (true, _) => ("bad", "disabled"),
-            (false, true) => ("waits", "enabled, but shutting down"),
-            (false, false) => ("good", "enabled"),
-        };
-        let state = format_args!("<span class=\"{mood}\">{state}</span>").to_string();
-        let Some(change) = &rotation.change else { return fact(f, "ECV", format_args!("{state}")) };
-        let (by, at, ago) = (Escaped(&change.by), Time(change.at), age(change.at, self.now));
-        match &change.reason {
-            Some(reason) => {
-                fact(f, "ECV", format_args!("{state} by {by}, {at} ({ago} ago): {}", Escaped(reason)))
-            }
-            None => fact(f, "ECV", format_args!("{state} by {by}, {at} ({ago} ago)")),
-        }
-    }
-
-    fn machine(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let host = self.host;
-        match self.busy {
-            Some(busy) => fact(f, "Cores", format_args!("{}, {busy:.0}% busy", host.cores))?,
-            None => fact(f, "Cores", format_args!("{}", host.cores))?,
-        }
-        if let (Some(total), Some(free)) = (host.total_memory, host.free_memory) {
-            let (total, free) = (approximate(total) / MEGABYTE, approximate(free) / MEGABYTE);
-            fact(f, "Memory", format_args!("{free:.0} MB free of {total:.0} MB"))?;
-        }
-        if let Some([one, five, fifteen]) = host.load {
-            fact(f, "Load average", format_args!("{one:.2} {five:.2} {fifteen:.2}"))?;
-        }
-        Ok(())
-    }
-
     fn workers(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str("<section aria-labelledby=\"workers\">\n<h2 id=\"workers\">Workers</h2>\n")?;
-        let columns = ["Worker", "PID", "Slot", "State", "For", "Age", "Generation", "Listens"];
-        table(f, "workers", &columns, self.stats.workers.iter().map(|worker| Row(worker, self.now)))?;
-        f.write_str("</section>\n")
+        f.write_str(
+            "<section class=\"card\" aria-labelledby=\"workers\">\n<h2 id=\"workers\">Workers</h2>\n",
+        )?;
+        f.write_str("<div class=\"scroll\" role=\"group\" tabindex=\"0\" aria-labelledby=\"workers\">\n")?;
+        f.write_str("<table role=\"table\">\n<thead role=\"rowgroup\"><tr role=\"row\">")?;
+        for label in std::iter::once("Worker").chain(COLUMNS.map(|(_, label, _)| label)) {
+            write!(f, "<th role=\"columnheader\" scope=\"col\">{label}</th>")?;
+        }
+        if self.control {
+            f.write_str("<th role=\"columnheader\" scope=\"col\"><span class=\"unseen\">Action</span></th>")?;
+        }
+        f.write_str("</tr></thead>\n<tbody id=\"rows\" role=\"rowgroup\">\n")?;
+        for worker in &self.scene.stats.workers {
+            self.row(f, Some(worker.id.0), worker.pid, &self.scene.cells(worker))?;
+        }
+        f.write_str("</tbody>\n</table>\n</div>\n<template id=\"row\">")?;
+        self.row(f, None, 0, &[])?;
+        f.write_str("</template>\n</section>\n")
     }
 
-    fn events(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str("<section aria-labelledby=\"events\">\n<h2 id=\"events\">Last events</h2>\n")?;
-        table(f, "events", &["Time", "Event", "PID", "What"], self.stats.history.iter().rev().map(EventRow))?;
-        f.write_str("</section>\n")
+    /// A worker's line; without a worker the one that the script copies for new ones.
+    fn row(&self, f: &mut Formatter<'_>, id: Option<u32>, pid: u32, cells: &[Cell]) -> fmt::Result {
+        let id = id.map(|id| id.to_string()).unwrap_or_default();
+        write!(f, "<tr role=\"row\" data-worker=\"{id}\"><th role=\"rowheader\" scope=\"row\">{id}</th>")?;
+        for (name, label, graph) in COLUMNS {
+            let cell = cells.iter().find(|cell| cell.name == name);
+            let shown = Shown { name, cell, tag: "span" };
+            write!(f, "<td role=\"cell\" data-label=\"{label}\">{shown}{}</td>", Graph(graph))?;
+        }
+        if self.control {
+            let root = &self.root;
+            write!(
+                f,
+                "<td role=\"cell\" class=\"action\"><form method=\"post\" action=\"{root}control/recycle\">"
+            )?;
+            write!(f, "<input type=\"hidden\" name=\"pid\" value=\"{pid}\"><button>Recycle")?;
+            write!(
+                f,
+                "<span class=\"unseen\"> worker <span data-id>{id}</span></span></button></form></td>"
+            )?;
+        }
+        f.write_str("</tr>\n")
+    }
+
+    fn timeline(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "<section class=\"card\" aria-labelledby=\"events\">\n<h2 id=\"events\">Timeline</h2>\n",
+        )?;
+        f.write_str(
+            "<div class=\"scroll tall\" role=\"group\" tabindex=\"0\" aria-labelledby=\"events\">\n",
+        )?;
+        let history = &self.scene.stats.history;
+        writeln!(f, "<ol id=\"timeline\" reversed>\n{}</ol>\n</div>\n</section>", Timeline(history))
+    }
+
+    fn steering(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (root, wanted) = (&self.root, self.scene.stats.wanted);
+        writeln!(
+            f,
+            "<section class=\"card steer\" aria-labelledby=\"steer\">\n<h2 id=\"steer\">Control</h2>\n\
+             <form method=\"post\" action=\"{root}control/disable\">\
+             <label>Reason <input name=\"reason\" maxlength=\"200\" autocomplete=\"off\"></label>\
+             <button>Take out of rotation</button></form>\n\
+             <form method=\"post\" action=\"{root}control/enable\">\
+             <button>Put back into rotation</button></form>\n\
+             <form method=\"post\" action=\"{root}control/scale\">\
+             <label>Workers <input name=\"workers\" type=\"number\" min=\"1\" max=\"1024\" value=\"{wanted}\" required>\
+             </label><button>Scale</button></form>\n\
+             <form method=\"post\" action=\"{root}control/reload\"><button>Reload all workers</button></form>\n\
+             <p id=\"answer\" role=\"status\"></p>\n</section>"
+        )
+    }
+
+    fn details(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "<section class=\"card\" aria-labelledby=\"details\">\n<h2 id=\"details\">Details</h2>\n",
+        )?;
+        f.write_str("<dl class=\"details\">\n")?;
+        for (name, label) in DETAILS {
+            writeln!(f, "<div><dt>{label}</dt><dd>{}</dd></div>", self.fact(name, "span"))?;
+        }
+        f.write_str("</dl>\n</section>\n")
+    }
+
+    fn foot(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let root = &self.root;
+        f.write_str("<footer>\n<nav aria-label=\"Other forms of this page\">")?;
+        for (path, label) in
+            [("status.json", "JSON"), ("metrics", "Metrics"), ("live", "Live"), ("ready", "Ready")]
+        {
+            write!(f, " <a href=\"{root}{path}\">{label}</a>")?;
+        }
+        writeln!(
+            f,
+            "</nav>\n<p>cluster2-rs {}. Times are UTC; percentiles are of the last minute.</p>\n</footer>",
+            env!("CARGO_PKG_VERSION")
+        )
+    }
+
+    fn fact<'b>(&'b self, name: &'static str, tag: &'static str) -> Shown<'b> {
+        Shown { name, cell: self.facts.get(name), tag }
     }
 }
 
 impl Display for Page<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         self.head(f)?;
-        f.write_str("<body>\n")?;
-        self.title(f)?;
-        f.write_str("<main>\n")?;
-        self.overview(f)?;
-        self.workers(f)?;
-        self.events(f)?;
-        f.write_str("</main>\n</body>\n</html>\n")
-    }
-}
-
-/// A worker's line of the table.
-struct Row<'a>(&'a Worker, SystemTime);
-
-impl Display for Row<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self(worker, now) = *self;
-        write!(f, "<tr><th scope=\"row\">{}</th><td>{}</td><td>", worker.id, worker.pid)?;
-        match worker.slot {
-            Some(slot) => write!(f, "{slot}")?,
-            None => f.write_str("none")?,
+        self.body(f)?;
+        if let Some(nonce) = &self.nonce {
+            write!(f, "<script nonce=\"{nonce}\">\n{SCRIPT}</script>\n")?;
         }
-        write!(f, "</td><td class=\"{}\">{}</td>", worker_mood(worker.state), worker.state.name())?;
-        write!(f, "<td>{}</td><td>{}</td>", age(worker.since, now), age(worker.forked_at, now))?;
-        writeln!(f, "<td>{}</td><td>{}</td></tr>", worker.generation, worker.listening)
+        f.write_str("</body>\n</html>\n")
     }
 }
 
-/// An event's line of the table.
-struct EventRow<'a>(&'a Entry);
+/// A cell in its place, where the script finds it again.
+struct Shown<'a> {
+    name: &'static str,
+    cell: Option<&'a Cell>,
+    tag: &'static str,
+}
 
-impl Display for EventRow<'_> {
+impl Display for Shown<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let entry = self.0;
-        write!(f, "<tr><td>{}</td><td>{}</td><td>", Time(entry.time), Escaped(entry.event))?;
-        if let Some(pid) = entry.pid {
-            write!(f, "{pid}")?;
+        let Self { name, cell, tag } = self;
+        write!(f, "<{tag} data-cell=\"{name}\"")?;
+        if let Some(mood) = cell.and_then(|cell| cell.mood) {
+            write!(f, " class=\"{}\"", mood.name())?;
         }
-        writeln!(f, "</td><td class=\"text\">{}</td></tr>", Escaped(&entry.text))
+        write!(f, ">{}</{tag}>", Escaped(cell.map_or("", |cell| &cell.text)))
     }
 }
 
-/// A moment, for people and for programs.
-struct Time(SystemTime);
+/// Where the script draws a graph, if there is one.
+struct Graph(Option<usize>);
 
-impl Display for Time {
+impl Display for Graph {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let exact = iso(self.0);
-        let read = exact.get(..19).unwrap_or(&exact).replace('T', " ");
-        write!(f, "<time datetime=\"{exact}\">{read} UTC</time>")
-    }
-}
-
-/// Where the application listens, one after another.
-struct Addresses<'a>(&'a [Address]);
-
-impl Display for Addresses<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("nothing yet");
-        }
-        for (index, address) in self.0.iter().enumerate() {
-            f.write_str(if index == 0 { "" } else { ", " })?;
-            match address {
-                Address::Ip(ip) => write!(f, "{ip}")?,
-                Address::Path(path) => write!(f, "{}", Escaped(&path.to_string_lossy()))?,
+        match self.0 {
+            Some(place) => {
+                write!(f, "<svg data-graph=\"{place}\" aria-hidden=\"true\" focusable=\"false\"></svg>")
             }
+            None => Ok(()),
         }
-        Ok(())
+    }
+}
+
+/// The items of the timeline, newest first.
+pub(super) struct Timeline<'a>(pub(super) &'a History);
+
+impl Display for Timeline<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.0.iter().rev().try_for_each(|entry| item(f, entry))
+    }
+}
+
+fn item(f: &mut Formatter<'_>, entry: &Entry) -> fmt::Result {
+    let (exact, read) = (iso(entry.time), readable(entry.time));
+    let (day, time) = read.split_once(' ').unwrap_or(("", &read));
+    write!(f, "<li><time datetime=\"{exact}\" title=\"{day}\">{time}</time> ")?;
+    let mood = mood_of(entry.event).map_or("", Mood::name);
+    write!(f, "<strong class=\"{mood}\">{}</strong> ", Escaped(entry.event))?;
+    if let Some(pid) = entry.pid {
+        write!(f, "<span class=\"pid\">pid {pid}</span> ")?;
+    }
+    write!(f, "<span class=\"text\">{}</span>", Escaped(&entry.text))?;
+    if entry.lost_count > 0 {
+        lost(f, entry)?;
+    }
+    f.write_str("</li>\n")
+}
+
+/// What a dead worker had not answered yet.
+fn lost(f: &mut Formatter<'_>, entry: &Entry) -> fmt::Result {
+    let (count, kept) = (entry.lost_count, entry.lost.len());
+    let noun = if count == 1 { "request" } else { "requests" };
+    write!(f, "<div class=\"lost\">{count} {noun} under way:<ul>")?;
+    for request in &entry.lost {
+        let (method, path) = (Escaped(&request.method), Escaped(&request.path));
+        let ms = u32::try_from(request.ms).map_or(f64::INFINITY, f64::from);
+        write!(f, "<li><code>{method} {path}</code> for {}</li>", millis(ms))?;
+    }
+    if count > kept {
+        write!(f, "<li>and {} more</li>", count - kept)?;
+    }
+    f.write_str("</ul></div>")
+}
+
+fn mood_of(event: &str) -> Option<Mood> {
+    match event {
+        "listening" | "started" | "enabled" | "reloaded" => Some(Mood::Good),
+        "hung" | "died" | "disabled" => Some(Mood::Poor),
+        "warning" | "shutdown" | "stop" | "recycling" | "leaving" | "reload" => Some(Mood::Fair),
+        _ => None,
     }
 }
 
 /// Text from outside, harmless between tags and within a quoted attribute.
-struct Escaped<'a>(&'a str);
+pub(super) struct Escaped<'a>(pub(super) &'a str);
 
 impl Display for Escaped<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -218,47 +379,6 @@ impl Display for Escaped<'_> {
             }
         }
         Ok(())
-    }
-}
-
-fn fact(f: &mut Formatter<'_>, name: &str, value: fmt::Arguments<'_>) -> fmt::Result {
-    writeln!(f, "<div><dt>{name}</dt><dd>{value}</dd></div>")
-}
-
-/// A table that scrolls by itself where the screen is narrow, by keyboard too.
-fn table<R: Display>(
-    f: &mut Formatter<'_>,
-    label: &str,
-    columns: &[&str],
-    rows: impl Iterator<Item = R>,
-) -> fmt::Result {
-    write!(
-        f,
-        "<div class=\"scroll\" role=\"group\" tabindex=\"0\" aria-labelledby=\"{label}\">\n<table>\n<thead><tr>"
-    )?;
-    for column in columns {
-        write!(f, "<th scope=\"col\">{column}</th>")?;
-    }
-    f.write_str("</tr></thead>\n<tbody>\n")?;
-    for row in rows {
-        row.fmt(f)?;
-    }
-    f.write_str("</tbody>\n</table>\n</div>\n")
-}
-
-fn cluster_mood(stats: &Stats) -> &'static str {
-    match stats.state {
-        ClusterState::Serving if stats.serving() >= stats.wanted => "good",
-        ClusterState::Serving if stats.serving() == 0 => "poor",
-        ClusterState::Serving | ClusterState::Starting | ClusterState::ShuttingDown => "fair",
-        ClusterState::NoWorkerLeft => "poor",
-    }
-}
-
-fn worker_mood(state: WorkerState) -> &'static str {
-    match state {
-        WorkerState::Serving | WorkerState::Spare => "good",
-        WorkerState::Starting | WorkerState::Draining => "fair",
     }
 }
 
@@ -291,7 +411,31 @@ mod tests {
     }
 
     #[test]
-    fn the_style_cannot_end_its_element() {
+    fn style_and_script_cannot_end_their_elements_nor_load_anything() {
         assert!(!STYLE.contains("</") && !STYLE.contains("url(") && !STYLE.contains("@import"));
+        for hint in ["</", "<!--", "http:", "https:", "import(", "eval("] {
+            assert!(!SCRIPT.contains(hint), "{hint}");
+        }
+    }
+
+    #[test]
+    fn the_requests_of_a_dead_worker_are_shown_and_escaped() {
+        use super::super::history::Lost;
+        let request = |path: &str| Lost { method: "GET".into(), path: path.into(), ms: 5200 };
+        let mut history = History::default();
+        history.add(Entry {
+            time: std::time::SystemTime::UNIX_EPOCH,
+            event: "died",
+            pid: Some(7),
+            text: "worker 1: killed by SIGKILL".into(),
+            lost: vec![request("/slow"), request("/<img src=x>")],
+            lost_count: 5,
+        });
+        let shown = Timeline(&history).to_string();
+        assert!(
+            shown.contains("5 requests under way:<ul><li><code>GET /slow</code> for 5.2 s</li>"),
+            "{shown}"
+        );
+        assert!(shown.contains("GET /&lt;img src=x&gt;") && shown.contains("and 3 more"), "{shown}");
     }
 }

@@ -9,31 +9,44 @@
 //! | GET, HEAD | `/metrics` | for Prometheus, as `OpenMetrics` to those who prefer it |
 //! | GET, HEAD | `monPath` | the page, or the JSON if the client prefers it |
 //! | GET, HEAD | `/status.json` | the JSON |
+//! | GET, HEAD | `/status.stream` | what the page shows, as server-sent events for as long as one listens |
+//! | POST | `/control/enable`, `disable`, `reload`, `scale`, `recycle` | JSON, or 403; only with `monitor.control` |
 //!
 //! Of paths that are the same the first counts. A known path with another method is 405 and says which methods it takes;
-//! everything else is 404. Queries are ignored but for the reason of a control request, and a slash at the end of a path
+//! everything else is 404. With `monitor.token`, all but the paths of health are 401 to who doesn't bring it. Queries are ignored but for the reason of a control request, and a slash at the end of a path
 //! makes no difference. Answers are made from a snapshot and never wait; one that goes on (a stream) is a body that the
 //! server polls.
 //! Invariant: nothing that a client sent is repeated in an answer, but for the reason of a control request that was
 //! granted, escaped.
 
+use std::cell::RefCell;
+use std::error::Error as StdError;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use hyper::header::{self, HeaderValue};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use serde_json::Value;
+use tokio::sync::oneshot;
 
+use super::access::may_read;
+use super::control::{self, Deed, Order};
 use super::health::{self, Judgement, Moment};
 use super::host::{Host, Watch};
+use super::live::Live;
 use super::metrics;
 use super::negotiation::{prefers_json, prefers_open_metrics};
 use super::page::Page;
-use super::reply::{Body, text, whole};
+use super::queues;
+use super::reply::{Body, stream, text, whole};
 use super::rotation::{self, Ends};
+use super::scene::Scene;
 use super::stats::Stats;
 use super::status::status;
+use super::trends::Trends;
 use crate::ecv::{Asked, Change, asked};
-use crate::options::Ecv;
+use crate::options::{Ecv, Monitor};
 use crate::os::clock::monotonic_ms;
 
 const READS: &str = "GET, HEAD";
@@ -44,6 +57,8 @@ const WRITES: &str = "POST";
 pub struct Rules {
     /// `monPath`: the page's own place.
     pub mon_path: String,
+    /// `monitor`: who may read, and whether one may change something.
+    pub monitor: Monitor,
     /// `ecv`; `None` is off.
     pub ecv: Option<Ecv>,
     /// `liveMaxAge` and `readyQuorum`.
@@ -58,6 +73,12 @@ pub trait Source {
     /// Takes the cluster out of rotation or puts it back; done when it returns.
     fn rotate(&self, disabled: bool, change: Change);
 
+    /// A number that grows with every change of the snapshot, but for what workers write by themselves.
+    fn revision(&self) -> u64;
+
+    /// Passes an order on; what comes back is the answer to come, or `None` where nobody takes orders any more.
+    fn order(&self, order: Order) -> Option<oneshot::Receiver<Value>>;
+
     /// What the application adds to the metrics, in Prometheus' text format.
     fn app_metrics(&self) -> Arc<str>;
 }
@@ -67,6 +88,8 @@ pub struct Site {
     rules: Rules,
     source: Box<dyn Source>,
     watch: Watch,
+    trends: RefCell<Trends>,
+    live: Rc<Live>,
 }
 
 /// What a path names.
@@ -80,6 +103,18 @@ enum Route {
     Metrics,
     Overview,
     Status,
+    Stream,
+    Control(Deed),
+}
+
+impl Route {
+    /// Probes have no token, and must not be told that they need one.
+    fn is_health(self) -> bool {
+        match self {
+            Self::Ecv | Self::Disable | Self::Enable | Self::Live | Self::Ready | Self::Metrics => true,
+            Self::Overview | Self::Status | Self::Stream | Self::Control(_) => false,
+        }
+    }
 }
 
 impl Site {
@@ -87,7 +122,45 @@ impl Site {
     pub fn new(mut rules: Rules, source: impl Source + 'static) -> Self {
         let length = without_end_slash(&rules.mon_path).len();
         rules.mon_path.truncate(length);
-        Self { rules, source: Box::new(source), watch: Watch::new(Host::read()) }
+        let (trends, live) = (RefCell::default(), Rc::default());
+        Self { rules, source: Box::new(source), watch: Watch::new(Host::read()), trends, live }
+    }
+
+    pub(super) fn source(&self) -> &dyn Source {
+        &*self.source
+    }
+
+    pub(super) fn monitor(&self) -> &Monitor {
+        &self.rules.monitor
+    }
+
+    /// Without a slash at its end.
+    pub(super) fn mon_path(&self) -> &str {
+        &self.rules.mon_path
+    }
+
+    pub(super) fn live(&self) -> &Rc<Live> {
+        &self.live
+    }
+
+    /// Takes in how things are, for the trends.
+    pub(super) fn look(&self) {
+        self.trends.borrow_mut().look(&self.source.stats(), monotonic_ms());
+    }
+
+    /// Renders how things are for those who watch, if it has changed.
+    pub(super) fn publish(&self) {
+        let revision = self.source.revision();
+        if self.live.is_outdated(revision, self.trends.borrow().number()) {
+            self.with_scene(&self.source.stats(), |scene| self.live.publish(scene, revision));
+        }
+    }
+
+    fn with_scene<T>(&self, stats: &Stats, show: impl FnOnce(&Scene<'_>) -> T) -> T {
+        let (trends, host, now) = (self.trends.borrow(), Host::read(), SystemTime::now());
+        let (moment, busy) = (self.moment(stats), self.watch.busy_percent(&host));
+        let queues = queues::lengths(&stats.addresses);
+        show(&Scene { stats, trends: &trends, moment, host: &host, busy, queues: &queues, now })
     }
 
     fn route(&self, path: &str) -> Option<Route> {
@@ -100,6 +173,8 @@ impl Site {
             "/metrics" => Some(Route::Metrics),
             path if path == self.rules.mon_path => Some(Route::Overview),
             "/status.json" => Some(Route::Status),
+            "/status.stream" => Some(Route::Stream),
+            path if self.rules.monitor.control => Deed::named_by(path).map(Route::Control),
             _ => None,
         }
     }
@@ -119,33 +194,49 @@ fn ecv_route(ecv: &Ecv, path: &str) -> Option<Route> {
 }
 
 /// Answers one request.
-pub fn answer<B>(request: &Request<B>, site: &Site, ends: Ends) -> Response<Body> {
-    let Some(route) = site.route(request.uri().path()) else {
-        return text(StatusCode::NOT_FOUND, "There is nothing here.\n");
-    };
+pub async fn answer<B>(request: Request<B>, site: &Site, ends: Ends) -> Response<Body>
+where
+    B: hyper::body::Body,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    let route = site.route(request.uri().path());
+    let is_open = route.is_some_and(Route::is_health) || may_read(request.headers(), site.monitor());
     match (route, request.method()) {
-        (Route::Disable, &Method::POST) => control(request, true, site, ends),
-        (Route::Enable, &Method::POST) => control(request, false, site, ends),
-        (Route::Disable | Route::Enable, _) => not_with_that_method(WRITES),
-        (route, &Method::GET | &Method::HEAD) => read(route, request.headers(), site, ends),
-        (_, _) => not_with_that_method(READS),
+        // Who steers brings a token as well, by other ways too.
+        (Some(Route::Control(deed)), &Method::POST) => control::steer(request, deed, site, ends).await,
+        _ if !is_open => unauthorized(),
+        (None, _) => text(StatusCode::NOT_FOUND, "There is nothing here.\n"),
+        (Some(Route::Disable), &Method::POST) => rotate(&request, true, site, ends),
+        (Some(Route::Enable), &Method::POST) => rotate(&request, false, site, ends),
+        (Some(Route::Disable | Route::Enable | Route::Control(_)), _) => not_with_that_method(WRITES),
+        (Some(route), &Method::GET | &Method::HEAD) => read(route, &request, site, ends),
+        (Some(_), _) => not_with_that_method(READS),
     }
 }
 
-fn read(route: Route, headers: &HeaderMap, site: &Site, ends: Ends) -> Response<Body> {
-    let stats = site.source.stats();
+fn read<B>(route: Route, request: &Request<B>, site: &Site, ends: Ends) -> Response<Body> {
+    let (headers, stats) = (request.headers(), site.source.stats());
     match route {
         Route::Ecv => rotation::tell(&site.moment(&stats), &stats, &site.watch.boot().hostname, ends),
         Route::Live => judgement(&site.moment(&stats).live()),
         Route::Ready => judgement(&site.moment(&stats).ready()),
         Route::Metrics => scrape(headers, site, &stats),
-        Route::Overview => overview(headers, site, &stats),
+        Route::Overview => overview(request, site, &stats),
         Route::Status => json(site, &stats),
-        Route::Disable | Route::Enable => not_with_that_method(WRITES),
+        Route::Stream => watch(request.method(), site),
+        Route::Disable | Route::Enable | Route::Control(_) => not_with_that_method(WRITES),
     }
 }
 
-fn control<B>(request: &Request<B>, disabled: bool, site: &Site, ends: Ends) -> Response<Body> {
+/// Browsers ask their user, who may enter any name; the password is the token.
+fn unauthorized() -> Response<Body> {
+    let mut response = text(StatusCode::UNAUTHORIZED, "A token is needed here.\n");
+    let challenge = HeaderValue::from_static("Basic realm=\"cluster2 monitor\", charset=\"UTF-8\"");
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    response
+}
+
+fn rotate<B>(request: &Request<B>, disabled: bool, site: &Site, ends: Ends) -> Response<Body> {
     match &site.rules.ecv {
         Some(ecv) => rotation::control(request, disabled, ecv, &*site.source, ends),
         None => text(StatusCode::NOT_FOUND, "There is nothing here.\n"),
@@ -169,22 +260,42 @@ fn scrape(headers: &HeaderMap, site: &Site, stats: &Stats) -> Response<Body> {
     response
 }
 
-fn overview(headers: &HeaderMap, site: &Site, stats: &Stats) -> Response<Body> {
-    let mut response = if prefers_json(headers) { json(site, stats) } else { page(site, stats) };
+fn overview<B>(request: &Request<B>, site: &Site, stats: &Stats) -> Response<Body> {
+    let is_json = prefers_json(request.headers());
+    let mut response = if is_json { json(site, stats) } else { page(request.uri().path(), site, stats) };
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
     response
 }
 
 fn json(site: &Site, stats: &Stats) -> Response<Body> {
-    whole(StatusCode::OK, "application/json", status(stats, &Host::read(), &site.watch).to_string())
+    let body = site.with_scene(stats, |scene| status(scene, &site.watch).to_string());
+    whole(StatusCode::OK, "application/json", body)
 }
 
-fn page(site: &Site, stats: &Stats) -> Response<Body> {
-    let host = Host::read();
-    let page = Page::new(stats, &host, site.watch.busy_percent(&host), SystemTime::now());
-    let mut response = whole(StatusCode::OK, "text/html; charset=utf-8", page.to_string());
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, page.policy());
-    response
+fn page(path: &str, site: &Site, stats: &Stats) -> Response<Body> {
+    site.with_scene(stats, |scene| {
+        let page = Page::new(scene, path, site.rules.monitor.control);
+        let mut response = whole(StatusCode::OK, "text/html; charset=utf-8", page.to_string());
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_SECURITY_POLICY, page.policy());
+        if site.rules.monitor.control {
+            // Its forms must be able to show where they come from.
+            headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+        }
+        response
+    })
+}
+
+fn watch(method: &Method, site: &Site) -> Response<Body> {
+    const EVENTS: &str = "text/event-stream";
+    if method == Method::HEAD {
+        return whole(StatusCode::OK, EVENTS, "");
+    }
+    site.publish();
+    match site.live.join(&site.trends.borrow()) {
+        Some(events) => stream(StatusCode::OK, EVENTS, Box::pin(events)),
+        None => text(StatusCode::SERVICE_UNAVAILABLE, "Enough are watching.\n"),
+    }
 }
 
 fn not_with_that_method(allowed: &'static str) -> Response<Body> {

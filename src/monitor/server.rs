@@ -19,6 +19,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpStream;
 
 use super::connections::{Admitted, Connections, Watched};
+use super::live;
 use super::rotation::Ends;
 use super::routes::{self, Site};
 use crate::tasks::LocalTasks;
@@ -104,6 +105,7 @@ pub async fn serve_within(limits: Limits, listener: TcpListener, site: Site, tas
     let site = Rc::new(site);
     let listener = watched(&listener).await;
     let connections = Connections::new(limits.connections);
+    tasks.spawn(live::pulse(Rc::clone(&site)));
     loop {
         match listener.accept().await {
             Ok((socket, remote)) => match connections.admit() {
@@ -146,9 +148,9 @@ async fn converse(socket: TcpStream, remote: SocketAddr, admitted: Admitted, sit
     // Without it small answers are only later.
     let _ = socket.set_nodelay(true);
     let connection = admitted.connection();
-    let answer = service_fn(|request| {
-        let response = routes::answer(&request, &site, ends).map(|body| connection.answering(body));
-        async move { Ok::<_, Infallible>(response) }
+    let answer = service_fn(async |request| {
+        let response = routes::answer(request, &site, ends).await;
+        Ok::<_, Infallible>(response.map(|body| connection.answering(body)))
     });
     let watched = Watched { socket, connection: Rc::clone(connection) };
     let served = http1::Builder::new()

@@ -2,23 +2,18 @@
 //!
 //! The supervisor owns one [`Stats`], brings it up to date after each change and hands out clones; whoever renders one can
 //! take its time. Nothing here reads a clock, a file or a socket.
-//! Invariant: its size is bounded, by the number of live workers and by [`History`]'s own limits.
+//! Invariant: its size is bounded, by the number of live workers and slots, and by [`History`]'s own limits.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::history::{Entry, History, Lost};
 use crate::ecv::Rotation;
 use crate::event::Event;
 use crate::ids::{SlotIndex, WorkerId};
 use crate::scoreboard::{Row, Snapshot};
-
-/// How many events are remembered.
-const EVENTS_KEPT: usize = 100;
-/// How many characters of an event's text are kept; what a dying worker says may be megabytes long.
-const TEXT_KEPT: usize = 500;
 
 /// Everything that is known of the cluster at one moment.
 #[derive(Clone, Debug)]
@@ -53,6 +48,8 @@ pub struct Stats {
     pub board: Option<Snapshot>,
     /// What was counted by reason.
     pub tallies: Tallies,
+    /// Grows with every change of what is above, but for the board.
+    pub revision: u64,
 }
 
 /// Counts by reason; the reasons are words of [`DEATHS`].
@@ -68,6 +65,8 @@ pub struct Tallies {
     pub rescued: u64,
     /// How the last worker of each slot ended.
     pub last_deaths: BTreeMap<SlotIndex, &'static str>,
+    /// How often a slot got another worker.
+    pub slot_restarts: BTreeMap<SlotIndex, u64>,
 }
 
 /// Every reason for a death, in the words of labels and of the page.
@@ -126,6 +125,8 @@ pub struct Worker {
     pub generation: u32,
     /// How often it has reported a listening server.
     pub listening: u32,
+    /// How many workers its place had before.
+    pub restarts: u64,
 }
 
 /// Where a worker is in its life.
@@ -159,23 +160,6 @@ pub struct ShownOptions {
     pub ports: Vec<String>,
 }
 
-/// The last events, oldest first; clones share the entries.
-#[derive(Clone, Debug, Default)]
-pub struct History(VecDeque<Arc<Entry>>);
-
-/// One thing that happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// When.
-    pub time: SystemTime,
-    /// Its name, as the application knows it where it has one there.
-    pub event: &'static str,
-    /// The process it happened to, where it was one.
-    pub pid: Option<u32>,
-    /// The rest, for people; may hold text from outside.
-    pub text: String,
-}
-
 impl Stats {
     /// A cluster of which nothing has happened yet.
     #[must_use]
@@ -196,6 +180,7 @@ impl Stats {
             leaving: false,
             board: None,
             tallies: Tallies::default(),
+            revision: 0,
         }
     }
 
@@ -214,6 +199,7 @@ impl Stats {
 
     /// Counts a published event and remembers it if it belongs to the life of the cluster.
     pub fn note(&mut self, event: &Event, time: SystemTime) {
+        let mut lost = Vec::new();
         let (event, pid, text) = match event {
             Event::Forked { worker, pid } => {
                 self.forked = self.forked.saturating_add(1);
@@ -223,8 +209,9 @@ impl Stats {
             Event::LeavesOnPurpose { worker } => {
                 ("leaving", self.pid_of(*worker), format!("worker {worker} leaves by itself"))
             }
-            Event::Died { worker, pid, reason, .. } => {
+            Event::Died { worker, pid, reason, facts, .. } => {
                 self.died = self.died.saturating_add(1);
+                lost = Lost::in_facts(facts);
                 ("died", Some(*pid), format!("worker {worker}: {reason}"))
             }
             Event::Hung { worker, pid, age, .. } => {
@@ -257,7 +244,14 @@ impl Stats {
             | Event::Component { .. }
             | Event::Heartbeat { .. } => return,
         };
-        self.history.add(Entry { time, event, pid, text });
+        self.revision += 1;
+        self.history.add(Entry { time, event, pid, text, lost_count: lost.len(), lost });
+    }
+
+    /// Remembers something that the application isn't told, or not by an event.
+    pub fn remember(&mut self, event: &'static str, pid: Option<u32>, text: String, time: SystemTime) {
+        self.revision += 1;
+        self.history.add(Entry { time, event, pid, text, lost: Vec::new(), lost_count: 0 });
     }
 
     fn pid_of(&self, id: WorkerId) -> Option<u32> {
@@ -294,28 +288,9 @@ impl WorkerState {
     }
 }
 
-impl History {
-    /// Remembers one more entry, with its text cut to a length that fits a page; the oldest makes room.
-    pub fn add(&mut self, mut entry: Entry) {
-        if let Some((end, _)) = entry.text.char_indices().nth(TEXT_KEPT) {
-            entry.text.truncate(end);
-            entry.text.push('…');
-            entry.text.shrink_to_fit();
-        }
-        if self.0.len() >= EVENTS_KEPT {
-            self.0.pop_front();
-        }
-        self.0.push_back(Arc::new(entry));
-    }
-
-    /// The entries, oldest first.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Entry> + ExactSizeIterator {
-        self.0.iter().map(Arc::as_ref)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+
     use serde_json::Value;
 
     use super::*;
@@ -323,10 +298,6 @@ mod tests {
 
     fn stats() -> Stats {
         Stats::new(1, SystemTime::UNIX_EPOCH, ShownOptions::default())
-    }
-
-    fn warning(message: String) -> Event {
-        Event::Warning { message, facts: Value::Null }
     }
 
     #[test]
@@ -348,24 +319,5 @@ mod tests {
         assert_eq!((stats.forked, stats.died), (1, 1));
         let told: Vec<_> = stats.history.iter().map(|entry| (entry.event, entry.pid)).collect();
         assert_eq!(told, [("forked", Some(7)), ("died", Some(7))]);
-    }
-
-    #[test]
-    fn only_the_last_hundred_events_are_kept() {
-        let mut stats = stats();
-        for number in 0..250 {
-            stats.note(&warning(number.to_string()), SystemTime::UNIX_EPOCH);
-        }
-        let texts: Vec<_> = stats.history.iter().map(|entry| entry.text.as_str()).collect();
-        assert_eq!((texts.len(), texts[0], texts[99]), (100, "150", "249"));
-    }
-
-    #[test]
-    fn a_long_text_is_cut_between_characters() {
-        let mut stats = stats();
-        stats.note(&warning("ä".repeat(1_000_000)), SystemTime::UNIX_EPOCH);
-        let text = &stats.history.iter().next().unwrap().text;
-        assert_eq!(text.chars().count(), TEXT_KEPT + 1);
-        assert!(text.ends_with("ä…"));
     }
 }

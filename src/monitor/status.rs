@@ -7,23 +7,57 @@
 use serde_json::{Map, Value, json};
 
 use super::calendar::iso;
+use super::history::{Entry, Lost};
 use super::host::{Host, Watch, approximate};
-use super::stats::{Address, Entry, Stats, Worker};
+use super::scene::Scene;
+use super::stats::{Address, Stats, Worker};
+use super::trends::{Figures, STEP};
 
 const MEGABYTE: f64 = 1_048_576.0;
 /// The original's own idea of a megabyte in `currentMemoryUsage`; kept, since thresholds were set by it.
 const MEMORY_USAGE_UNIT: f64 = 1_024_000.0;
 
 /// Everything: the original's fields, ours, and the machine.
-pub(super) fn status(stats: &Stats, host: &Host, watch: &Watch) -> Value {
-    let busy = watch.busy_percent(host);
+pub(super) fn status(scene: &Scene<'_>, watch: &Watch) -> Value {
+    let Scene { stats, trends, host, busy, .. } = *scene;
     let mut all = Map::new();
     all.insert("master".into(), master(stats, host, watch.boot(), busy));
     if let Value::Object(own) = stats.to_json() {
         all.extend(own);
     }
+    if let Some(Value::Array(workers)) = all.get_mut("workers") {
+        for (shown, worker) in workers.iter_mut().filter_map(Value::as_object_mut).zip(&stats.workers) {
+            shown.insert("loopAgeMs".into(), json!(scene.moment.loop_age(worker).map(f64::round)));
+            shown.insert("figures".into(), json!(trends.worker(worker.id).map(figures)));
+        }
+    }
+    let ready = scene.moment.ready();
+    all.insert("ready".into(), json!({ "ready": ready.holds, "why": ready.body["why"] }));
+    all.insert("figures".into(), json!(trends.all().map(figures)));
+    all.insert(
+        "queues".into(),
+        scene.queues.iter().map(|(port, waiting)| (port.to_string(), json!(waiting))).collect(),
+    );
+    all.insert("look".into(), json!({ "number": trends.number(), "everyMs": STEP.as_secs() * 1000 }));
     all.insert("host".into(), machine(host, busy));
     Value::Object(all)
+}
+
+/// Those of the last look, which the page shows as well.
+fn figures(figures: &Figures) -> Value {
+    json!({
+        "requestsPerSecond": figures.requests_per_second,
+        "p50Ms": figures.p50,
+        "p99Ms": figures.p99,
+        "connectionsOpen": figures.connections,
+        "requestsUnderWay": figures.under_way,
+        "loopLagMs": figures.lag,
+        "loopLagMaxMs": figures.lag_max,
+        "loopUtilisation": figures.utilisation,
+        "cpuPercent": figures.cpu,
+        "rssBytes": figures.rss,
+        "heapUsedBytes": figures.heap,
+    })
 }
 
 impl Stats {
@@ -120,11 +154,22 @@ fn worker(worker: &Worker) -> Value {
         "readyAt": worker.ready_at.map(iso),
         "generation": worker.generation,
         "listening": worker.listening,
+        "restarts": worker.restarts,
     })
 }
 
 fn event(entry: &Entry) -> Value {
-    json!({ "time": iso(entry.time), "event": entry.event, "pid": entry.pid, "text": entry.text })
+    let mut event =
+        json!({ "time": iso(entry.time), "event": entry.event, "pid": entry.pid, "text": entry.text });
+    if entry.lost_count > 0 {
+        event["requestsLost"] = json!(entry.lost_count);
+        event["requests"] = entry.lost.iter().map(lost).collect();
+    }
+    event
+}
+
+fn lost(request: &Lost) -> Value {
+    json!({ "method": request.method, "path": request.path, "ms": request.ms })
 }
 
 fn machine(host: &Host, busy: Option<f64>) -> Value {

@@ -7,8 +7,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::nearest;
-use super::read::{Problem, is_falsy, is_target, is_undefined, js_marker, millis, text_where, url_path};
-use crate::ecv::guard::{Guard, Network, Token};
+use super::read::{
+    Problem, is_falsy, is_target, is_undefined, js_marker, millis, text_where, token, url_path,
+};
+use crate::ecv::guard::{Guard, Network};
 
 /// The health answer ("extended content verification") on the application's port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,18 +114,6 @@ fn networks(value: &Value) -> Result<Vec<Network>, Problem> {
         read(item).ok_or_else(|| Problem::new(RULE, item).below(&format!("[{index}]")))
     };
     items.iter().enumerate().map(each).collect()
-}
-
-/// A secret that fits into a header. A wrong one is not repeated in the message.
-fn token(value: &Value) -> Result<Option<Token>, Problem> {
-    if is_falsy(value) {
-        return Ok(None);
-    }
-    let is_sendable = |text: &&str| text.bytes().all(|byte| byte.is_ascii_graphic());
-    let rule = "must be a string of visible ASCII characters without spaces";
-    let problem = || Problem { below: String::new(), text: rule.to_owned() };
-    let text = value.as_str().filter(is_sendable).ok_or_else(problem)?;
-    Ok(Some(Token::new(text.to_owned())))
 }
 
 fn validator(value: &Value) -> Result<bool, Problem> {

@@ -11,7 +11,7 @@ use super::{Address, Ecv, Millionths, Options};
 
 impl Options {
     /// The normalised options: `port` is always a list, times are numbers in the option's own unit, `monPort` is false
-    /// and `ecv` null where they are off, and `ecv.validator` and `ecv.token` say whether one was given.
+    /// and `ecv` null where they are off, and `ecv.validator`, `ecv.token` and `monitor.token` say whether one was given.
     #[must_use]
     pub fn to_json(&self) -> Value {
         json!({
@@ -21,6 +21,7 @@ impl Options {
             "monHost": self.mon_host,
             "monPort": self.mon_port.map_or(Value::Bool(false), |port| json!(port.get())),
             "monPath": self.mon_path,
+            "monitor": { "control": self.monitor.control, "token": self.monitor.token.is_some() },
             "ecv": self.ecv.as_ref().map(ecv),
             "noWorkers": self.no_workers.get(),
             "spares": self.spares,

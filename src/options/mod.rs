@@ -4,12 +4,13 @@
 //! of the machine comes in as `Machine`. Units, ranges and the leniency towards old scripts end here; the rest of the
 //! code sees domain types only. Invariants: `Options::ports` is never empty, and the monitor's port is not in it.
 //!
-//! `read.rs` reads one value, `ecv.rs` the parts of `ecv`, `show.rs` prints one for a message, `nearest.rs` guesses what a misspelt name meant,
+//! `read.rs` reads one value, `ecv.rs` and `monitor.rs` the parts of those options, `show.rs` prints one for a message, `nearest.rs` guesses what a misspelt name meant,
 //! `json.rs` is the way back to JavaScript. `calls.rs` reads the arguments of `reload` and `scale`, by the same rules.
 
 pub mod calls;
 mod ecv;
 mod json;
+mod monitor;
 mod nearest;
 mod read;
 mod show;
@@ -24,6 +25,7 @@ use serde_json::Value;
 
 use crate::error::Error;
 pub use ecv::Ecv;
+pub use monitor::Monitor;
 use read::Problem;
 
 /// What `parse` has to know of the process and the machine.
@@ -64,6 +66,8 @@ pub struct Options {
     pub mon_port: Option<NonZeroU16>,
     /// `monPath`: path of the monitor's page.
     pub mon_path: String,
+    /// `monitor`: who may read it, and whether it may change anything.
+    pub monitor: Monitor,
     /// `ecv`: the health answer on the application's port; `None` is off.
     pub ecv: Option<Ecv>,
     /// `noWorkers`: how many workers are wanted, at most 1024.
@@ -224,6 +228,7 @@ impl Parsed {
             "monHost" => replace(&mut options.mon_host, read::host(value)?),
             "monPort" => options.mon_port = read::mon_port(value, options.mon_port)?,
             "monPath" => replace(&mut options.mon_path, read::url_path(value)?),
+            "monitor" => options.monitor = monitor::read(value, &mut self.warnings)?,
             "ecv" => options.ecv = ecv::read(value, &mut self.warnings)?,
             "noWorkers" => replace(&mut options.no_workers, read::count(value, MAX_WORKERS)?),
             "spares" => options.spares = read::count_or_zero(value, MAX_WORKERS)?,
@@ -284,13 +289,14 @@ const MAX_WORKERS: u64 = 1024;
 const YES_OR_NO: [&str; 6] = ["cluster", "stop", "shutdown", "captureStack", "metrics", "flightRecorder"];
 
 /// Every name that [`Parsed::take`] knows, for the guess at what a misspelt one meant.
-const NAMES: [&str; 39] = [
+const NAMES: [&str; 40] = [
     "cluster",
     "port",
     "host",
     "monHost",
     "monPort",
     "monPath",
+    "monitor",
     "ecv",
     "noWorkers",
     "spares",
@@ -338,6 +344,7 @@ impl Options {
             mon_host: "0.0.0.0".to_owned(),
             mon_port: NonZeroU16::new(3001),
             mon_path: "/".to_owned(),
+            monitor: Monitor::default(),
             ecv: Some(Ecv::default()),
             no_workers: workers_for(machine.cpus),
             spares: 0,

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::show::show;
 use super::{Address, Machine, Millionths, Scheduling};
+use crate::ecv::guard::Token;
 
 /// The longest time that a timer of JavaScript can hold.
 const MAX_MILLIS: u64 = 2_147_483_647;
@@ -142,6 +143,18 @@ fn with_unit(text: &str) -> Option<f64> {
         _ => return None,
     };
     Some(numeric(figures)? * f64::from(scale))
+}
+
+/// A secret that fits into a header. A wrong one is not repeated in the message.
+pub(super) fn token(value: &Value) -> Result<Option<Token>, Problem> {
+    if is_falsy(value) {
+        return Ok(None);
+    }
+    let is_sendable = |text: &&str| text.bytes().all(|byte| byte.is_ascii_graphic());
+    let rule = "must be a string of visible ASCII characters without spaces";
+    let problem = || Problem { below: String::new(), text: rule.to_owned() };
+    let text = value.as_str().filter(is_sendable).ok_or_else(problem)?;
+    Ok(Some(Token::new(text.to_owned())))
 }
 
 /// A number from 0 to 1.

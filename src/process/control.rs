@@ -77,6 +77,13 @@ pub struct Request {
 pub struct Reply(oneshot::Sender<Value>);
 
 impl Reply {
+    /// A reply whose answer comes to somebody else than a client of the socket.
+    #[must_use]
+    pub fn channel() -> (Self, oneshot::Receiver<Value>) {
+        let (reply, answer) = oneshot::channel();
+        (Self(reply), answer)
+    }
+
     /// Answers, at once or later; a client that has gone meanwhile is no error.
     pub fn send(self, answer: Value) {
         // The connection's task ends when its client does: then nobody is left to be told.
@@ -161,8 +168,8 @@ async fn converse(mut stream: tokio::net::UnixStream, on_request: &impl Fn(Reque
     }
     let answer = match parse(&line) {
         Ok(Line { call, args }) => {
-            let (reply, answer) = oneshot::channel();
-            on_request(Request { call, args, reply: Reply(reply) });
+            let (reply, answer) = Reply::channel();
+            on_request(Request { call, args, reply });
             answer.await.unwrap_or_else(|_| refusal("the master gave no answer"))
         }
         Err(problem) => refusal(&problem),

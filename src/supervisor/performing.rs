@@ -306,7 +306,13 @@ impl State {
             }
             Report::ReloadFailed { worker, replaced } => self.reload_failed(worker, replaced, now),
             Report::ReloadDone { ref replaced } => self.reload_done(replaced, now),
-            Report::WantedChanged { .. } | Report::Recycling { .. } => {}
+            Report::WantedChanged { wanted } => {
+                self.remember("scaled", None, format!("{wanted} workers wanted"));
+            }
+            Report::Recycling { worker, successor } => {
+                let pid = self.crew.get(&worker).map(Worker::pid);
+                self.remember("recycling", pid, format!("worker {worker}, by its successor {successor}"));
+            }
             Report::Finished => self.is_over = true,
         }
     }

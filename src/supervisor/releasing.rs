@@ -133,6 +133,7 @@ impl State {
             self.launch = launch;
         }
         self.launch.overlay(&self.releases.env);
+        self.remember("reload", None, format!("every worker is being replaced, {}", args.strategy.name()));
         self.step(fleet::Input::Reload { strategy: strategy(args.strategy) }, now);
     }
 
@@ -153,6 +154,8 @@ impl State {
             }))
         };
         let workers: Vec<Value> = replaced.iter().filter_map(shown).collect();
+        let took = now.saturating_duration_since(running.began).as_secs_f64();
+        self.remember("reloaded", None, format!("{} workers replaced in {took:.1} s", workers.len()));
         let answer = json!({ "ok": true, "workers": workers, "ms": since(now) });
         for asker in running.askers {
             self.answer_to(asker, answer.clone());
@@ -229,6 +232,19 @@ impl State {
         for asker in failed.askers {
             self.answer_to(asker, answer.clone());
         }
+    }
+
+    /// The control socket's `recycle`, of the worker `{"pid": ...}`.
+    pub(crate) fn recycle_by_pid(&mut self, args: &Value, reply: Reply, now: Instant) {
+        let pid = args.get("pid").and_then(Value::as_u64);
+        let found = self.crew.iter().find(|(_, worker)| Some(u64::from(worker.pid())) == pid);
+        let Some(worker) = found.map(|(id, _)| *id).filter(|_| self.is_keeping()) else {
+            let message = "there is no worker with that pid to be recycled";
+            return reply
+                .send(json!({ "ok": false, "code": "ERR_CLUSTER2_WORKER_GONE", "message": message }));
+        };
+        self.step(fleet::Input::Recycle { worker, why: fleet::Why::Asked }, now);
+        reply.send(json!({ "ok": true }));
     }
 
     fn answer_to(&self, asker: Asker, answer: Value) {

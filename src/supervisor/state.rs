@@ -258,6 +258,7 @@ impl State {
             switch: Rc::clone(&self.switch),
             serves_itself: !self.options.cluster,
             app_metrics: self.app_metrics.clone(),
+            inputs: self.inputs.clone(),
         }
     }
 
@@ -369,6 +370,7 @@ impl State {
                 Ok(scale) => self.scale(scale, Asker::Control(reply), now),
                 Err(error) => reply.send(refusal(&error)),
             },
+            "recycle" => self.recycle_by_pid(&args, reply, now),
             unknown => reply.refuse(&format!("unknown call '{unknown}'")),
         }
     }
@@ -399,6 +401,7 @@ impl State {
     fn site_rules(&self) -> Rules {
         Rules {
             mon_path: self.options.mon_path.clone(),
+            monitor: self.options.monitor.clone(),
             ecv: self.options.ecv.clone(),
             limits: health::Limits {
                 live_max_age: self.options.live_max_age,

@@ -9,15 +9,21 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot};
+
+use super::Input;
 use super::fleet::{self, Cause, Phase, Purpose, SlotIndex, State as Life, Why};
 use super::rotation::Switch;
 use super::setup::OWN_ROW;
 use super::state::State;
 use crate::ecv::Change;
+use crate::monitor::control::Order;
 use crate::monitor::metrics::AppMetrics;
 use crate::monitor::routes::Source;
 use crate::monitor::stats::{Address, ClusterState, ShownOptions, Stats, Worker, WorkerState, count};
 use crate::options::{self, Options};
+use crate::process::control::{Reply, Request};
 use crate::scoreboard::Scoreboard;
 use crate::scoreboard::layout::Field;
 use crate::socket::Bound;
@@ -53,6 +59,7 @@ pub(crate) struct View {
     /// There are no workers: this process is shown as the one that serves.
     pub(crate) serves_itself: bool,
     pub(crate) app_metrics: AppMetrics,
+    pub(crate) inputs: mpsc::Sender<Input>,
 }
 
 impl Source for View {
@@ -69,6 +76,22 @@ impl Source for View {
 
     fn rotate(&self, disabled: bool, change: Change) {
         self.switch.set(disabled, change);
+    }
+
+    fn revision(&self) -> u64 {
+        self.stats.borrow().revision
+    }
+
+    fn order(&self, order: Order) -> Option<oneshot::Receiver<Value>> {
+        let Order { call, args, by } = order;
+        let pid = args.get("pid").and_then(Value::as_u64).and_then(|pid| u32::try_from(pid).ok());
+        let asked = format!("{call} asked for by {by}");
+        self.stats.borrow_mut().remember("order", pid, asked, SystemTime::now());
+        let (reply, answer) = Reply::channel();
+        let request = Request { call: call.to_owned(), args, reply };
+        // A full queue means a supervisor under siege, a closed one that it has ended.
+        self.inputs.try_send(Input::Control(request)).ok()?;
+        Some(answer)
     }
 
     fn app_metrics(&self) -> Arc<str> {
@@ -104,6 +127,7 @@ fn show_itself(stats: &mut Stats) {
         ready_at,
         generation: 0,
         listening,
+        restarts: 0,
     }];
 }
 
@@ -136,11 +160,14 @@ impl State {
         };
         stats.wanted = self.fleet.wanted();
         stats.workers = workers;
+        stats.revision += 1;
         stats.addresses = self.sockets.addresses().into_iter().filter_map(address).collect();
     }
 
     fn worker_shown(&self, view: &fleet::View) -> Option<Worker> {
         let worker = self.crew.get(&view.worker)?;
+        let restarts =
+            view.slot.and_then(|slot| self.stats.borrow().tallies.slot_restarts.get(&slot).copied());
         Some(Worker {
             id: view.worker,
             pid: worker.pid(),
@@ -156,18 +183,29 @@ impl State {
             ready_at: worker.ready.map(|ready| self.clocks.time_of(ready)),
             generation: view.generation,
             listening: worker.apps_listening,
+            restarts: restarts.unwrap_or(0),
         })
     }
 }
 
 impl State {
+    /// Puts something on the timeline that is no event of the application's.
+    pub(crate) fn remember(&self, event: &'static str, pid: Option<u32>, text: String) {
+        self.stats.borrow_mut().remember(event, pid, text, SystemTime::now());
+    }
+
     /// A worker is about to be forked.
     pub(crate) fn count_fork(&self, slot: Option<SlotIndex>, purpose: Purpose) {
         let mut stats = self.stats.borrow_mut();
         match purpose {
             // A spare counts when it takes over.
             Purpose::First | Purpose::Spare => {}
-            Purpose::Refill | Purpose::Successor { .. } => stats.restarts += 1,
+            Purpose::Refill | Purpose::Successor { .. } => {
+                stats.restarts += 1;
+                if let Some(slot) = slot {
+                    *stats.tallies.slot_restarts.entry(slot).or_default() += 1;
+                }
+            }
         }
         if let (Purpose::Refill, Some(slot)) = (purpose, slot) {
             let reason = stats.tallies.last_deaths.get(&slot).copied().unwrap_or("crash");

@@ -4,7 +4,7 @@
 //! one deadline.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on should stop")]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,16 +15,18 @@ use cluster2::ecv::guard::{Guard, Token};
 use cluster2::ecv::{Change, Rotation};
 use cluster2::event::Event;
 use cluster2::ids::{SlotIndex, WorkerId};
+use cluster2::monitor::control::Order;
 use cluster2::monitor::health;
 use cluster2::monitor::routes::{Rules, Site, Source};
 use cluster2::monitor::server::{Limits, bind, serve_within};
 use cluster2::monitor::stats::{Address, ClusterState, ShownOptions, Stats, Worker, WorkerState};
-use cluster2::options::Ecv;
+use cluster2::options::{Ecv, Monitor};
 use cluster2::process::exit::Exit;
 use cluster2::tasks::LocalTasks;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 use tokio::time::timeout;
 
@@ -45,6 +47,7 @@ fn stats() -> Stats {
         ready_at,
         generation: 0,
         listening: u32::from(ready_at.is_some()),
+        restarts: u64::from(id > 2),
     };
     stats.state = ClusterState::Serving;
     stats.workers =
@@ -55,24 +58,36 @@ fn stats() -> Stats {
         stats.note(&Event::Forked { worker: WorkerId(id), pid }, started);
     }
     let (worker, exit) = (WorkerId(2), Exit::Code(1));
-    stats.note(
-        &Event::Died { worker, pid: 4002, exit, reason: NASTY.into(), facts: serde_json::Value::Null },
-        started,
-    );
+    let facts = json!({ "row": null, "requests": [{ "method": "GET", "path": NASTY, "ms": 5200.0 }] });
+    stats.note(&Event::Died { worker, pid: 4002, exit, reason: NASTY.into(), facts }, started);
     stats
 }
 
 /// A cluster that can be taken out of rotation; everything else of it stands still.
 #[derive(Default)]
-struct Cluster(RefCell<Rotation>);
+struct Cluster {
+    rotation: RefCell<Rotation>,
+    revision: Cell<u64>,
+}
 
 impl Source for Cluster {
     fn stats(&self) -> Stats {
-        Stats { rotation: self.0.borrow().clone(), ..stats() }
+        Stats { rotation: self.rotation.borrow().clone(), ..stats() }
     }
 
     fn rotate(&self, disabled: bool, change: Change) {
-        self.0.borrow_mut().set(disabled, change);
+        self.rotation.borrow_mut().set(disabled, change);
+        self.revision.set(self.revision.get() + 1);
+    }
+
+    fn revision(&self) -> u64 {
+        self.revision.get()
+    }
+
+    fn order(&self, order: Order) -> Option<oneshot::Receiver<Value>> {
+        let (answer, to_come) = oneshot::channel();
+        answer.send(json!({ "ok": true, "call": order.call, "args": order.args, "by": order.by })).ok()?;
+        Some(to_come)
     }
 
     fn app_metrics(&self) -> Arc<str> {
@@ -85,14 +100,18 @@ fn rules(mon_path: &str) -> Rules {
         Guard { from: vec!["127.0.0.0/8".parse().unwrap()], token: Some(Token::new("s3cret".into())) };
     let ecv = Ecv { control: true, guard, ..Ecv::default() };
     let limits = health::Limits { live_max_age: Duration::from_secs(30), ready_quorum: 1 };
-    Rules { mon_path: mon_path.into(), ecv: Some(ecv), limits }
+    Rules { mon_path: mon_path.into(), monitor: Monitor::default(), ecv: Some(ecv), limits }
 }
 
 /// Runs `test` against a monitor with these limits, whose page is at `mon_path`.
 async fn monitor(mon_path: &str, limits: Limits, test: impl AsyncFnOnce(SocketAddr)) {
+    monitor_with(rules(mon_path), limits, test).await;
+}
+
+async fn monitor_with(rules: Rules, limits: Limits, test: impl AsyncFnOnce(SocketAddr)) {
     let listener = bind("127.0.0.1", 0).unwrap();
     let address = listener.local_addr().unwrap();
-    let site = Site::new(rules(mon_path), Cluster::default());
+    let site = Site::new(rules, Cluster::default());
     let run = async {
         let (server, connections) = (LocalTasks::default(), LocalTasks::default());
         server.spawn(serve_within(limits, listener, site, connections));
@@ -141,18 +160,20 @@ async fn the_page_shows_the_cluster_and_loads_nothing() {
         assert_eq!((status(&head), header(&head, "content-type")), ("200", Some("text/html; charset=utf-8")));
         for shown in [
             "<title>Runtime Monitor</title>",
-            "1 serving of 2 wanted",
+            "<strong data-cell=\"workers\" class=\"fair\">1 of 2</strong>",
             "4001",
             "4003",
             "2023-11-14 22:13:20 UTC",
         ] {
             assert!(body.contains(shown), "{shown} is missing in {body}");
         }
-        for foreign in ["<script", "http://", "https://", "<link", "<img"] {
-            assert!(!body.contains(foreign), "{foreign} in {body}");
-        }
         let policy = header(&head, "content-security-policy").unwrap();
         let nonce = body.split("<style nonce=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+        for foreign in ["src=", "href=\"http", "//cdn", "<img", "style=", "onclick="] {
+            assert!(!body.contains(foreign), "{foreign} in {body}");
+        }
+        assert_eq!(body.matches("<link").count(), 1, "the icon, which is part of the page");
+        assert_eq!(body.matches(&format!("<script nonce=\"{nonce}\">")).count(), 1);
         assert!(
             policy.starts_with("default-src 'none';") && policy.contains(&format!("'nonce-{nonce}'")),
             "{policy}"
@@ -167,7 +188,7 @@ async fn text_from_outside_is_escaped_on_the_page() {
     monitor("/", Limits::default(), async |address| {
         let (_, body) = ask(address, "GET", "/", "*/*").await;
         let escaped = "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&quot;&amp;\u{fffd}[2J";
-        assert_eq!(body.matches(escaped).count(), 2, "the address and the reason: {body}");
+        assert_eq!(body.matches(escaped).count(), 3, "the address, the reason and a lost request: {body}");
         assert!(!body.contains("alert('"));
     })
     .await;
@@ -196,9 +217,13 @@ async fn json_has_the_fields_of_the_original_and_ours() {
             json!({
                 "id": 3, "pid": 4003, "slot": 2, "state": "starting", "since": "2023-11-14T22:13:20.123Z",
                 "forkedAt": "2023-11-14T22:13:20.123Z", "readyAt": null, "generation": 0, "listening": 0,
+                "restarts": 1, "loopAgeMs": null, "figures": null,
             })
         );
         assert_eq!(all["events"][3]["text"], format!("worker 2: {NASTY}"));
+        assert_eq!(all["events"][3]["requests"], json!([{ "method": "GET", "path": NASTY, "ms": 5200 }]));
+        assert_eq!([&all["ready"]["ready"], &all["figures"]], [&json!(true), &Value::Null]);
+        assert_eq!(all["look"]["everyMs"], 2000);
         assert!(all["host"]["cores"].as_u64() > Some(0));
     })
     .await;
@@ -500,7 +525,8 @@ async fn only_who_may_takes_the_cluster_out_of_rotation() {
         );
         let (_, page) = ask(address, "GET", "/", "text/html").await;
         assert!(
-            page.contains("disabled</span> by POST from 127.0.0.1")
+            page.contains(">disabled</strong>")
+                && page.contains("by POST from 127.0.0.1 to the monitor")
                 && page.contains("&lt;script&gt;new disk")
         );
         let (_, shown) = ask(address, "GET", "/status.json", "*/*").await;

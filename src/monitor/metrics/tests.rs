@@ -22,6 +22,7 @@ fn stats() -> Stats {
         ready_at: Some(started),
         generation: 0,
         listening: 1,
+        restarts: 0,
     }];
     stats.board = Some(Snapshot { rows: vec![(WorkerId(3), Row::default())], ..Snapshot::default() });
     stats.tallies = Tallies { deaths: BTreeMap::from([("crash", 2)]), ..Tallies::default() };

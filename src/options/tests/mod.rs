@@ -49,6 +49,7 @@ fn nothing_given_means_the_defaults() {
 fn the_defaults_are_those_of_the_original() {
     let expected = json!({
         "cluster": true, "port": [3000], "host": "0.0.0.0", "monHost": "0.0.0.0", "monPort": 3001, "monPath": "/",
+        "monitor": { "control": false, "token": false },
         "ecv": {
             "path": "/ecv", "monitor": null, "control": false, "validator": false, "timeout": 5000,
             "startDisabled": false, "controlFrom": null, "token": false,
@@ -207,6 +208,31 @@ fn a_wrong_part_of_ecv_is_named_by_its_path() {
 }
 
 #[test]
+fn the_monitor_is_steered_with_a_token_only() {
+    let read = |value| good(&one("monitor", value)).options.monitor;
+    for open in [json!({}), json!(false), json!(null), json!({ "control": 0, "token": "" })] {
+        assert_eq!(read(open), Monitor::default());
+    }
+    let closed = read(json!({ "token": "s3cret" }));
+    assert!(!closed.control && closed.token.is_some_and(|token| token.is("s3cret")));
+    assert!(read(json!({ "token": "s3cret", "control": true })).control);
+    let cases = [
+        (json!(true), "option `monitor` must be an object, got true"),
+        (json!("s3cret"), "option `monitor` must be an object, got 's3cret'"),
+        (json!({ "control": true }), "option `monitor.token` must be given with `monitor.control`, got null"),
+        (
+            json!({ "token": "s3 cret" }),
+            "option `monitor.token` must be a string of visible ASCII characters without spaces",
+        ),
+    ];
+    for (value, text) in cases {
+        assert_eq!(bad(&one("monitor", value)), text);
+    }
+    let parsed = good(&one("monitor", json!({ "contrl": true })));
+    assert_eq!(parsed.warnings, ["unknown option `monitor.contrl`, did you mean `monitor.control`?"]);
+}
+
+#[test]
 fn unknown_options_are_reported_with_the_nearest_name() {
     let cases = [
         ("noworkers", "unknown option `noworkers`, did you mean `noWorkers`?"),
@@ -333,6 +359,7 @@ fn index_d_ts_names_the_same_options_and_defaults() {
         let expected = match name.as_str() {
             "port" => "3000".to_owned(),
             "ecv" => "{path: '/ecv', control: false}".to_owned(),
+            "monitor" => "{control: false}".to_owned(),
             "noWorkers" => "os.cpus().length".to_owned(),
             "pids" | "logs" => format!("'<cwd>/{name}'"),
             "startTimeout" | "recycleTimeout" => {
@@ -345,4 +372,6 @@ fn index_d_ts_names_the_same_options_and_defaults() {
     }
     let parts: Vec<String> = typed_members("EcvOptions").into_iter().map(|(name, _)| name).collect();
     assert_eq!(parts, super::ecv::NAMES);
+    let parts: Vec<String> = typed_members("MonitorOptions").into_iter().map(|(name, _)| name).collect();
+    assert_eq!(parts, super::monitor::NAMES);
 }
