@@ -11,7 +11,7 @@ const fs = require('node:fs');
 const os = require('node:os');
 const { parseArgs } = require('node:util');
 
-const { cpuMilliseconds } = require('./lib/cpu');
+const { cpuMilliseconds } = require('./lib/processes');
 const { median, spread } = require('./lib/statistics');
 
 const NAMES = ['node', 'messages', 'promises'];
@@ -55,7 +55,7 @@ function startOne(name, execPath, directory) {
   const cwd = path.join(directory, name);
   fs.mkdirSync(cwd);
   const options = { execPath, execArgv: [], cwd, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] };
-  const child = fork(path.join(__dirname, 'lib', 'asking.js'), [name], options);
+  const child = fork(path.join(__dirname, 'lib/servers/asking.js'), [name], options);
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error(`${name} did not start`)), START_MS);
     child.once('exit', (code, signal) => reject(new Error(`${name} ended with ${code ?? signal}`)));

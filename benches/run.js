@@ -1,114 +1,74 @@
-// node benches/run.js [short|keepalive] [--node FILE] [--rounds N] [--seconds N] [--connections N] [--workers N]
+// npm run bench                              everything, in a few minutes
+// npm run bench -- short kill                these measures only
+// npm run bench -- --nodes all short         on each supported Node, one after the other
+// npm run bench -- --node FILE               on another Node
+// npm run bench -- --quick                   fewer and shorter rounds: to see that it runs
+// npm run bench -- --write                   and write the findings into docs/BENCHMARKS.md
 //
-// Requests per second, latency and processor time of this package and of Node's own cluster, in its default and its
-// shared mode. They take turns in one run, in an order that rotates, and are compared round by round, so that what
-// else the machine does meets them all alike. --node (or BENCH_NODE) runs the servers on another Node; the load
-// stays as it is.
+// Measures this package side by side with Node's own cluster, in its default and its shared mode, with PM2's cluster
+// mode, and with one process on its own. Each measure is a file in measures/.
 'use strict';
 
-const { execFileSync, fork } = require('node:child_process');
 const path = require('node:path');
 const { parseArgs } = require('node:util');
 
-const { Contestant, names } = require('./lib/contestants');
-const { median, spread } = require('./lib/statistics');
+const { Bench } = require('./lib/bench');
+const { buildLoad } = require('./lib/load');
+const { obtainPm2 } = require('./lib/pm2');
+const { asText } = require('./lib/table');
+const { obtainNodes } = require('../scripts/nodes');
 
-const MODES = ['short', 'keepalive'];
+const MEASURES = path.join(__dirname, 'measures');
+/** In the order in which they are run and told. */
+const NAMES = ['short', 'keepalive'];
 
 async function main() {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
-      node: { type: 'string', default: process.env.BENCH_NODE ?? process.execPath },
-      rounds: { type: 'string', default: '5' },
-      seconds: { type: 'string', default: '3' },
-      connections: { type: 'string', default: '40' },
-      workers: { type: 'string', default: '2' },
+      node: { type: 'string', default: process.execPath },
+      nodes: { type: 'string' },
+      quick: { type: 'boolean', default: false },
+      write: { type: 'boolean', default: false },
     },
   });
-  const modes = positionals.length > 0 ? positionals : MODES;
-  const unknown = modes.find((mode) => !MODES.includes(mode));
-  if (unknown) throw new Error(`unknown benchmark ${unknown}; there are ${MODES.join(' and ')}`);
-  const plan = { node: values.node };
-  for (const name of ['rounds', 'seconds', 'connections', 'workers']) plan[name] = Number(values[name]);
-  for (const mode of modes) await measure(mode, plan);
+  const names = positionals.length > 0 ? positionals : NAMES;
+  const unknown = names.find((name) => !NAMES.includes(name));
+  if (unknown) throw new Error(`there is no measure ${unknown}; there are ${NAMES.join(', ')}`);
+  await buildLoad();
+  const pm2 = await obtainPm2();
+  if (pm2 === null) console.log('PM2 could not be fetched: it is left out.');
+  for (const node of values.nodes ? await chosenNodes(values.nodes) : [values.node]) {
+    await measureOn(new Bench({ node, pm2, quick: values.quick }), names);
+  }
 }
 
-async function measure(mode, plan) {
-  const version = execFileSync(plan.node, ['--version'], { encoding: 'utf8' }).trim();
-  console.log(`\n${mode}: Node ${version}, ${plan.workers} workers, ${plan.connections} clients, ` +
-    `${plan.rounds} rounds of ${plan.seconds} s each`);
-  const contestants = [];
-  const results = Object.fromEntries(names.map((name) => [name, []]));
-  try {
-    for (const name of names) contestants.push(await Contestant.start(name, plan));
-    // Machine code is made in the first second, and belongs to no round.
-    for (const contestant of contestants) await load(contestant, { ...plan, mode, seconds: 1 });
-    for (let round = 0; round < plan.rounds; round += 1) {
-      for (let turn = 0; turn < contestants.length; turn += 1) {
-        const contestant = contestants[(round + turn) % contestants.length];
-        results[contestant.name].push(await load(contestant, { ...plan, mode }));
-      }
+async function measureOn(bench, names) {
+  console.log(`\n# Node ${bench.version}`);
+  for (const name of names) {
+    const measure = require(path.join(MEASURES, name));
+    const began = performance.now();
+    const sections = await bench.during(() => measure.run(bench));
+    const seconds = ((performance.now() - began) / 1000).toFixed(0);
+    console.log(`\n## ${measure.title} (${name}, ${seconds} s)`);
+    for (const { text, rows } of sections) {
+      console.log(`\n${text}`);
+      if (rows) console.log(`\n${asText(rows)}`);
     }
-  } finally {
-    await Promise.all(contestants.map((contestant) => contestant.stop()));
-  }
-  report(results);
-}
-
-async function load(contestant, { mode, seconds, connections }) {
-  const before = contestant.cpu();
-  const client = fork(path.join(__dirname, 'lib', 'client.js'), { execArgv: [] });
-  const result = await new Promise((resolve, reject) => {
-    client.once('message', resolve);
-    client.once('error', reject);
-    client.once('exit', (code) => reject(new Error(`the load ended with ${code}`)));
-    client.send({ port: contestant.port, mode, seconds, connections });
-  });
-  const after = contestant.cpu();
-  const thousands = result.answered / 1000;
-  result.masterCpu = (after.master - before.master) / thousands;
-  result.workersCpu = (after.workers - before.workers) / thousands;
-  return result;
-}
-
-function report(results) {
-  const columns = [
-    ['req/s', 'perSecond', 0], ['p50 ms', 'p50', 2], ['p99 ms', 'p99', 2], ['p99.9 ms', 'p999', 2],
-    ['master CPU', 'masterCpu', 2], ['workers CPU', 'workersCpu', 1], ['client CPU', 'clientCpu', 1],
-    ['busiest %', 'busiest', 1, 100],
-  ];
-  const head = ['', ...columns.map(([title]) => title), 'failed'];
-  const rows = Object.entries(results).map(([name, rounds]) => [
-    name,
-    ...columns.map(([, key, digits, scale = 1]) => (median(rounds.map((round) => round[key])) * scale).toFixed(digits)),
-    String(rounds.reduce((total, { failed }) => total + failed, 0)),
-  ]);
-  table([head, ...rows]);
-  console.log('CPU: ms for 1,000 requests. All figures are medians of the rounds.');
-  const [ours, ...others] = Object.keys(results);
-  for (const other of others) {
-    const ratio = (of) => results[ours].map((round, at) => of(round) / of(results[other][at]));
-    console.log(`${ours} / ${other}: ${told(ratio(({ perSecond }) => perSecond))} of the requests, ` +
-      `${told(ratio(({ masterCpu, workersCpu }) => masterCpu + workersCpu))} of the CPU for each`);
   }
 }
 
-// Rounds of the same number ran one after the other, so their ratio says more than that of two medians.
-function told(ratios) {
-  const [low, high] = spread(ratios);
-  return `${median(ratios).toFixed(2)} (${low.toFixed(2)} to ${high.toFixed(2)})`;
-}
-
-function table(rows) {
-  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
-  for (const row of rows) {
-    const cells = row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column])));
-    console.log(cells.join('  '));
-  }
+/** `all`, or versions separated by commas. */
+async function chosenNodes(wanted) {
+  const nodes = await obtainNodes();
+  const isWanted = (version) => wanted === 'all' || wanted.split(',').some((part) => version.startsWith(`${part}.`));
+  return nodes.filter(({ version }) => isWanted(version)).map(({ version, program, problem }) => {
+    if (problem) console.log(`Node ${version} is left out: ${problem}`);
+    return program;
+  }).filter(Boolean);
 }
 
 main().catch((error) => {
-  console.error(error.message);
+  console.error(error);
   process.exitCode = 1;
 });

@@ -6,7 +6,7 @@ const os = require('node:os');
 const path = require('node:path');
 
 const Cluster = require('../..');
-const { createApp } = require('./app');
+const { createApp } = require('./servers/app');
 
 const count = Number(process.env.BENCH_WORKERS);
 const cluster = require('node:cluster');

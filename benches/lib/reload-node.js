@@ -4,7 +4,7 @@
 const cluster = require('node:cluster');
 const { once } = require('node:events');
 
-const { createApp } = require('./app');
+const { createApp } = require('./servers/app');
 
 async function replaceAll() {
   for (const old of Object.values(cluster.workers)) {

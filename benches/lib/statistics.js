@@ -12,4 +12,18 @@ function spread(values) {
   return [Math.min(...values), Math.max(...values)];
 }
 
-module.exports = { median, spread };
+function sum(values) {
+  return values.reduce((total, value) => total + value, 0);
+}
+
+/**
+ * How `ours` compares with `others`, as text: the median of the ratios of the rounds, and the lowest and highest.
+ * Rounds of the same number ran one after the other, so their ratio says more than that of two medians.
+ */
+function ratio(ours, others) {
+  const ratios = ours.map((value, round) => value / others[round]);
+  const [low, high] = spread(ratios);
+  return `${median(ratios).toFixed(2)} (${low.toFixed(2)} to ${high.toFixed(2)})`;
+}
+
+module.exports = { median, ratio, spread, sum };

@@ -97,7 +97,7 @@ function askByMessages() {
 }
 
 function makeCluster() {
-  const Cluster = require('../..');
+  const Cluster = require('../../..');
   return new Cluster({ port: 0, monPort: 0, noWorkers: 1, host: '127.0.0.1' });
 }
 

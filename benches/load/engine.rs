@@ -1,0 +1,291 @@
+//! Runs all clients on one epoll: begins requests when they are due, ends those that take too long, and counts.
+//!
+//! Owns the epoll, a timer of microseconds (epoll's own time-out knows milliseconds only) and the clients; a client's
+//! index is its token. An event may be older than the connection that has its token now: clients take that for
+//! nothing, since their sockets don't block.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+
+use crate::client::{Client, News};
+use crate::findings::{Failure, Findings, Tally};
+use crate::orders::{Mode, Orders};
+
+const TIMER: u64 = u64::MAX;
+const EVENTS: usize = 256;
+/// How often time-outs are looked for.
+const LOOK: Duration = Duration::from_millis(50);
+/// A client that was refused, or failed otherwise, does not try again at once: that would be a loop without a pause.
+const AFTER_FAILURE: Duration = Duration::from_millis(10);
+/// So many idle connections are being opened at a time.
+const OPENING: usize = 64;
+const LONGEST_IDLE: u16 = 60_000;
+
+pub(crate) struct Engine {
+    orders: Orders,
+    request: Vec<u8>,
+    epoll: Epoll,
+    timer: TimerFd,
+    clients: Vec<Client>,
+    /// Clients of `Rate` whose connection is over.
+    free: Vec<usize>,
+    /// Who is to begin its next request when.
+    pauses: BinaryHeap<Reverse<(Instant, usize)>>,
+    tally: Tally,
+    start: Instant,
+    until: Instant,
+    next_look: Instant,
+    /// `Rate`: connections begun so far. `Idle`: clients that have begun.
+    begun: u32,
+    busy: usize,
+}
+
+impl Engine {
+    pub(crate) fn new(orders: Orders) -> io::Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let timer =
+            TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
+        epoll.add(timer.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, TIMER))?;
+        let now = Instant::now();
+        Ok(Self {
+            request: orders.request(),
+            until: now + Duration::from_secs_f64(orders.seconds),
+            orders,
+            epoll,
+            timer,
+            clients: Vec::new(),
+            free: Vec::new(),
+            pauses: BinaryHeap::new(),
+            tally: Tally::default(),
+            start: now,
+            next_look: now + LOOK,
+            begun: 0,
+            busy: 0,
+        })
+    }
+
+    /// Works off the orders; says on `out` that it has begun and, with idle connections, that all are open.
+    pub(crate) fn run(mut self, out: &mut impl Write) -> io::Result<Findings> {
+        writeln!(out, "{{\"started\":true}}")?;
+        out.flush()?;
+        self.start = Instant::now();
+        self.until = self.start + Duration::from_secs_f64(self.orders.seconds);
+        if matches!(self.orders.mode, Mode::Short | Mode::Kept) {
+            self.grow(self.orders.clients);
+            for index in 0..self.clients.len() {
+                self.begin(index, self.start)?;
+            }
+        }
+        let mut in_time = None;
+        loop {
+            let now = Instant::now();
+            let is_over = now >= self.until || self.has_opened_all();
+            if is_over && in_time.is_none() {
+                in_time = Some((self.tally.answered(), now - self.start));
+            }
+            if let Some((answered, window)) = in_time
+                && self.busy == 0
+            {
+                let findings = self.tally.findings(answered, window);
+                if self.orders.mode == Mode::Idle {
+                    Self::hold(out, &findings)?;
+                }
+                return Ok(findings);
+            }
+            if !is_over {
+                self.begin_due(now)?;
+            }
+            self.end_overdue(now)?;
+            self.wait(is_over)?;
+        }
+    }
+
+    fn has_opened_all(&self) -> bool {
+        self.orders.mode == Mode::Idle && self.begun as usize >= self.orders.clients && self.busy == 0
+    }
+
+    /// Says that all connections are open and keeps them until stdin ends, for a minute at most.
+    fn hold(out: &mut impl Write, findings: &Findings) -> io::Result<()> {
+        writeln!(out, "{{\"opened\":{}}}", serde_json::to_string(findings)?)?;
+        out.flush()?;
+        let stdin = io::stdin();
+        poll(&mut [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)], PollTimeout::from(LONGEST_IDLE))?;
+        Ok(())
+    }
+
+    fn grow(&mut self, count: usize) {
+        while self.clients.len() < count {
+            self.clients.push(Client::new(self.start));
+        }
+    }
+
+    /// Begins what is due by now: planned connections, clients whose pause is over, connections to be kept idle.
+    fn begin_due(&mut self, now: Instant) -> io::Result<()> {
+        match self.orders.mode {
+            Mode::Rate => {
+                while let planned = self.planned()
+                    && planned <= now
+                {
+                    self.begun += 1;
+                    let index = self.free.pop().unwrap_or(self.clients.len());
+                    self.grow(index + 1);
+                    if index < self.orders.clients {
+                        self.begin(index, planned)?;
+                    } else {
+                        // As many as there may be are held up already; one more waits for ever as far as it can tell.
+                        self.clients.truncate(index);
+                        self.tally.fail(Failure::TimedOut);
+                    }
+                }
+            }
+            Mode::Idle => {
+                while self.busy < OPENING && (self.begun as usize) < self.orders.clients {
+                    let index = self.clients.len();
+                    self.grow(index + 1);
+                    self.begun += 1;
+                    self.begin(index, now)?;
+                }
+            }
+            Mode::Short | Mode::Kept => {}
+        }
+        while let Some(Reverse((due, index))) = self.pauses.peek().copied()
+            && due <= now
+        {
+            self.pauses.pop();
+            self.clients[index].pauses = false;
+            self.begin(index, now)?;
+        }
+        Ok(())
+    }
+
+    /// When the next connection of `Rate` is due.
+    fn planned(&self) -> Instant {
+        self.start + Duration::from_secs(1) * self.begun / self.orders.rate.max(1)
+    }
+
+    /// Begins one request, on the connection that is open or on a new one.
+    fn begin(&mut self, index: usize, from: Instant) -> io::Result<()> {
+        let client = &mut self.clients[index];
+        client.begun = from;
+        self.busy += 1;
+        let news = if client.stream().is_some() {
+            client.send(&self.request)
+        } else {
+            self.tally.connection();
+            let news = client.connect(self.orders.port, &self.request);
+            if let Some(stream) = client.stream() {
+                // One that is still connecting is looked at once more, when it can be written to.
+                let writable = if client.is_connecting() {
+                    EpollFlags::EPOLLOUT | EpollFlags::EPOLLET
+                } else {
+                    EpollFlags::empty()
+                };
+                self.epoll.add(stream, EpollEvent::new(EpollFlags::EPOLLIN | writable, index as u64))?;
+            }
+            news
+        };
+        self.heed(index, news)
+    }
+
+    /// Draws the consequences of what a client has to tell.
+    fn heed(&mut self, index: usize, news: News) -> io::Result<()> {
+        let now = Instant::now();
+        let pause = match news {
+            News::Nothing | News::Left => return Ok(()),
+            News::Answered(answer) => {
+                self.busy -= 1;
+                let client = &mut self.clients[index];
+                self.tally.answer(now.saturating_duration_since(client.begun), answer.mark);
+                let goes_on = matches!(self.orders.mode, Mode::Kept | Mode::Idle) && !answer.closes;
+                if !goes_on {
+                    client.close();
+                }
+                self.orders.think()
+            }
+            News::Failed(failure) => {
+                self.busy -= 1;
+                self.tally.fail(failure);
+                AFTER_FAILURE
+            }
+        };
+        match self.orders.mode {
+            Mode::Rate => self.free.push(index),
+            Mode::Idle => {}
+            Mode::Short | Mode::Kept if now >= self.until => {}
+            Mode::Short | Mode::Kept if pause.is_zero() => return self.begin(index, now),
+            Mode::Short | Mode::Kept => {
+                if !std::mem::replace(&mut self.clients[index].pauses, true) {
+                    self.pauses.push(Reverse((now + pause, index)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn end_overdue(&mut self, now: Instant) -> io::Result<()> {
+        if now < self.next_look {
+            return Ok(());
+        }
+        self.next_look = now + LOOK;
+        let timeout = self.orders.timeout();
+        for index in 0..self.clients.len() {
+            let client = &mut self.clients[index];
+            if client.is_busy() && now.saturating_duration_since(client.begun) >= timeout {
+                let news = client.give_up(Failure::TimedOut);
+                self.heed(index, news)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the kernel's news, the next start or the next look at time-outs, and takes up what came.
+    fn wait(&mut self, is_over: bool) -> io::Result<()> {
+        let mut due = self.next_look;
+        if !is_over {
+            due = due.min(self.until);
+            if self.orders.mode == Mode::Rate {
+                due = due.min(self.planned());
+            }
+            if let Some(Reverse((pause, _))) = self.pauses.peek() {
+                due = due.min(*pause);
+            }
+        }
+        let mut events = [EpollEvent::empty(); EVENTS];
+        let count = match self.epoll.wait(&mut events, self.timeout_until(due)?) {
+            Ok(count) => count,
+            Err(nix::Error::EINTR) => 0,
+            Err(error) => return Err(error.into()),
+        };
+        let mut scratch = [0; 16 * 1024];
+        for event in &events[..count] {
+            if event.data() == TIMER {
+                continue;
+            }
+            let Ok(index) = usize::try_from(event.data()) else { continue };
+            let news = self.clients[index].look(&self.request, &mut scratch);
+            self.heed(index, news)?;
+        }
+        Ok(())
+    }
+
+    /// Whole milliseconds are epoll's; only a start that is planned to the microsecond sets the timer.
+    fn timeout_until(&self, due: Instant) -> io::Result<EpollTimeout> {
+        let left = due.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(EpollTimeout::ZERO);
+        }
+        if self.orders.mode == Mode::Rate {
+            self.timer.set(Expiration::OneShot(left.into()), TimerSetTimeFlags::empty())?;
+            return Ok(EpollTimeout::NONE);
+        }
+        let millis = u16::try_from(left.as_millis()).unwrap_or(u16::MAX);
+        Ok(EpollTimeout::from(millis.saturating_add(1)))
+    }
+}
