@@ -13,6 +13,7 @@ const path = require('node:path');
 const { parseArgs } = require('node:util');
 
 const { Bench } = require('./lib/bench');
+const { surroundings, write } = require('./lib/document');
 const { buildLoad } = require('./lib/load');
 const { obtainPm2 } = require('./lib/pm2');
 const { asText } = require('./lib/table');
@@ -20,7 +21,8 @@ const { obtainNodes } = require('../scripts/nodes');
 
 const MEASURES = path.join(__dirname, 'measures');
 /** In the order in which they are run and told. */
-const NAMES = ['short', 'keepalive'];
+const NAMES = ['short', 'keepalive', 'blocked', 'kill', 'reload', 'stop', 'probe', 'start', 'delegation', 'scrape',
+  'connections', 'scoreboard', 'growth'];
 
 async function main() {
   const { values, positionals } = parseArgs({
@@ -39,22 +41,24 @@ async function main() {
   const pm2 = await obtainPm2();
   if (pm2 === null) console.log('PM2 could not be fetched: it is left out.');
   for (const node of values.nodes ? await chosenNodes(values.nodes) : [values.node]) {
-    await measureOn(new Bench({ node, pm2, quick: values.quick }), names);
+    await measureOn(new Bench({ node, pm2, quick: values.quick }), names, values.write);
   }
 }
 
-async function measureOn(bench, names) {
+async function measureOn(bench, names, isWritten) {
   console.log(`\n# Node ${bench.version}`);
+  const found = {};
   for (const name of names) {
     const measure = require(path.join(MEASURES, name));
+    const around = surroundings();
     const began = performance.now();
     const sections = await bench.during(() => measure.run(bench));
     const seconds = ((performance.now() - began) / 1000).toFixed(0);
+    found[name] = { title: measure.title, seconds, ...around, sections };
     console.log(`\n## ${measure.title} (${name}, ${seconds} s)`);
-    for (const { text, rows } of sections) {
-      console.log(`\n${text}`);
-      if (rows) console.log(`\n${asText(rows)}`);
-    }
+    for (const { text, rows } of sections) console.log(`\n${text}\n\n${asText(rows)}`);
+    // After each: a run that is broken off keeps what it has.
+    if (isWritten) write(bench.version, NAMES, found);
   }
 }
 

@@ -28,6 +28,15 @@ class Bench {
     return OURS;
   }
 
+  get node() {
+    return this.#settings.node;
+  }
+
+  /** Only to see that it runs: measures may leave out what takes long. */
+  get isQuick() {
+    return this.#settings.quick;
+  }
+
   rounds(usual) {
     return this.#settings.quick ? 1 : usual;
   }

@@ -72,7 +72,8 @@ class Contestant {
         ...own,
         ...env,
       },
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      // What it has to complain of is shown when it fails to start; a crash in a stop is what is measured.
+      stdio: ['ignore', 'ignore', fs.openSync(path.join(this.#home, 'stderr'), 'w'), 'ipc'],
     });
     await this.until(() => this.workers().length >= expected, START_MS, 'did not start');
     this.port = this.#listening().at(-1).port;
@@ -146,7 +147,8 @@ class Contestant {
     const end = performance.now() + patience;
     while (!condition()) {
       if (this.#child.exitCode !== null || this.#child.signalCode !== null) {
-        throw new Error(`${this.name} ended with ${this.#child.exitCode ?? this.#child.signalCode}`);
+        const words = fs.readFileSync(path.join(this.#home, 'stderr'), 'utf8').slice(-2000);
+        throw new Error(`${this.name} ended with ${this.#child.exitCode ?? this.#child.signalCode}\n${words}`);
       }
       if (performance.now() > end) throw new Error(`${this.name} ${problem} in ${patience} ms`);
       await sleep(LOOK_MS);

@@ -7,6 +7,7 @@ const readline = require('node:readline');
 
 const { findCargo, root, run } = require('../../scripts/tools');
 const { environment } = require('./ending');
+const { sum } = require('./statistics');
 
 const PROGRAM = path.join(root, 'target/release/examples/load');
 const BUILD = ['build', '--release', '--no-default-features', '--example', 'load'];
@@ -43,6 +44,12 @@ class Load {
     const findings = await this.#next();
     this.#child.stdin.end();
     return findings;
+  }
+
+  /** Begins no more requests; resolves with what it found, when those under way are over. */
+  finish() {
+    this.#child.stdin.end();
+    return this.#next();
   }
 
   /** For idle connections: resolves with what it found when all are open; they stay so until `close`. */
@@ -85,7 +92,7 @@ async function underLoad(contestant, orders) {
   const counts = Object.values(findings.workers);
   return {
     ...findings,
-    failures: Object.values(findings.failed).reduce((sum, count) => sum + count, 0),
+    failures: sum(Object.values(findings.failed)),
     masterCpu: (after.master - before.master) / thousands,
     workersCpu: (after.workers - before.workers) / thousands,
     clientCpu: findings.cpuMs / thousands,

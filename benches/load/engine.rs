@@ -19,6 +19,7 @@ use crate::findings::{Failure, Findings, Tally};
 use crate::orders::{Mode, Orders};
 
 const TIMER: u64 = u64::MAX;
+const STDIN: u64 = u64::MAX - 1;
 const EVENTS: usize = 256;
 /// How often time-outs are looked for.
 const LOOK: Duration = Duration::from_millis(50);
@@ -53,6 +54,8 @@ impl Engine {
         let timer =
             TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
         epoll.add(timer.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, TIMER))?;
+        // A terminal or a pipe can be watched; with anything else the load runs its full time.
+        let _ = epoll.add(io::stdin().as_fd(), EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, STDIN));
         let now = Instant::now();
         Ok(Self {
             request: orders.request(),
@@ -265,8 +268,14 @@ impl Engine {
         };
         let mut scratch = [0; 16 * 1024];
         for event in &events[..count] {
-            if event.data() == TIMER {
-                continue;
+            match event.data() {
+                TIMER => continue,
+                // Whoever ordered the load wants no more of it. Idle connections heed that in `hold`.
+                STDIN if self.orders.mode != Mode::Idle => {
+                    self.until = Instant::now();
+                    continue;
+                }
+                _ => {}
             }
             let Ok(index) = usize::try_from(event.data()) else { continue };
             let news = self.clients[index].look(&self.request, &mut scratch);

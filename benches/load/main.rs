@@ -3,7 +3,8 @@
 //! `benches/lib/load.js` starts it with its orders, one JSON object, as the only argument (see `orders.rs`). It prints
 //! `{"started":true}` when the first client sets out and its findings, one line of JSON, at the end. One thread and
 //! one epoll, because what the load costs is missing from the servers on a small machine: about what wrk costs.
-//! It ends by itself after the seconds it was told, plus one time-out, and with whoever started it.
+//! It ends by itself after the seconds it was told, plus one time-out, or sooner when stdin ends; and with whoever
+//! started it.
 
 #[cfg(target_os = "linux")]
 mod answer;

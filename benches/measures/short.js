@@ -3,7 +3,7 @@
 
 const { loadInTurns, ratiosOf, rowsOf } = require('../lib/throughput');
 
-const PLAN = { mode: 'short', rounds: 5, seconds: 1.5, clients: 40 };
+const PLAN = { mode: 'short', rounds: 5, seconds: 1.2, clients: 40 };
 const WORKERS = 2;
 
 module.exports = {

@@ -1,14 +1,14 @@
 // The application of every contestant: an answer of fixed length whose last byte tells which worker gave it.
 //
 // It says when it listens by a line in the file BENCH_NOTES, which is how the harness learns of workers, whoever
-// forks them. SIGWINCH blocks its event loop for BENCH_BLOCK_MS, and `/slow` answers after 100 ms.
+// forks them. SIGWINCH blocks its event loop for BENCH_BLOCK_MS, and `/slow` answers after 300 ms.
 'use strict';
 
 const cluster = require('node:cluster');
 const fs = require('node:fs');
 const http = require('node:http');
 
-const SLOW_MS = 100;
+const SLOW_MS = 300;
 
 function createApp() {
   // In the master, where this package runs it too, nobody asks it anything. PM2 counts its workers from 0.

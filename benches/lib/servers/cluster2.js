@@ -1,6 +1,5 @@
 // The application in the workers of this package, started and told what to do by ../contestants.js.
-// Nobody is recycled while it is measured. BENCH_MONITOR gives it a monitor, BENCH_SCOREBOARD=off takes its workers'
-// scoreboard away.
+// Nobody is recycled while it is measured. BENCH_OPTIONS holds further options as JSON.
 'use strict';
 
 const cluster = require('node:cluster');
@@ -14,15 +13,16 @@ const c = new Cluster({
   port: 0,
   host: '127.0.0.1',
   monHost: '127.0.0.1',
-  monPort: process.env.BENCH_MONITOR ? Number(process.env.BENCH_MONITOR) : false,
+  monPort: false,
   noWorkers: Number(process.env.BENCH_WORKERS),
   connThreshold: Number.MAX_SAFE_INTEGER,
   pids: path.join(home, 'pids'),
   logs: path.join(home, 'logs'),
+  ...JSON.parse(process.env.BENCH_OPTIONS ?? '{}'),
 });
 
 if (cluster.isPrimary) {
-  c.once('listening', () => note({ monitor: c.addresses().monitor?.port }));
+  c.once('listening', () => note({ monitor: c.addresses().monitor?.port ?? null }));
   process.on('SIGWINCH', block);
   process.on('disconnect', () => process.exit());
   process.on('message', async (order) => {

@@ -1,4 +1,4 @@
-// One contestant of benches/delegate.js, master and worker in one script; the argument says how they talk.
+// One contestant of ../../measures/delegation.js, master and worker in one script; the argument says how they talk.
 //
 // `node` is Node's own cluster and its messages, `messages` cluster2's delegation by `process.send` and
 // `emit`, and `promises` the same by `c.delegate` and `c.handle`. Whoever started the master says
@@ -98,7 +98,7 @@ function askByMessages() {
 
 function makeCluster() {
   const Cluster = require('../../..');
-  return new Cluster({ port: 0, monPort: 0, noWorkers: 1, host: '127.0.0.1' });
+  return new Cluster({ port: 0, monPort: false, noWorkers: 1, host: '127.0.0.1', pids: `pids-${process.argv[2]}` });
 }
 
 function start(c) {

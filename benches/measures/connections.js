@@ -1,0 +1,61 @@
+// Thousands of connections are opened, asked one thing, and stay: how soon are they open, how even, what do they cost.
+'use strict';
+
+const { Load } = require('../lib/load');
+const { median, ratio, spread, sum } = require('../lib/statistics');
+const { takeTurns } = require('../lib/turns');
+
+const WORKERS = 4;
+const ROUNDS = 3;
+const CONNECTIONS = 8000;
+const LONGEST_S = 20;
+
+module.exports = {
+  name: 'connections',
+  title: `${CONNECTIONS} idle connections`,
+  async run(bench) {
+    const kinds = bench.clusters.map((name) => ({ name }));
+    const results = await takeTurns(kinds, bench.rounds(ROUNDS), ({ name }) => openAll(bench, name));
+    const rows = Object.entries(results).map(([name, rounds]) => {
+      const of = (key) => rounds.map((round) => round[key]);
+      const [low, high] = spread(of('uneven')).map((value) => value.toFixed(2));
+      return [
+        name,
+        median(of('ms')).toFixed(0),
+        `${median(of('uneven')).toFixed(2)} (${low} to ${high})`,
+        median(of('masterKb')).toFixed(2),
+        median(of('workersKb')).toFixed(1),
+        String(sum(of('failures'))),
+      ];
+    });
+    const times = (name) => results[name].map(({ ms }) => ms);
+    const others = bench.clusters.slice(1).map((name) => `${ratio(times(bench.ours), times(name))} of ${name}`);
+    return [{
+      text: `${CONNECTIONS} connections to ${WORKERS} workers, opened 64 at a time, each with one answered request. ` +
+        'Spread: the connections of the fullest worker by those of the emptiest. Memory: what the master and all ' +
+        `workers grew by, in kB for a connection. Time to open, compared: ${others.join('; ')}.`,
+      rows: [['', 'open ms', 'spread max/min', 'master kB', 'workers kB', 'failed'], ...rows],
+    }];
+  },
+};
+
+async function openAll(bench, kind) {
+  const contestant = await bench.start(kind, { workers: WORKERS });
+  const before = contestant.memory();
+  const load = await Load.start({
+    port: contestant.port, mode: 'idle', clients: CONNECTIONS, seconds: LONGEST_S, timeoutMs: 10_000,
+  });
+  const findings = await load.opened();
+  const after = contestant.memory();
+  await load.close();
+  await contestant.end();
+  const counts = Object.values(findings.workers);
+  const opened = counts.length === WORKERS ? Math.max(...counts) / Math.min(...counts) : Infinity;
+  return {
+    ms: findings.elapsedMs,
+    uneven: opened,
+    masterKb: (after.master - before.master) * 1024 / CONNECTIONS,
+    workersKb: (after.rss - before.rss) * WORKERS * 1024 / CONNECTIONS,
+    failures: sum(Object.values(findings.failed)),
+  };
+}
