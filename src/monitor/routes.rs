@@ -163,6 +163,12 @@ impl Site {
         show(&Scene { stats, trends: &trends, moment, host: &host, busy, queues: &queues, now })
     }
 
+    /// What `/status.json` says at this moment.
+    #[must_use]
+    pub fn status(&self) -> Value {
+        self.with_scene(&self.source.stats(), |scene| status(scene, &self.watch))
+    }
+
     fn route(&self, path: &str) -> Option<Route> {
         if let Some(route) = self.rules.ecv.as_ref().and_then(|ecv| ecv_route(ecv, path)) {
             return Some(route);
@@ -222,7 +228,7 @@ fn read<B>(route: Route, request: &Request<B>, site: &Site, ends: Ends) -> Respo
         Route::Ready => judgement(&site.moment(&stats).ready()),
         Route::Metrics => scrape(headers, site, &stats),
         Route::Overview => overview(request, site, &stats),
-        Route::Status => json(site, &stats),
+        Route::Status => json(site),
         Route::Stream => watch(request.method(), site),
         Route::Disable | Route::Enable | Route::Control(_) => not_with_that_method(WRITES),
     }
@@ -262,14 +268,13 @@ fn scrape(headers: &HeaderMap, site: &Site, stats: &Stats) -> Response<Body> {
 
 fn overview<B>(request: &Request<B>, site: &Site, stats: &Stats) -> Response<Body> {
     let is_json = prefers_json(request.headers());
-    let mut response = if is_json { json(site, stats) } else { page(request.uri().path(), site, stats) };
+    let mut response = if is_json { json(site) } else { page(request.uri().path(), site, stats) };
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
     response
 }
 
-fn json(site: &Site, stats: &Stats) -> Response<Body> {
-    let body = site.with_scene(stats, |scene| status(scene, &site.watch).to_string());
-    whole(StatusCode::OK, "application/json", body)
+fn json(site: &Site) -> Response<Body> {
+    whole(StatusCode::OK, "application/json", site.status().to_string())
 }
 
 fn page(path: &str, site: &Site, stats: &Stats) -> Response<Body> {

@@ -96,13 +96,18 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// Must run within a `LocalSet`. Connections are tasks of `tasks` and end with it, not with `serve`; dropping `serve` only
 /// takes nobody new in. Give it a set of its own: one that also ran `serve` would be held by its own task, and would end
 /// with the runtime only.
-pub async fn serve(listener: TcpListener, site: Site, tasks: LocalTasks) {
+pub async fn serve(listener: TcpListener, site: impl Into<Rc<Site>>, tasks: LocalTasks) {
     serve_within(Limits::default(), listener, site, tasks).await;
 }
 
 /// [`serve`] with other limits.
-pub async fn serve_within(limits: Limits, listener: TcpListener, site: Site, tasks: LocalTasks) {
-    let site = Rc::new(site);
+pub async fn serve_within(
+    limits: Limits,
+    listener: TcpListener,
+    site: impl Into<Rc<Site>>,
+    tasks: LocalTasks,
+) {
+    let site = site.into();
     let listener = watched(&listener).await;
     let connections = Connections::new(limits.connections);
     tasks.spawn(live::pulse(Rc::clone(&site)));

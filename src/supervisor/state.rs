@@ -77,6 +77,8 @@ pub(crate) struct State {
     /// When a shutdown that has been announced begins.
     pub(crate) shutdown_at: Option<Instant>,
     app_metrics: AppMetrics,
+    /// What the monitor's port and the control socket tell, from the beginning on.
+    site: Option<Rc<Site>>,
     pub(crate) speakers: Speakers,
     pub(crate) undelivered: Undelivered,
     pub(crate) inputs: mpsc::Sender<Input>,
@@ -146,6 +148,7 @@ impl State {
             told_out: false,
             shutdown_at: None,
             app_metrics,
+            site: None,
             speakers,
             undelivered,
             inputs,
@@ -165,8 +168,8 @@ impl State {
 
     /// Opens the monitor and the control socket, and forks the first workers.
     pub(crate) fn begin(&mut self) {
+        let site = self.site();
         if let Some(listener) = self.monitor.take() {
-            let site = Site::new(self.site_rules(), self.view());
             self.tasks.spawn(monitor::server::serve(listener, site, LocalTasks::default()));
         }
         if let Some(socket) = self.control.take() {
@@ -336,7 +339,7 @@ impl State {
     fn answer(&mut self, request: Request, now: Instant) {
         let Request { call, args, reply } = request;
         match call.as_str() {
-            "status" => reply.send(self.stats.borrow().to_json()),
+            "status" => reply.send(self.site().status()),
             "shutdown" => {
                 if !self.switch.is_leaving() {
                     (self.publish)(Event::ShutdownAsked);
@@ -396,6 +399,15 @@ impl State {
         if std::mem::take(&mut self.pending.showing) {
             self.refresh_stats();
         }
+    }
+
+    fn site(&mut self) -> Rc<Site> {
+        if let Some(site) = &self.site {
+            return Rc::clone(site);
+        }
+        let site = Rc::new(Site::new(self.site_rules(), self.view()));
+        self.site = Some(Rc::clone(&site));
+        site
     }
 
     fn site_rules(&self) -> Rules {

@@ -1,0 +1,95 @@
+// `cluster2 reload`, `scale`, `enable` and `disable`: what changes a cluster that goes on.
+'use strict';
+
+const { misused } = require('./arguments');
+const { Failure, FAILED } = require('./failure');
+const { find, all } = require('./masters');
+
+async function reload(asked) {
+  const args = { strategy: asked.options.strategy, env: environment(asked.options.env ?? []) };
+  const masters = await find(asked);
+  await all(masters, asked.options.wait ? waiting(args, asked.within ?? Infinity) : beginning(args));
+}
+
+// A reload ends by itself, as the cluster's own options say: so there is no limit unless one was given.
+function waiting(args, within) {
+  return async (master) => {
+    const { workers, ms } = await master.demand('reload', args, within).catch(explain);
+    say(`master ${master.pid}: reloaded ${counted(workers.length)} in ${seconds(ms)}`);
+    for (const { slot, oldPid, newPid, startMs, readyMs, goneMs } of workers) {
+      const took = `listened after ${seconds(readyMs - startMs)}, the old one was gone after ${seconds(goneMs)}`;
+      say(`  slot ${slot}: ${oldPid} -> ${newPid}, ${took}`);
+    }
+  };
+}
+
+// Asked on one connection; once a question that was asked after it is answered, it has begun, or was refused by then.
+function beginning(args) {
+  return async (master) => {
+    const leaving = new AbortController();
+    const ended = master.demand('reload', args, Infinity, leaving.signal).catch(explain);
+    const begun = master.demand('status').then(() => new Promise((resolve) => { setImmediate(resolve); }));
+    await Promise.race([ended, begun]);
+    ended.catch(() => {});
+    leaving.abort();
+    say(`master ${master.pid}: reload begun`);
+  };
+}
+
+// What is known of the worker that failed belongs into the line.
+function explain(error) {
+  const { exitCode = null, signal = null } = error.answer?.facts ?? {};
+  const how = exitCode === null ? signal && `killed by ${signal}` : `exit code ${exitCode}`;
+  throw how ? new Failure(FAILED, `${error.message} (${how})`) : error;
+}
+
+async function scale(asked) {
+  const [text] = asked.operands;
+  if (!/^[+-]?\d+$/.test(text)) throw misused(`scale takes a number, got '${text}'`, 'scale');
+  const change = /^[+-]/.test(text) ? { by: Number(text) } : { workers: Number(text) };
+  const masters = await find(asked);
+  if (masters.length > 1) {
+    const pids = masters.map(({ pid }) => pid).join(', ');
+    throw misused(`several clusters run in ${asked.dir} (${pids}): say which one with --pid`, 'scale');
+  }
+  await all(masters, async (master) => {
+    const { wanted } = await master.demand('scale', change, asked.within);
+    say(`master ${master.pid}: ${counted(wanted)} wanted`);
+  });
+}
+
+async function enable(asked) {
+  await all(await find(asked), async (master) => {
+    await master.demand('enable', undefined, asked.within);
+    say(`master ${master.pid}: in rotation`);
+  });
+}
+
+async function disable(asked) {
+  await all(await find(asked), async (master) => {
+    await master.demand('disable', { reason: asked.options.reason }, asked.within);
+    say(`master ${master.pid}: out of rotation`);
+  });
+}
+
+function environment(assignments) {
+  return Object.fromEntries(assignments.map((text) => {
+    const cut = text.indexOf('=');
+    if (cut < 1) throw misused(`--env takes NAME=VALUE, got '${text}'`, 'reload');
+    return [text.slice(0, cut), text.slice(cut + 1)];
+  }));
+}
+
+function counted(workers) {
+  return workers === 1 ? '1 worker' : `${workers} workers`;
+}
+
+function seconds(ms) {
+  return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
+}
+
+function say(text) {
+  process.stdout.write(`${text}\n`);
+}
+
+module.exports = { reload, scale, enable, disable };

@@ -1,0 +1,49 @@
+// The command line: finds the command among the arguments, runs it, and turns what came of it into an exit status.
+//
+// bin/cluster2.js calls `main` once. Nothing of the addon is loaded here, nor anything that a command does not need, so
+// that a script may call it often; `start` becomes the application's own process.
+'use strict';
+
+const { parse } = require('./arguments');
+const { Failure, DONE, FAILED } = require('./failure');
+const { usage } = require('./usage');
+
+// Each command's own file, loaded when it is asked for.
+const HOMES = {
+  start: './start',
+  status: './status',
+  top: './top',
+  stop: './ending',
+  shutdown: './ending',
+  reload: './changing',
+  scale: './changing',
+  enable: './changing',
+  disable: './changing',
+};
+
+async function main(args) {
+  try {
+    process.exitCode = await run(args);
+  } catch (error) {
+    const isOurs = error instanceof Failure;
+    process.stderr.write(`cluster2: ${isOurs ? error.message : error.stack}\n`);
+    process.exitCode = isOurs ? error.status : FAILED;
+  }
+}
+
+async function run(args) {
+  const asked = parse(args);
+  if (asked.version) return say(require('../../package.json').version);
+  if (asked.help) return say(usage(asked.command));
+  // Whoever reads may have seen enough (`| head`); what a script does about that is its own affair.
+  if (asked.command !== 'start') process.stdout.on('error', () => process.exit());
+  const command = require(HOMES[asked.command])[asked.command];
+  return await command(asked) ?? DONE;
+}
+
+function say(text) {
+  process.stdout.write(`${text}\n`);
+  return DONE;
+}
+
+module.exports = { main };
