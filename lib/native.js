@@ -76,7 +76,8 @@ function locate(target, folder, resolve = require.resolve) {
       'ERR_CLUSTER2_NATIVE_MISSING',
       `the native addon for ${target} is missing: neither ${built} nor the package ${name} is there. ` +
         'In a checkout, run `npm run build`; elsewhere, install again with optional dependencies ' +
-        `(\`npm install --include=optional ${PACKAGE}\`)`,
+        `(\`npm install --include=optional ${PACKAGE}\`), or build it with cargo: ` +
+        `\`node ${path.join(folder, 'scripts/install.js')}\``,
       cause,
     );
   }
@@ -141,4 +142,4 @@ function errorWithCode(code, message, cause) {
   return new Cluster2Error(code, message, cause && { cause });
 }
 
-module.exports = { load, addonFile, useAddon, targetName, locate, libcOfLoader, loaderOf, currentTarget };
+module.exports = { SUPPORTED, load, addonFile, useAddon, targetName, locate, libcOfLoader, loaderOf, currentTarget };

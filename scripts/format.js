@@ -3,7 +3,8 @@
 // `npm run format`: puts Rust and JavaScript into the form that the step "format" of `npm test` asks for.
 
 const { install } = require('./setup.js');
-const { findCargo, run, runTool, say } = require('./tools.js');
+const { findCargo } = require('./cargo.js');
+const { run, runTool, say } = require('./tools.js');
 
 async function main() {
   if (!findCargo()) say('cargo was not found: only JavaScript is formatted.');

@@ -10,7 +10,8 @@ const path = require('node:path');
 const { isDeepStrictEqual } = require('node:util');
 
 const { currentTarget } = require('../lib/native.js');
-const { root, cache, findCargo, npm, run, say } = require('./tools.js');
+const { findCargo, libraryIn, replaceFile } = require('./cargo.js');
+const { root, cache, npm, run, say } = require('./tools.js');
 const { filesBelow, hashFiles, isFile, readJson } = require('./tools.js');
 
 const STAMP = '.cache/build.json';
@@ -100,24 +101,11 @@ async function buildWithNapi() {
 async function buildWithCargo(addon) {
   const messages = '--message-format=json-render-diagnostics';
   const { ok, output } = await run('cargo', ['build', '--release', '--lib', messages], { output: 'take' });
-  const library = ok && output.split('\n').map(libraryOf).filter(Boolean).at(-1);
+  const library = ok && libraryIn(output);
   if (!library) return false;
-  // A running master may have the old file mapped: a new file takes its name, the old one's content stays.
-  const fresh = path.join(root, `${addon}.${process.pid}.tmp`);
-  fs.copyFileSync(library, fresh);
-  fs.renameSync(fresh, path.join(root, addon));
+  // A running master may have the old file mapped.
+  replaceFile(library, path.join(root, addon));
   return true;
-}
-
-/**
- * The dynamic library that one of cargo's messages says it has made for this package, if it is such a
- * message.
- */
-function libraryOf(line) {
-  if (!line.startsWith('{"reason":"compiler-artifact"')) return undefined;
-  const { target, filenames } = JSON.parse(line);
-  if (target.name !== 'cluster2' || !target.kind.includes('cdylib')) return undefined;
-  return filenames.find((name) => /\.(so|dylib)$/.test(name));
 }
 
 async function main() {

@@ -16,7 +16,8 @@ const { install, build } = require('./setup.js');
 const { allTests, runMocha } = require('./mocha.js');
 const { obtainNodes } = require('./nodes.js');
 const { filesWithoutStory } = require('./story.js');
-const { root, findCargo, isFile, run, runTool, say } = require('./tools.js');
+const { findCargo } = require('./cargo.js');
+const { root, isFile, run, runTool, say } = require('./tools.js');
 
 /**
  * What the smoke of all supported Nodes runs: the shortest tests in which the addon, master and workers take

@@ -7,7 +7,6 @@
 const { spawn } = require('node:child_process');
 const { createHash } = require('node:crypto');
 const fs = require('node:fs');
-const os = require('node:os');
 const path = require('node:path');
 
 const root = path.resolve(__dirname, '..');
@@ -94,19 +93,6 @@ function npm(args, options) {
   return run('npm', args, options);
 }
 
-/**
- * Makes cargo reachable where rustup put it, for shells that were open before Rust was installed; false: no
- * cargo.
- */
-function findCargo() {
-  const folders = (process.env.PATH ?? '').split(path.delimiter);
-  if (folders.some((folder) => isFile(path.join(folder, 'cargo')))) return true;
-  const usual = path.join(process.env.CARGO_HOME ?? path.join(os.homedir(), '.cargo'), 'bin');
-  if (!isFile(path.join(usual, 'cargo'))) return false;
-  process.env.PATH = [usual, ...folders].join(path.delimiter);
-  return true;
-}
-
 /** The SHA-256 of files' names and contents; null as soon as one cannot be read. */
 function hashFiles(files) {
   const hash = createHash('sha256');
@@ -157,4 +143,4 @@ function say(text) {
   process.stdout.write(`${process.stdout.isTTY ? `\u001b[1m${text}\u001b[0m` : text}\n`);
 }
 
-module.exports = { root, cache, run, runTool, npm, findCargo, hashFiles, filesBelow, readJson, isFile, say };
+module.exports = { root, cache, run, runTool, npm, hashFiles, filesBelow, readJson, isFile, say };

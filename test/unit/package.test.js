@@ -6,6 +6,7 @@ const assert = require('node:assert');
 const fs = require('node:fs');
 const path = require('node:path');
 
+const { SUPPORTED } = require('../../lib/native.js');
 const { VERSIONS } = require('../../scripts/nodes.js');
 
 const read = (file) => fs.readFileSync(path.resolve(__dirname, '../..', file), 'utf8');
@@ -23,9 +24,21 @@ describe('the package', () => {
     assert.deepStrictEqual(Object.keys(described.dependencies ?? {}), []);
   });
 
-  it('builds nothing by itself when it is installed', () => {
+  // What that one script does, and when it does nothing, test/package.test.js tries.
+  it('runs one script of its own when it is installed, and packs what that needs', () => {
     const hooks = ['preinstall', 'install', 'postinstall', 'prepare', 'prepublish'];
-    assert.deepStrictEqual(hooks.filter((name) => name in described.scripts), []);
+    assert.deepStrictEqual(hooks.filter((name) => name in described.scripts), ['install']);
+    assert.strictEqual(described.scripts.install, 'node scripts/install.js');
+    for (const file of ['scripts/install.js', 'scripts/cargo.js', 'sources.json.gz']) {
+      assert.ok(described.files.includes(file), file);
+    }
+  });
+
+  it('names each platform that it is built for in the same way everywhere', () => {
+    const workflow = read('.github/workflows/build.yml');
+    const { targets } = described.napi;
+    assert.deepStrictEqual(workflow.match(/target: [\w-]+/g).map((line) => line.slice(8)).sort(), [...targets].sort());
+    assert.strictEqual(targets.length, SUPPORTED.length);
   });
 
   it('names no registry in its lock file', () => {

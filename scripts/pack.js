@@ -1,0 +1,25 @@
+'use strict';
+
+// What npm runs around `npm pack` and `npm publish`: `node scripts/pack.js before` puts the Rust sources into one
+// compressed file, which keeps the package small where nobody builds it, and `after` takes it away again.
+
+const fs = require('node:fs');
+const path = require('node:path');
+const { gzipSync } = require('node:zlib');
+
+const { root, filesBelow } = require('./tools.js');
+
+const FILE = path.join(root, 'sources.json.gz');
+
+/**
+ * By name, one character for each byte: everything that `cargo build --lib` reads. Tests in test/rust are left
+ * out, which cargo does not mind.
+ */
+function sources() {
+  const names = ['Cargo.toml', 'Cargo.lock', 'build.rs', ...filesBelow('src')];
+  return Object.fromEntries(names.map((name) => [name, fs.readFileSync(path.join(root, name), 'latin1')]));
+}
+
+const [when] = process.argv.slice(2);
+if (when === 'before') fs.writeFileSync(FILE, gzipSync(JSON.stringify(sources()), { level: 9 }));
+else fs.rmSync(FILE, { force: true });
