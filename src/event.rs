@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use crate::ids::WorkerId;
+use crate::ipc::intake::Turn;
 use crate::ipc::message::ListeningAddress;
 use crate::process::exit::Exit;
 
@@ -109,6 +110,13 @@ pub enum Event {
         text: String,
         /// The handle.
         fd: OwnedFd,
+    },
+    /// The application of this worker talks without pause: whoever listens may read its lines directly.
+    Lent {
+        /// Who.
+        worker: WorkerId,
+        /// The right to.
+        turn: Turn,
     },
     /// What a worker says of its components, for JavaScript alone.
     Component {

@@ -2,27 +2,26 @@
 //!
 //! [`open`] splits the master's end of the socket pair into a [`Speaker`], a cheap handle to say things with, and a
 //! [`Listener`] that yields what the worker says; a task of the supervisor runs [`Speaker::write_out`].
-//! Order is kept in both directions. Who reads is told of the application's lines in one piece per system call.
+//! Order is kept in both directions. Who reads is told of the application's lines in one piece per system call. While the
+//! application talks without pause, the channel may be lent to the thread that its words are for ([`Listener::lend`]).
 
-use std::collections::VecDeque;
-use std::io::{self, IoSliceMut};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::frame::Frames;
-use super::message::{self, ToMaster, ToWorker};
+use super::intake::{Intake, READ_SIZE, Turn};
+use super::message::ToMaster;
 use super::speaker::Speaker;
-use crate::os::fd::own_received;
 use crate::os::watch::watch;
 
-/// How much one system call may read.
-const READ_SIZE: usize = 64 * 1024;
-/// How many descriptors may wait for the message they belong to.
-const MAX_WAITING_FDS: usize = 16;
+/// So many reads of the application's lines, each not longer after the one before than [`PAUSE`], are talk without pause.
+const TALK: u32 = 16;
+/// What is a pause.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Something the worker said.
 #[derive(Debug)]
@@ -42,15 +41,10 @@ pub enum Heard {
 pub fn open(fd: OwnedFd) -> io::Result<(Speaker, Listener)> {
     let socket = Arc::new(fd);
     let arrivals = watch(Arc::clone(&socket), Interest::READABLE)?;
-    let speaker = Speaker::new(socket);
-    let listener = Listener {
-        speaker: speaker.clone(),
-        arrivals,
-        frames: Frames::default(),
-        scratch: vec![0; READ_SIZE],
-        fds: VecDeque::new(),
-        heard: VecDeque::new(),
-    };
+    let speaker = Speaker::new(Arc::clone(&socket));
+    let intake = Intake::new(Arc::clone(&socket), speaker.clone());
+    let talk = Talk { reads: 0, last: Instant::now() };
+    let listener = Listener { speaker: speaker.clone(), socket, arrivals: Some(arrivals), intake, talk };
     Ok((speaker, listener))
 }
 
@@ -58,12 +52,18 @@ pub fn open(fd: OwnedFd) -> io::Result<(Speaker, Listener)> {
 #[derive(Debug)]
 pub struct Listener {
     speaker: Speaker,
-    arrivals: AsyncFd<Arc<OwnedFd>>,
-    frames: Frames,
-    scratch: Vec<u8>,
-    /// Descriptors that came, in the order of the messages that they belong to.
-    fds: VecDeque<OwnedFd>,
-    heard: VecDeque<Heard>,
+    socket: Arc<OwnedFd>,
+    /// Watched in our own turns only, else each message of the others' would wake us.
+    arrivals: Option<AsyncFd<Arc<OwnedFd>>>,
+    intake: Intake,
+    talk: Talk,
+}
+
+/// How the application has talked lately.
+#[derive(Debug)]
+struct Talk {
+    reads: u32,
+    last: Instant,
 }
 
 impl Listener {
@@ -72,26 +72,46 @@ impl Listener {
     /// Cancel-safe: what has been read is kept.
     pub async fn next(&mut self) -> Heard {
         loop {
-            if let Some(heard) = self.heard.pop_front() {
+            if let Some(heard) = self.intake.next_heard() {
                 return heard;
+            }
+            if self.intake.is_lent() {
+                self.arrivals = None;
+                self.intake.returned().await;
+                continue;
             }
             match self.read().await {
                 Ok(0) | Err(_) => {
                     self.speaker.close();
                     return Heard::Closed;
                 }
-                Ok(read) => self.frames.push(self.scratch.get(..read).unwrap_or_default()),
+                Ok(_) => {}
             }
-            self.sort();
         }
+    }
+
+    /// Lends the channel to the thread that the application's lines are for, when those come without pause. To be asked
+    /// after lines have been passed on, and to be passed on behind them.
+    pub fn lend(&mut self) -> Option<Turn> {
+        let now = Instant::now();
+        let is_pause = now.saturating_duration_since(self.talk.last) > PAUSE;
+        self.talk = Talk { reads: if is_pause { 0 } else { self.talk.reads + 1 }, last: now };
+        if self.talk.reads < TALK {
+            return None;
+        }
+        self.talk.reads = 0;
+        self.intake.lend()
     }
 
     /// Waits until something can be read, and reads it.
     async fn read(&mut self) -> io::Result<usize> {
         loop {
-            let mut ready = self.arrivals.readable().await?;
-            let (scratch, fds) = (&mut self.scratch, &mut self.fds);
-            let received = ready.try_io(|socket| receive(socket.get_ref(), scratch, fds));
+            let arrivals = match self.arrivals.take() {
+                Some(arrivals) => arrivals,
+                None => watch(Arc::clone(&self.socket), Interest::READABLE)?,
+            };
+            let mut ready = self.arrivals.insert(arrivals).readable().await?;
+            let received = ready.try_io(|_| self.intake.read());
             let Ok(received) = received else { continue };
             let (read, had_fds) = received?;
             // A stream that gave less than it could is empty, which another call would only confirm; but one call never
@@ -106,67 +126,8 @@ impl Listener {
     /// How many lines were dropped because they were longer than can be read.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.frames.dropped()
+        self.intake.dropped()
     }
-
-    /// Tells the application's lines from the protocol's, keeping their order.
-    fn sort(&mut self) {
-        let mut run: Vec<u8> = Vec::new();
-        while let Some(line) = self.frames.next_line() {
-            let Some(message) = message::parse(&line) else {
-                if !run.is_empty() {
-                    run.push(b'\n');
-                }
-                run.extend_from_slice(&line);
-                continue;
-            };
-            if !run.is_empty() {
-                self.heard.push_back(Heard::App(std::mem::take(&mut run)));
-            }
-            self.take_in(message);
-        }
-        if !run.is_empty() {
-            self.heard.push_back(Heard::App(run));
-        }
-    }
-
-    fn take_in(&mut self, message: ToMaster) {
-        let mut fd = None;
-        if matches!(message, ToMaster::HandleAck) {
-            self.speaker.acknowledged();
-        } else if matches!(message, ToMaster::HandleNack) && self.speaker.send_again() {
-            return;
-        } else if matches!(message, ToMaster::AppHandle { .. }) {
-            fd = self.fds.pop_front();
-            let arrived = if fd.is_some() { ToWorker::HandleAck } else { ToWorker::HandleNack };
-            self.speaker.say(&arrived);
-            if fd.is_none() {
-                return;
-            }
-        }
-        self.heard.push_back(Heard::Said(message, fd));
-    }
-}
-
-/// How much came, and whether descriptors came with it.
-fn receive(socket: &OwnedFd, buffer: &mut [u8], fds: &mut VecDeque<OwnedFd>) -> io::Result<(usize, bool)> {
-    let mut control = nix::cmsg_space!([RawFd; 4]);
-    let mut slices = [IoSliceMut::new(buffer)];
-    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-    let message = recvmsg::<()>(socket.as_raw_fd(), &mut slices, Some(&mut control), flags)?;
-    let mut had_fds = false;
-    for part in message.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(numbers) = part {
-            had_fds = true;
-            for owned in numbers.into_iter().map(own_received) {
-                // Descriptors that no message claims are closed rather than hoarded.
-                if fds.len() < MAX_WAITING_FDS {
-                    fds.push_back(owned);
-                }
-            }
-        }
-    }
-    Ok((message.bytes, had_fds))
 }
 
 #[cfg(test)]

@@ -2,5 +2,6 @@
 
 pub mod channel;
 pub mod frame;
+pub mod intake;
 pub mod message;
 pub mod speaker;

@@ -240,6 +240,7 @@ impl Stats {
             | Event::ServerListening { .. }
             | Event::Disconnected { .. }
             | Event::Messages { .. }
+            | Event::Lent { .. }
             | Event::HandleMessage { .. }
             | Event::Component { .. }
             | Event::Heartbeat { .. } => return,

@@ -11,6 +11,7 @@ use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use serde_json::{Value, json};
 
 use super::convert::Result;
+use super::direct::Direct;
 use crate::event::{Event, Undelivered, signal_name};
 use crate::process::exit::Exit;
 
@@ -23,6 +24,8 @@ pub(crate) fn publisher(
 ) -> Result<(impl Fn(Event) + Send + 'static, Undelivered)> {
     let undelivered = Undelivered::default();
     let delivered = undelivered.clone();
+    let internal = |error: napi::Error| napi::Error::new("ERR_CLUSTER2_INTERNAL", error.reason.clone());
+    let direct = Direct::new(on_event.create_ref().map_err(internal)?);
     let callback = on_event
         .build_threadsafe_function::<Event>()
         .weak::<true>()
@@ -31,9 +34,13 @@ pub(crate) fn publisher(
             if let Event::Messages { lines, .. } = &event {
                 delivered.subtract(lines.len());
             }
+            if let Event::Lent { worker, turn } = event {
+                direct.take_turn(context.env, worker, turn);
+                return Ok(plain("lent", worker.0, &Value::Null));
+            }
             Ok(args(event))
         })
-        .map_err(|error| napi::Error::new("ERR_CLUSTER2_INTERNAL", error.reason.clone()))?;
+        .map_err(internal)?;
     let publish = move |event| {
         // A process on its way out takes no more events.
         let _ = callback.call(event, ThreadsafeFunctionCallMode::NonBlocking);
@@ -41,8 +48,12 @@ pub(crate) fn publisher(
     Ok((publish, undelivered))
 }
 
+fn plain(name: &'static str, id: u32, facts: &Value) -> EventArgs {
+    (name, id, facts.to_string(), -1).into()
+}
+
 fn args(event: Event) -> EventArgs {
-    let plain = |name, id, facts: Value| (name, id, facts.to_string(), -1).into();
+    let plain = |name, id, facts: Value| plain(name, id, &facts);
     match event {
         Event::Forked { worker, pid } => plain("forked", worker.0, json!({ "pid": pid })),
         Event::Started => plain("started", 0, Value::Null),
@@ -67,6 +78,8 @@ fn args(event: Event) -> EventArgs {
         Event::Messages { worker, lines } => {
             ("messages", worker.0, String::from_utf8_lossy(&lines).into_owned(), -1).into()
         }
+        // Taken by the callback.
+        Event::Lent { worker, .. } => plain("lent", worker.0, Value::Null),
         Event::HandleMessage { worker, kind, text, fd } => {
             let text = format!("{}\n{text}", json!(kind));
             ("handleMessage", worker.0, text, fd.into_raw_fd()).into()

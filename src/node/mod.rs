@@ -7,6 +7,7 @@
 
 pub mod agent;
 mod convert;
+mod direct;
 pub mod ecv;
 mod emitter;
 pub mod master;

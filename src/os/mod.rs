@@ -10,4 +10,5 @@ pub mod peer;
 pub mod pidfd;
 pub mod process_facts;
 pub mod queues;
+pub mod uv;
 pub mod watch;

@@ -358,6 +358,9 @@ async fn listen(
                 undelivered.add(lines.len());
                 publish(Event::Messages { worker: id, lines });
                 undelivered.eased().await;
+                if let Some(turn) = from.lend() {
+                    publish(Event::Lent { worker: id, turn });
+                }
                 continue;
             }
             Heard::Said(message, fd) => Input::Said(id, message, fd),
