@@ -137,6 +137,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::ipc::message::ToWorker;
 
     /// The worker's side is a blocking socket on a thread of its own, or in the same thread where nothing waits.
     fn pair() -> (Speaker, Listener, UnixStream) {

@@ -287,3 +287,100 @@ fn receive(socket: &OwnedFd, buffer: &mut [u8], fds: &mut VecDeque<OwnedFd>) -> 
     }
     Ok((message.bytes, had_fds))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    fn pair() -> (Intake, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let socket = Arc::new(OwnedFd::from(ours));
+        (Intake::new(Arc::clone(&socket), Speaker::new(socket)), theirs)
+    }
+
+    fn lines(text: &str) -> Found {
+        Found::Lines(text.into())
+    }
+
+    #[test]
+    fn a_turn_reads_the_applications_lines_and_leaves_them_in_pieces_until_they_are_whole() {
+        let (intake, mut theirs) = pair();
+        let turn = intake.lend().unwrap();
+        assert_eq!(turn.read(), Found::Nothing);
+        theirs.write_all(b"1\n2\n3").unwrap();
+        assert_eq!(turn.read(), lines("1\n2"));
+        assert_eq!(turn.read(), Found::Nothing);
+        theirs.write_all(b"3\n").unwrap();
+        assert_eq!(turn.read(), lines("33"));
+        assert!(intake.is_lent());
+    }
+
+    #[test]
+    fn the_protocols_first_message_ends_the_turn_and_is_the_supervisors_with_all_that_follows() {
+        let (intake, mut theirs) = pair();
+        let turn = intake.lend().unwrap();
+        theirs.write_all(b"1\n{\"cmd\":\"NODE_HANDLE_ACK\"}\n2\n").unwrap();
+        assert_eq!(turn.read(), lines("1"));
+        assert!(!intake.is_lent());
+        theirs.write_all(b"3\n").unwrap();
+        assert_eq!(turn.read(), Found::Over);
+        assert!(intake.lend().is_none(), "what was read comes before what is lent");
+        assert!(matches!(intake.next_heard(), Some(Heard::Said(ToMaster::HandleAck, None))));
+        assert!(matches!(intake.next_heard(), Some(Heard::App(text)) if text == b"2"));
+        intake.read().unwrap();
+        assert!(matches!(intake.next_heard(), Some(Heard::App(text)) if text == b"3"));
+    }
+
+    #[test]
+    fn a_turn_of_before_reads_nothing_in_the_next() {
+        let (intake, mut theirs) = pair();
+        let old = intake.lend().unwrap();
+        let new = intake.lend().unwrap();
+        theirs.write_all(b"1\n").unwrap();
+        assert_eq!(old.read(), Found::Over);
+        drop(old);
+        assert_eq!(new.read(), lines("1"));
+        drop(new);
+        assert!(!intake.is_lent());
+    }
+
+    #[test]
+    fn the_end_of_the_channel_is_found_by_the_supervisor() {
+        let (intake, theirs) = pair();
+        let turn = intake.lend().unwrap();
+        drop(theirs);
+        assert_eq!(turn.read(), Found::Over);
+        assert_eq!(intake.read().unwrap(), (0, false));
+    }
+
+    #[test]
+    fn who_can_not_watch_is_not_asked_again() {
+        let (intake, _theirs) = pair();
+        intake.lend().unwrap().refuse();
+        assert!(intake.lend().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_read_is_the_supervisors_after_two_looks() {
+        let (intake, mut theirs) = pair();
+        let turn = intake.lend().unwrap();
+        theirs.write_all(b"1\n").unwrap();
+        let begun = tokio::time::Instant::now();
+        intake.returned().await;
+        assert!(begun.elapsed() <= LOOK * 3, "{:?}", begun.elapsed());
+        assert_eq!(turn.read(), Found::Over);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_in_which_nobody_speaks_comes_to_an_end() {
+        let (intake, _theirs) = pair();
+        let _turn = intake.lend().unwrap();
+        let begun = tokio::time::Instant::now();
+        intake.returned().await;
+        assert!(begun.elapsed() >= LOOK * SILENT_LOOKS);
+    }
+}
