@@ -167,6 +167,8 @@ class Worker {
     const signal = SIGNAL_OF_ORDER[why];
     if (signal && !this.#signalled) this.#emitSignal(signal);
     this.#board.state = 'draining';
+    // As in cluster2: what an old script looks for in a worker that goes.
+    process.emitter = this.#cluster;
     this.#cluster.emit('draining');
     // One turn more, so that 'close' handlers have run.
     this.#service.drain().then(() => setImmediate(() => process.exit(0)));

@@ -225,6 +225,7 @@ impl Turn {
 
     /// Reads once what has arrived, without waiting. What is not the application's ends the turn and goes to the supervisor,
     /// with all that follows it.
+    #[must_use]
     pub fn read(&self) -> Found {
         let intake = &self.intake;
         let mut reading = intake.reading();

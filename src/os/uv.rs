@@ -18,14 +18,22 @@ const ALIGNMENT: usize = 16;
 
 type Handle = *mut c_void;
 
+type HandleSize = unsafe extern "C" fn(c_int) -> usize;
+type SetData = unsafe extern "C" fn(Handle, *mut c_void);
+type GetData = unsafe extern "C" fn(Handle) -> *mut c_void;
+type Init = unsafe extern "C" fn(*mut c_void, Handle, c_int) -> c_int;
+type Start = unsafe extern "C" fn(Handle, c_int, unsafe extern "C" fn(Handle, c_int, c_int)) -> c_int;
+type Unref = unsafe extern "C" fn(Handle);
+type Close = unsafe extern "C" fn(Handle, unsafe extern "C" fn(Handle));
+
 struct Functions {
-    handle_size: unsafe extern "C" fn(c_int) -> usize,
-    set_data: unsafe extern "C" fn(Handle, *mut c_void),
-    get_data: unsafe extern "C" fn(Handle) -> *mut c_void,
-    init: unsafe extern "C" fn(*mut c_void, Handle, c_int) -> c_int,
-    start: unsafe extern "C" fn(Handle, c_int, unsafe extern "C" fn(Handle, c_int, c_int)) -> c_int,
-    unref: unsafe extern "C" fn(Handle),
-    close: unsafe extern "C" fn(Handle, unsafe extern "C" fn(Handle)),
+    handle_size: HandleSize,
+    set_data: SetData,
+    get_data: GetData,
+    init: Init,
+    start: Start,
+    unref: Unref,
+    close: Close,
 }
 
 struct Watch {
@@ -124,21 +132,21 @@ fn find() -> Option<Functions> {
         // SAFETY: the name ends with a zero; the lookup reads what is loaded and nothing else.
         NonNull::new(unsafe { libc::dlsym(libc::RTLD_DEFAULT, name) })
     };
-    /// Takes an address for a function of the type that is expected.
+    /// Takes an address for a function of the type that is given.
     macro_rules! function {
-        ($name:literal) => {{
+        ($name:literal, $type:ty) => {{
             let address = symbol($name)?.as_ptr();
             // SAFETY: libuv's function of this name has had this type since 1.19, which is older than any Node we run on.
-            unsafe { std::mem::transmute::<*mut c_void, _>(address) }
+            unsafe { std::mem::transmute::<*mut c_void, $type>(address) }
         }};
     }
     Some(Functions {
-        handle_size: function!(c"uv_handle_size"),
-        set_data: function!(c"uv_handle_set_data"),
-        get_data: function!(c"uv_handle_get_data"),
-        init: function!(c"uv_poll_init"),
-        start: function!(c"uv_poll_start"),
-        unref: function!(c"uv_unref"),
-        close: function!(c"uv_close"),
+        handle_size: function!(c"uv_handle_size", HandleSize),
+        set_data: function!(c"uv_handle_set_data", SetData),
+        get_data: function!(c"uv_handle_get_data", GetData),
+        init: function!(c"uv_poll_init", Init),
+        start: function!(c"uv_poll_start", Start),
+        unref: function!(c"uv_unref", Unref),
+        close: function!(c"uv_close", Close),
     })
 }

@@ -1,0 +1,72 @@
+// What remains of COMPAT's rows on heartbeats, delegation, componentStatus and `process.cluster`, which
+// heartbeat.test.js, delegate.test.js, component-status.test.js and old-master.test.js have not seen.
+'use strict';
+
+const assert = require('node:assert/strict');
+
+const { connect, died, ready, reap, request, start } = require('./support');
+
+const INTERVAL = 400;
+const beatOf = (role) => ({ event, role: of }) => event === 'heartbeat' && of === role;
+
+describe('cluster2 0.4', function () {
+  this.timeout(40000);
+  let program;
+
+  before(async () => {
+    const options = { noWorkers: 1, heartbeatInterval: INTERVAL, timeout: 100 };
+    program = await ready(start('compat', { options }), 1);
+    // Tested last, since it takes cluster2's 10 s.
+    await request(program.port, { path: '/ask' });
+  });
+  after(reap);
+
+  it('counts idle connections that were cut, in the heartbeats of worker and master', async () => {
+    const idle = await connect(program.port);
+    await idle.until(/$/);
+    await program.line((line) => beatOf('worker')(line) && line.args[0].timedoutConnections === 1);
+    await program.line((line) => beatOf('master')(line) && line.args[0].timedoutConnections === 1);
+  });
+
+  it('has the uptime of its process in the heartbeat of a worker, and the average and the interval in that of all', async () => {
+    const before = Number((await request(program.port, { path: '/uptime' })).body);
+    const begun = Date.now();
+    const { at, args: [beat] } = await program.line((line) => beatOf('worker')(line) && line.at >= begun);
+    assert.ok(Math.abs(beat.uptime - before - (at - begun) / 1000) < 0.5, `${before} s, then ${beat.uptime} s`);
+    const { args: [all] } = await program.line((line) => beatOf('master')(line) && line.at >= begun);
+    assert.ok(Math.abs(all.uptime - beat.uptime) < 2, `${beat.uptime} s, and ${all.uptime} s for all`);
+    assert.ok(all.interval >= INTERVAL * 0.9, `${all.interval} ms`);
+    assert.equal(all.threads, 1);
+  });
+
+  it('has `process.cluster` in the master only, and `process.heartbeat` in workers only', async () => {
+    const [{ args: [ofMaster] }] = await program.lines(({ event, role }) => event === 'begun' && role === 'master', 1);
+    const [{ args: [ofWorker] }] = await program.lines(({ event, role }) => event === 'begun' && role === 'worker', 1);
+    assert.deepEqual([ofMaster.cluster, ofMaster.heartbeat], ['object', undefined]);
+    assert.equal(ofWorker.cluster, 'undefined');
+  });
+
+  it('gives the status object itself when a component is registered, in master and workers', async () => {
+    const lines = await program.lines('registers itself', 2);
+    assert.deepEqual(lines.map(({ args: [isItself] }) => isItself), [true, true]);
+  });
+
+  it('waits 10 s for an answer when the question names no time, and answers from before do not count', async () => {
+    const asked = await program.line('asked');
+    const answer = await program.line(({ event, role }) => event === 'message' && role === 'worker', { within: 15000 });
+    assert.ok(answer.at - asked.at > 9900, `${answer.at - asked.at} ms`);
+    const { error, ...question } = answer.args[0];
+    assert.deepEqual(question, { type: 'answer', delegate: 'nobody-answers', expect: 'answer', id: 7 });
+    assert.deepEqual([error.message, error.timeout], ['timeout', 10000]);
+  });
+
+  it('has `process.emitter` in a worker that goes, and a ChildProcess of it in the master', async () => {
+    const [pid] = program.workers;
+    assert.deepEqual((await program.line('child')).args[0], ['function', 'function', true, true]);
+    await request(program.port, { path: '/leave' });
+    const { args: [seen] } = await program.line('draining');
+    assert.deepEqual(seen, { cluster: 'undefined', heartbeat: 'Timeout', isEmitter: true });
+    await died(program, pid);
+    assert.deepEqual((await program.line('exit')).args, [pid, 0, null, true]);
+  });
+});
