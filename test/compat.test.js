@@ -28,7 +28,7 @@ describe('cluster2 0.4', function () {
     await program.line((line) => beatOf('master')(line) && line.args[0].timedoutConnections === 1);
   });
 
-  it('has the uptime of its process in the heartbeat of a worker, and the average and the interval in that of all', async () => {
+  it('has the uptime of its process in the heartbeat of a worker, and average and interval in the sum', async () => {
     const before = Number((await request(program.port, { path: '/uptime' })).body);
     const begun = Date.now();
     const { at, args: [beat] } = await program.line((line) => beatOf('worker')(line) && line.at >= begun);

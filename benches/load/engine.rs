@@ -55,7 +55,8 @@ impl Engine {
             TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
         epoll.add(timer.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, TIMER))?;
         // A terminal or a pipe can be watched; with anything else the load runs its full time.
-        let _ = epoll.add(io::stdin().as_fd(), EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, STDIN));
+        let _ =
+            epoll.add(io::stdin().as_fd(), EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, STDIN));
         let now = Instant::now();
         Ok(Self {
             request: orders.request(),

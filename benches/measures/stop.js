@@ -32,10 +32,10 @@ module.exports = {
     });
     return [{
       text: `${WORKERS} workers are told to stop (SIGTERM to the master, \`cluster.disconnect\`, PM2's delete) under ` +
-        `three loads: ${CLIENTS} clients that wait 300 ms for each answer on short connections, ${CLIENTS} on kept ones ` +
-        `that pause 10 ms, and ${LOADS.busy.clients} on kept ones without a pause. Lost in ${bench.rounds(ROUNDS)} ` +
-        'stops together: requests that were sent and not answered; that a new connection is refused is what a stop ' +
-        'means, and is not counted. Time: until all workers are gone; what took longer than ' +
+        `three loads: ${CLIENTS} clients that wait 300 ms for each answer on short connections, ${CLIENTS} on kept ` +
+        `ones that pause 10 ms, and ${LOADS.busy.clients} on kept ones without a pause. Lost in ` +
+        `${bench.rounds(ROUNDS)} stops together: requests that were sent and not answered; that a new connection is ` +
+        'refused is what a stop means, and is not counted. Time: until all workers are gone; what took longer than ' +
         `${LONGEST_MS / 1000} s was killed.`,
       rows: [['', 'lost, 300 ms', 'lost, pausing', 'lost, busy', 'ms'], ...rows],
     }];

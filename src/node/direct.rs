@@ -2,7 +2,10 @@
 //!
 //! Lines that are read here come to JavaScript in the same turn of its loop, without a thread in between. The callback is
 //! that of all events and runs as Node's own callbacks do: what it leaves for the next tick is done before the loop goes on.
-#![allow(unsafe_code, reason = "a callback from the event loop needs napi's own functions, which no safe one wraps")]
+#![allow(
+    unsafe_code,
+    reason = "a callback from the event loop needs napi's own functions, which no safe one wraps"
+)]
 
 use std::ptr;
 use std::sync::Arc;
