@@ -46,5 +46,6 @@ module.exports = [
   },
   { files: ['**/*.mjs'], languageOptions: { ecmaVersion: 2022, sourceType: 'module', globals: readonly(NODE) } },
   { files: ['src/monitor/assets/*.js'], languageOptions: { globals: readonly(BROWSER) } },
+  { files: ['test/page.test.js'], languageOptions: { globals: readonly(BROWSER) } },
   { files: ['test/**/*.js'], languageOptions: { globals: readonly(MOCHA) } },
 ];

@@ -39,6 +39,8 @@ pub struct Entry {
     pub lost: Vec<Lost>,
     /// How many there were, also where not all are kept.
     pub lost_count: usize,
+    /// Of a death: the worker exited with status 0, as it was told to.
+    pub is_orderly: bool,
 }
 
 /// A request that its worker did not live to answer.
@@ -106,7 +108,7 @@ mod tests {
 
     fn entry(text: String) -> Entry {
         let time = SystemTime::UNIX_EPOCH;
-        Entry { time, event: "warning", pid: None, text, lost: Vec::new(), lost_count: 0 }
+        Entry { time, event: "warning", pid: None, text, lost: Vec::new(), lost_count: 0, is_orderly: false }
     }
 
     #[test]

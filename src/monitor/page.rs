@@ -323,11 +323,10 @@ fn item(f: &mut Formatter<'_>, entry: &Entry) -> fmt::Result {
     let (exact, read) = (iso(entry.time), readable(entry.time));
     let (day, time) = read.split_once(' ').unwrap_or(("", &read));
     write!(f, "<li><time datetime=\"{exact}\" title=\"{day}\">{time}</time> ")?;
-    let mood = mood_of(entry.event).map_or("", Mood::name);
+    let mood = mood_of(entry).map_or("", Mood::name);
     write!(f, "<strong class=\"{mood}\">{}</strong> ", Escaped(entry.event))?;
-    if let Some(pid) = entry.pid {
-        write!(f, "<span class=\"pid\">pid {pid}</span> ")?;
-    }
+    let pid = entry.pid.map(|pid| format!("pid {pid}")).unwrap_or_default();
+    write!(f, "<span class=\"pid\">{pid}</span> ")?;
     write!(f, "<span class=\"text\">{}</span>", Escaped(&entry.text))?;
     if entry.lost_count > 0 {
         lost(f, entry)?;
@@ -351,8 +350,9 @@ fn lost(f: &mut Formatter<'_>, entry: &Entry) -> fmt::Result {
     f.write_str("</ul></div>")
 }
 
-fn mood_of(event: &str) -> Option<Mood> {
-    match event {
+fn mood_of(entry: &Entry) -> Option<Mood> {
+    match entry.event {
+        "died" if entry.is_orderly => None,
         "listening" | "started" | "enabled" | "reloaded" => Some(Mood::Good),
         "hung" | "died" | "disabled" => Some(Mood::Poor),
         "warning" | "shutdown" | "stop" | "recycling" | "leaving" | "reload" => Some(Mood::Fair),
@@ -430,6 +430,7 @@ mod tests {
             text: "worker 1: killed by SIGKILL".into(),
             lost: vec![request("/slow"), request("/<img src=x>")],
             lost_count: 5,
+            is_orderly: false,
         });
         let shown = Timeline(&history).to_string();
         assert!(

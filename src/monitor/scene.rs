@@ -137,7 +137,12 @@ impl Scene<'_> {
         let Some(change) = &self.stats.rotation.change else { return Cell::new("change", "") };
         let reason = change.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
         let ago = age(change.at, self.now);
-        Cell::new("change", format!("by {}, {} UTC ({ago} ago){reason}", change.by, readable(change.at)))
+        let state =
+            if self.stats.rotation.disabled { "Taken out of rotation" } else { "Put back into rotation" };
+        Cell::new(
+            "change",
+            format!("{state} by {}, {} UTC ({ago} ago){reason}", change.by, readable(change.at)),
+        )
     }
 
     fn ready(&self) -> Cell {

@@ -199,7 +199,7 @@ impl Stats {
 
     /// Counts a published event and remembers it if it belongs to the life of the cluster.
     pub fn note(&mut self, event: &Event, time: SystemTime) {
-        let mut lost = Vec::new();
+        let (mut lost, mut is_orderly) = (Vec::new(), false);
         let (event, pid, text) = match event {
             Event::Forked { worker, pid } => {
                 self.forked = self.forked.saturating_add(1);
@@ -209,9 +209,9 @@ impl Stats {
             Event::LeavesOnPurpose { worker } => {
                 ("leaving", self.pid_of(*worker), format!("worker {worker} leaves by itself"))
             }
-            Event::Died { worker, pid, reason, facts, .. } => {
+            Event::Died { worker, pid, exit, reason, facts } => {
                 self.died = self.died.saturating_add(1);
-                lost = Lost::in_facts(facts);
+                (lost, is_orderly) = (Lost::in_facts(facts), exit.is_clean());
                 ("died", Some(*pid), format!("worker {worker}: {reason}"))
             }
             Event::Hung { worker, pid, age, .. } => {
@@ -246,13 +246,21 @@ impl Stats {
             | Event::Heartbeat { .. } => return,
         };
         self.revision += 1;
-        self.history.add(Entry { time, event, pid, text, lost_count: lost.len(), lost });
+        self.history.add(Entry { time, event, pid, text, lost_count: lost.len(), lost, is_orderly });
     }
 
     /// Remembers something that the application isn't told, or not by an event.
     pub fn remember(&mut self, event: &'static str, pid: Option<u32>, text: String, time: SystemTime) {
         self.revision += 1;
-        self.history.add(Entry { time, event, pid, text, lost: Vec::new(), lost_count: 0 });
+        self.history.add(Entry {
+            time,
+            event,
+            pid,
+            text,
+            lost: Vec::new(),
+            lost_count: 0,
+            is_orderly: false,
+        });
     }
 
     fn pid_of(&self, id: WorkerId) -> Option<u32> {
