@@ -22,7 +22,7 @@ const { obtainNodes } = require('../scripts/nodes');
 const MEASURES = path.join(__dirname, 'measures');
 /** In the order in which they are run and told. */
 const NAMES = ['short', 'keepalive', 'blocked', 'kill', 'reload', 'stop', 'probe', 'start', 'delegation', 'scrape',
-  'connections', 'scoreboard', 'growth'];
+  'watch', 'connections', 'scoreboard', 'growth'];
 
 async function main() {
   const { values, positionals } = parseArgs({

@@ -28,4 +28,5 @@ mod scene;
 pub mod server;
 pub mod stats;
 mod status;
+mod timeline;
 mod trends;
