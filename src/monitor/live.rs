@@ -233,21 +233,17 @@ mod tests {
         let mut stats = Stats::new(1, at, ShownOptions::default());
         let mut board = Snapshot::default();
         for id in (1..=workers).map(WorkerId) {
-            let slot = u16::try_from(id.0).ok().map(SlotIndex);
-            let (state, ready_at) = (WorkerState::Serving, Some(at));
-            let (since, forked_at, generation, listening, restarts) = (at, at, 0, 1, 3);
-            let pid = 4000 + id.0;
             stats.workers.push(Worker {
                 id,
-                pid,
-                slot,
-                state,
-                since,
-                forked_at,
-                ready_at,
-                generation,
-                listening,
-                restarts,
+                pid: 4000 + id.0,
+                slot: u16::try_from(id.0).ok().map(SlotIndex),
+                state: WorkerState::Serving,
+                since: at,
+                forked_at: at,
+                ready_at: Some(at),
+                generation: 0,
+                listening: 1,
+                restarts: 3,
             });
             let row = Row::with(&[(Field::Tick, 1.0), (Field::RequestsTotal, 1e9), (Field::Rss, 1e8)]);
             board.rows.push((id, row));

@@ -134,20 +134,14 @@ impl<'a> Page<'a> {
         let host = Escaped(&self.scene.host.hostname);
         writeln!(f, "<header>\n<div class=\"name\"><h1>Runtime Monitor</h1><p>{host}</p></div>")?;
         f.write_str("<dl class=\"signs\">\n")?;
-        for (name, label, more) in
-            [("state", "Cluster", None), ("ecv", "ECV", None), ("ready", "Ready", Some("why"))]
-        {
-            write!(f, "<div><dt>{label}</dt><dd>{}", self.fact(name, "strong"))?;
-            if let Some(more) = more {
-                write!(f, " {}", self.fact(more, "span"))?;
-            }
-            f.write_str("</dd></div>\n")?;
+        for (name, label) in [("state", "Cluster"), ("ecv", "ECV"), ("ready", "Ready"), ("age", "Up for")] {
+            writeln!(f, "<div><dt>{label}</dt><dd>{}</dd></div>", self.fact(name, "strong"))?;
         }
-        writeln!(f, "<div><dt>Up for</dt><dd>{}</dd></div>", self.fact("age", "strong"))?;
         f.write_str(
             "</dl>\n<p class=\"live\" id=\"live\" role=\"status\">not live: reload to see what is new</p>\n",
         )?;
-        writeln!(f, "<p class=\"change\">{}</p>\n</header>", self.fact("change", "span"))
+        let (change, why) = (self.fact("change", "span"), self.fact("why", "span"));
+        writeln!(f, "<p class=\"change\">{change} {why}</p>\n</header>")
     }
 
     fn tiles(&self, f: &mut Formatter<'_>) -> fmt::Result {

@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
+use serde_json::Value;
+
 use super::calendar::{age, iso};
 use super::health::Moment;
 use super::host::{Host, approximate};
@@ -141,7 +143,7 @@ impl Scene<'_> {
             if self.stats.rotation.disabled { "Taken out of rotation" } else { "Put back into rotation" };
         Cell::new(
             "change",
-            format!("{state} by {}, {} UTC ({ago} ago){reason}", change.by, readable(change.at)),
+            format!("{state} by {}, {} UTC ({ago} ago){reason}.", change.by, readable(change.at)),
         )
     }
 
@@ -150,11 +152,15 @@ impl Scene<'_> {
         Cell::new("ready", text).in_mood(mood)
     }
 
+    /// Why it is not ready, but for the rotation, of which more is told.
     fn why(&self) -> Cell {
         let body = self.moment.ready().body;
-        let reasons = body.get("why").and_then(serde_json::Value::as_array);
-        let reasons = reasons.into_iter().flatten().filter_map(serde_json::Value::as_str);
-        Cell::new("why", reasons.collect::<Vec<_>>().join("; "))
+        let reasons =
+            body.get("why").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        let others: Vec<&str> = reasons.filter(|reason| !reason.starts_with("it is disabled")).collect();
+        let text =
+            if others.is_empty() { String::new() } else { format!("Not ready: {}.", others.join("; ")) };
+        Cell::new("why", text)
     }
 
     fn queues_by_port(&self) -> String {

@@ -13,7 +13,9 @@
   const template = document.getElementById('row');
   const timeline = document.getElementById('timeline');
   const answer = document.getElementById('answer');
+  const icon = document.querySelector('[rel="icon"]');
   const title = document.title;
+  const COLOURS = { good: '2a9d6a', fair: 'd98c1f', poor: 'd64545' };
   // Below these a graph would make much of nothing: requests a second, ms of lag, percent of a core, MB.
   const FLOORS = [2, 20, 10, 10];
   const SILENCE_MS = 10000;
@@ -35,16 +37,21 @@
     source.addEventListener('trends', ({ data }) => begin(JSON.parse(data)));
     source.addEventListener('timeline', ({ data }) => { timeline.innerHTML = JSON.parse(data); });
     source.addEventListener('status', ({ data }) => update(JSON.parse(data)));
-    source.addEventListener('error', () => say('poor', 'connection lost'));
+    source.addEventListener('error', () => lost('connection lost'));
   }
 
   // A browser tries again by itself, but not after every refusal; and a connection may be dead without a word.
   function watch() {
     const silent = Date.now() - heard;
-    if (heard > 0 && silent > SILENCE_MS) say('poor', `nothing heard for ${Math.round(silent / 1000)} s`);
+    if (heard > 0 && silent > SILENCE_MS) lost(`nothing heard for ${Math.round(silent / 1000)} s`);
     if (source.readyState !== EventSource.CLOSED) return;
     source.close();
     connect();
+  }
+
+  function lost(how) {
+    say('poor', how);
+    colour('poor');
   }
 
   function say(mood, text) {
@@ -80,7 +87,14 @@
     for (const row of [...rows.children]) if (!seen.has(row.dataset.worker)) remove(row);
     draw();
     body.dataset.look = look;
-    document.title = `${text(facts.workers)} ${text(facts.state)}: ${title}`;
+    document.title = `${facts.workers[0]} ${facts.state[0]}: ${title}`;
+    colour(facts.state[1]);
+  }
+
+  // So that a tab in the background tells as well.
+  function colour(mood) {
+    const href = icon.href.replace(/fill='%23[0-9a-f]{6}'/, `fill='%23${COLOURS[mood]}'`);
+    if (icon.href !== href) icon.href = href;
   }
 
   function add(points, point, steps) {
@@ -98,10 +112,6 @@
       if (cell.textContent !== words) cell.textContent = words;
       if (cell.className !== mood) cell.className = mood;
     }
-  }
-
-  function text(value) {
-    return Array.isArray(value) ? value[0] : value;
   }
 
   function rowOf(id, pid) {
