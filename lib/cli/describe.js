@@ -5,35 +5,41 @@ const { table, age, figure, plain } = require('./table');
 
 const MEBIBYTE = 2 ** 20;
 
-// Each column's head, and what stands under it for one worker and its figures.
+// Each column's head, and what stands under it for one worker, for its figures where they are known.
 const COLUMNS = [
   ['SLOT', ({ slot }) => (slot === null ? '-' : String(slot))],
   ['PID', ({ pid }) => String(pid)],
   ['STATE', ({ state }) => state],
   ['AGE', ({ forkedAt }, now) => age(now - Date.parse(forkedAt))],
-  ['REQ/S', ({ requestsPerSecond }) => figure(requestsPerSecond, '', 1)],
-  ['BUSY', ({ underWay }) => figure(underWay)],
-  ['CONN', ({ connections }) => figure(connections)],
-  ['P50', ({ p50 }) => figure(p50, 'ms', 1)],
-  ['P99', ({ p99 }) => figure(p99, 'ms', 1)],
-  ['LAG', ({ lag }) => figure(lag, 'ms')],
-  ['LOOP', ({ utilisation }) => figure(percent(utilisation), '%')],
-  ['CPU', ({ cpu }) => figure(cpu, '%')],
-  ['RSS', ({ rss }) => figure(mebibytes(rss), 'MB')],
-  ['HEAP', ({ heap }) => figure(mebibytes(heap), 'MB')],
+  ['REQ/S', figureOf('requestsPerSecond', '', 1)],
+  ['BUSY', figureOf('requestsUnderWay')],
+  ['CONN', figureOf('connectionsOpen')],
+  ['P50', figureOf('p50Ms', 'ms', 2)],
+  ['P99', figureOf('p99Ms', 'ms', 2)],
+  ['LAG', figureOf('loopLagMs', 'ms')],
+  ['LOOP', figureOf('loopUtilisation', '%', 0, 0.01)],
+  ['CPU', figureOf('cpuPercent', '%')],
+  ['RSS', figureOf('rssBytes', 'MB', 0, MEBIBYTE)],
+  ['HEAP', figureOf('heapUsedBytes', 'MB', 0, MEBIBYTE)],
 ];
 
-/** The cluster's own lines and one per worker; at most `rows` of them where that is given. */
-function describe(status, { now = Date.now(), rows = Infinity } = {}) {
+/**
+ * The cluster's own lines, one per worker, and as many of the last `events` as wanted. Where `rows` are given it is no
+ * higher, and says how many workers are left out.
+ */
+function describe(status, { now = Date.now(), rows = Infinity, events = 0 } = {}) {
   const workers = [...status.workers].sort(bySlot);
-  const shown = workers.slice(0, Math.max(1, rows - 3));
+  const last = events === 0 ? [] : status.events.slice(-events);
+  // Headline, addresses, heads, and the line that says how many are left out.
+  const room = Math.max(1, rows - 4 - last.length);
+  const shown = workers.length <= room + 1 ? workers : workers.slice(0, room);
   const lines = [headline(status, now), addresses(status)];
-  const known = COLUMNS.filter(([, show]) => shown.some((worker) => show(worker, now) !== '-'));
   if (shown.length > 0) {
-    const body = shown.map((worker) => known.map(([, show]) => show(worker, now)));
-    lines.push(...table([known.map(([name]) => name), ...body]));
+    const body = shown.map((worker) => COLUMNS.map(([, show]) => show(worker, now)));
+    lines.push(...table([COLUMNS.map(([name]) => name), ...body]));
   }
   if (shown.length < workers.length) lines.push(`and ${workers.length - shown.length} more`);
+  lines.push(...last.map(({ time, event, text }) => `${clockOf(time)}  ${event}: ${plain(text)}`));
   return lines.join('\n');
 }
 
@@ -57,17 +63,20 @@ function addresses({ addresses: all }) {
   return `listens on ${all.map(show).join(', ')}`;
 }
 
+function clockOf(time) {
+  return new Date(time).toTimeString().slice(0, 8);
+}
+
 // Spares and leaving workers, which have no slot, come last.
 function bySlot(one, other) {
   return (one.slot ?? Infinity) - (other.slot ?? Infinity) || one.id - other.id;
 }
 
-function percent(part) {
-  return typeof part === 'number' ? part * 100 : part;
-}
-
-function mebibytes(bytes) {
-  return typeof bytes === 'number' ? bytes / MEBIBYTE : bytes;
+function figureOf(name, unit, digits, size = 1) {
+  return ({ figures }) => {
+    const value = figures?.[name];
+    return figure(typeof value === 'number' ? value / size : undefined, unit, digits);
+  };
 }
 
 module.exports = { describe };

@@ -8,6 +8,8 @@ const { number } = require('./arguments');
 const { describe } = require('./describe');
 const { find, all } = require('./masters');
 
+// How many of the last things that happened stand below the table.
+const EVENTS = 3;
 const ENTER = '\x1b[?1049h\x1b[?25l';
 const LEAVE = '\x1b[?25h\x1b[?1049l';
 const HOME = '\x1b[H';
@@ -30,7 +32,7 @@ async function top(asked) {
       if (first) screen.enter();
       first = false;
       const rows = Math.floor(screen.rows / masters.length);
-      screen.show(masters.map(({ status }) => describe(status, { rows })).join('\n\n'));
+      screen.show(masters.map(({ status }) => describe(status, { rows, events: EVENTS })).join('\n\n'));
       left -= 1;
       if (left > 0) await screen.wait(pause);
     }

@@ -163,10 +163,14 @@ impl Site {
         show(&Scene { stats, trends: &trends, moment, host: &host, busy, queues: &queues, now })
     }
 
-    /// What `/status.json` says at this moment.
+    /// What `/status.json` says at this moment. Where the monitor is off nobody looks, for the trends, but this.
     #[must_use]
     pub fn status(&self) -> Value {
-        self.with_scene(&self.source.stats(), |scene| status(scene, &self.watch))
+        let (stats, now) = (self.source.stats(), monotonic_ms());
+        if self.trends.borrow().is_late(now) {
+            self.trends.borrow_mut().look(&stats, now);
+        }
+        self.with_scene(&stats, |scene| status(scene, &self.watch))
     }
 
     fn route(&self, path: &str) -> Option<Route> {

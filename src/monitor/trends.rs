@@ -19,6 +19,8 @@ pub(super) const STEP: Duration = Duration::from_secs(2);
 pub(super) const POINTS: usize = 120;
 /// For how many looks a histogram stays the base of the percentiles, which are those of the last one to two such times.
 const LOOKS_PER_BASE: u64 = 15;
+/// After so many steps without a look one is late.
+const PATIENCE: f64 = 1.25;
 /// Looks closer together than this say nothing about rates.
 const LEAST_GAP: f64 = 100.0;
 const MEBIBYTE: f64 = 1_048_576.0;
@@ -76,6 +78,7 @@ struct Track {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Trends {
     number: u64,
+    looked_at: Option<f64>,
     all: Track,
     workers: BTreeMap<WorkerId, Track>,
 }
@@ -84,6 +87,7 @@ impl Trends {
     /// Takes in how things are at `now` (`CLOCK_MONOTONIC`, ms).
     pub(super) fn look(&mut self, stats: &Stats, now: f64) {
         self.number += 1;
+        self.looked_at = Some(now);
         let Some(board) = &stats.board else { return };
         let mut sum = Figures::default();
         let mut count = 0.0;
@@ -102,6 +106,12 @@ impl Trends {
             sum.utilisation /= count;
         }
         self.all.take(sum, &Counted::in_all(&board.totals), now);
+    }
+
+    /// A look is overdue, as if nobody looked regularly.
+    pub(super) fn is_late(&self, now: f64) -> bool {
+        let patience = STEP.as_secs_f64() * 1000.0 * PATIENCE;
+        self.looked_at.is_none_or(|before| now - before > patience)
     }
 
     /// How many looks there were.
@@ -314,6 +324,16 @@ mod tests {
         assert_eq!(trends.points().len(), POINTS);
         assert_eq!(trends.points_of_workers().map(|(_, points)| points.len()).collect::<Vec<_>>(), [POINTS]);
         assert_eq!(trends.number(), 1000);
+    }
+
+    #[test]
+    fn a_look_is_late_when_there_was_none_and_some_time_after_its_step() {
+        let mut trends = Trends::default();
+        assert!(trends.is_late(0.0));
+        trends.look(&cluster(&[]), 1000.0);
+        let step = STEP.as_secs_f64() * 1000.0;
+        assert!(!trends.is_late(1000.0 + step));
+        assert!(trends.is_late(1000.0 + step * 1.5));
     }
 
     #[test]

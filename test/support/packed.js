@@ -10,6 +10,7 @@ const path = require('node:path');
 const { promisify } = require('node:util');
 
 const { currentTarget, addonFile } = require('../../lib/native');
+const { VERSIONS } = require('../../scripts/nodes');
 const { makeDirectory } = require('./program');
 const { openRegistry } = require('./registry');
 
@@ -23,8 +24,20 @@ let made;
 
 /** Why that can't be done here; undefined if it can. */
 function whyNotPacked() {
-  const [major, minor] = process.versions.node.split('.').map(Number);
-  return major < 20 || (major === 20 && minor < 17) ? 'npm and the build tool need Node 20.17 or later' : undefined;
+  return toolNode() === undefined ? 'npm and the build tool need Node 20.17 or later' : undefined;
+}
+
+/** The Node that runs npm and the build tool: this one, else one that `npm test` has fetched. */
+function toolNode() {
+  const isFit = (version) => {
+    const [major, minor] = version.split('.').map(Number);
+    return major > 20 || (major === 20 && minor >= 17);
+  };
+  if (isFit(process.versions.node)) return process.execPath;
+  const name = `node-${process.platform}-${process.arch}`;
+  const fetched = VERSIONS.filter(isFit).map((version) => (
+    path.join(ROOT, '.cache/nodes', version, 'node_modules', name, 'bin/node')));
+  return fetched.find((file) => fs.existsSync(file));
 }
 
 /**
@@ -65,8 +78,7 @@ async function make() {
   const { PATH } = fakePrograms(path.join(home, 'fakes'), { cargo: `echo cargo "$@" >> ${log}; exit 1` });
   try {
     const from = ['--registry', registry.url, '--cache', path.join(home, 'cache')];
-    const env = { PATH: [PATH, process.env.PATH].join(path.delimiter) };
-    await npm(['install', 'cluster2@npm:cluster2-rs', ...from], project, env);
+    await npm(['install', 'cluster2@npm:cluster2-rs', ...from], project, PATH);
   } finally {
     registry.close();
   }
@@ -82,14 +94,15 @@ async function pack(folder, destination, options = []) {
 async function makePlatforms(stage) {
   const { bin } = readJson(path.join(ROOT, 'node_modules/@napi-rs/cli/package.json'));
   const entry = path.join(ROOT, 'node_modules/@napi-rs/cli', bin.napi ?? bin);
-  await run(process.execPath, [entry, 'create-npm-dirs'], stage);
+  await run(toolNode(), [entry, 'create-npm-dirs'], stage);
   const folders = fs.readdirSync(path.join(stage, 'npm'));
   return folders.map((folder) => readJson(path.join(stage, 'npm', folder, 'package.json')));
 }
 
-/** Runs npm; resolves with its stdout. */
-function npm(args, cwd, env) {
-  return run('npm', [...args, ...QUIET], cwd, env);
+/** Runs npm; resolves with its stdout. Programs in the folder `first` are found before all others. */
+function npm(args, cwd, first) {
+  const folders = [first, path.dirname(toolNode()), process.env.PATH].filter(Boolean);
+  return run('npm', [...args, ...QUIET], cwd, { PATH: folders.join(path.delimiter) });
 }
 
 async function run(program, args, cwd, env = {}) {
