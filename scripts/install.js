@@ -24,8 +24,8 @@ const SOURCES = path.join(FOLDER, 'sources.json.gz');
 const AGAIN = `Then install again, or run \`node ${path.join(FOLDER, 'scripts/install.js')}\`.`;
 
 function main() {
-  // The published package brings sources in one file; a checkout has them as they are.
-  if (!fs.existsSync(SOURCES) || isForElsewhere(process.env)) return;
+  // A checkout has the sources as they are; the published package brings them in one file.
+  if (fs.existsSync(path.join(FOLDER, 'Cargo.toml')) || isForElsewhere(process.env)) return;
   const target = currentTarget();
   const problem = whatIsWrong(target);
   if (problem === undefined) return;

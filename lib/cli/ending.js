@@ -50,7 +50,7 @@ async function closed(master, within) {
 }
 
 async function end(asked, gracefully, deed) {
-  const masters = await find(asked);
+  const masters = await find({ ...asked, within: asked.within ?? FORCE_PATIENCE_MS });
   const mute = masters.filter(({ problem }) => problem?.status === FAILED);
   // The package's own functions end all masters of a directory.
   const isForce = mute.length > 0 && asked.pid === undefined;

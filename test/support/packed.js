@@ -18,7 +18,8 @@ const ROOT = path.join(__dirname, '../..');
 const TARGET = currentTarget();
 const PATIENCE_MS = 120_000;
 // Without them npm would look further than it has to, or behave as the npm that may run these tests was told to.
-const QUIET = ['--no-audit', '--no-fund', '--no-update-notifier', '--fetch-retries=0', '--loglevel=error'];
+const QUIET = ['--no-audit', '--no-fund', '--no-update-notifier', '--fetch-retries=0', '--loglevel=error',
+  '--noproxy=127.0.0.1', '--ignore-scripts=false'];
 
 let made;
 
@@ -64,7 +65,7 @@ async function make() {
   fs.writeFileSync(path.join(stage, 'package.json'), JSON.stringify(described, null, 2));
   const here = path.join(stage, 'npm', TARGET);
   fs.copyFileSync(addonFile(), path.join(here, `cluster2-rs.${TARGET}.node`));
-  const main = await pack(stage, home, ['--ignore-scripts']);
+  const main = await pack(stage, home, '--ignore-scripts');
   const platform = await pack(here, home);
   const others = platforms.filter(({ name }) => name !== platform.name).map((manifest) => ({ manifest }));
   const registry = await openRegistry([
@@ -78,15 +79,15 @@ async function make() {
   const { PATH } = fakePrograms(path.join(home, 'fakes'), { cargo: `echo cargo "$@" >> ${log}; exit 1` });
   try {
     const from = ['--registry', registry.url, '--cache', path.join(home, 'cache')];
-    await npm(['install', 'cluster2@npm:cluster2-rs', ...from], project, PATH);
+    await npm(['install', 'cluster2@npm:cluster2-rs', ...from], project, { first: PATH });
   } finally {
     registry.close();
   }
   return { main, platform, stage, project, fetched: registry.fetched, log: readIfThere(log) };
 }
 
-async function pack(folder, destination, options = []) {
-  const said = await npm(['pack', '--json', '--silent', '--pack-destination', destination, ...options], folder);
+async function pack(folder, destination, ...options) {
+  const said = await npm(['pack', '--json', '--pack-destination', destination], folder, { options });
   const [described] = JSON.parse(said);
   return { ...described, tarball: path.join(destination, described.filename) };
 }
@@ -100,9 +101,9 @@ async function makePlatforms(stage) {
 }
 
 /** Runs npm; resolves with its stdout. Programs in the folder `first` are found before all others. */
-function npm(args, cwd, first) {
+function npm(args, cwd, { first, options = [] } = {}) {
   const folders = [first, path.dirname(toolNode()), process.env.PATH].filter(Boolean);
-  return run('npm', [...args, ...QUIET], cwd, { PATH: folders.join(path.delimiter) });
+  return run('npm', [...args, ...QUIET, ...options], cwd, { PATH: folders.join(path.delimiter) });
 }
 
 async function run(program, args, cwd, env = {}) {
