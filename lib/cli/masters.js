@@ -17,6 +17,8 @@ const NAME = /^master\.([1-9]\d{0,9})\.(sock|pid)$/;
 const LONGEST_ADDRESS = 100;
 const ANSWER_MS = 10_000;
 const RETRY_MS = 10;
+// Thousands of workers take a tenth of it: whoever sends more is no master.
+const ANSWER_LIMIT = 64 * 2 ** 20;
 
 /** The kernel's words for a master that is not there, and for one that is too busy to queue us. */
 const GONE = ['ENOENT', 'ECONNREFUSED'];
@@ -164,7 +166,10 @@ function converse(address, line, within, signal) {
       socket.destroy(new Error('it took too long'));
     }, Math.max(within, 0));
     let text = '';
-    socket.setEncoding('utf8').on('data', (part) => { text += part; });
+    socket.setEncoding('utf8').on('data', (part) => {
+      text += part;
+      if (text.length > ANSWER_LIMIT) socket.destroy(new Error('its answer is too long'));
+    });
     socket.on('end', () => resolve(text)).on('error', reject).on('close', () => clearTimeout(timer));
     socket.write(`${line}\n`);
   });
