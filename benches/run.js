@@ -9,6 +9,7 @@
 // mode, and with one process on its own. Each measure is a file in measures/.
 'use strict';
 
+const fs = require('node:fs');
 const path = require('node:path');
 const { parseArgs } = require('node:util');
 
@@ -32,8 +33,13 @@ async function main() {
       nodes: { type: 'string' },
       quick: { type: 'boolean', default: false },
       write: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
     },
   });
+  if (values.help) {
+    console.log(usage());
+    return;
+  }
   const names = positionals.length > 0 ? positionals : NAMES;
   const unknown = names.find((name) => !NAMES.includes(name));
   if (unknown) throw new Error(`there is no measure ${unknown}; there are ${NAMES.join(', ')}`);
@@ -62,6 +68,13 @@ async function measureOn(bench, names, isWritten) {
   }
 }
 
+/** What stands at the head of this file. */
+function usage() {
+  const lines = fs.readFileSync(__filename, 'utf8').split('\n');
+  const head = lines.slice(0, lines.indexOf('\'use strict\';')).map((line) => line.replace(/^\/\/ ?/, ''));
+  return `${head.join('\n')}\nMeasures: ${NAMES.join(', ')}`;
+}
+
 /** `all`, or versions separated by commas. */
 async function chosenNodes(wanted) {
   const nodes = await obtainNodes();
@@ -73,6 +86,6 @@ async function chosenNodes(wanted) {
 }
 
 main().catch((error) => {
-  console.error(error);
+  console.error(error.code?.startsWith('ERR_PARSE_ARGS') ? error.message : error);
   process.exitCode = 1;
 });

@@ -8,7 +8,10 @@ const { run, runTool, say } = require('./tools.js');
 
 async function main() {
   if (!findCargo()) say('cargo was not found: only JavaScript is formatted.');
-  else await run('cargo', ['fmt']);
+  else {
+    await run('cargo', ['fmt']);
+    await run('cargo', ['fmt', '--manifest-path', 'benches/load/Cargo.toml']);
+  }
   const { ok } = await install() ? await runTool('eslint/bin/eslint.js', ['--fix', '.']) : { ok: false };
   if (!ok) process.exitCode = 1;
 }

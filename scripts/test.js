@@ -30,6 +30,8 @@ const FRAMEWORKS = ['test/frameworks/frameworks.test.js'];
 
 const DENY = ['--', '-D', 'warnings'];
 const CORE = '--no-default-features';
+const LOAD = ['--manifest-path', 'benches/load/Cargo.toml'];
+const BESIDE = ['--locked', '--target-dir', 'target'];
 
 const STEPS = [
   { name: 'install', run: async () => verdict(await install()) },
@@ -38,7 +40,8 @@ const STEPS = [
   { name: 'lint', needs: ['install'], run: () => tool('eslint/bin/eslint.js', ['.']) },
   { name: 'clippy', run: () => cargo(['clippy', CORE, '--all-targets', ...DENY], 'clippy') },
   { name: 'clippy-node', run: () => cargo(['clippy', '--all-targets', ...DENY], 'clippy') },
-  { name: 'cargo-test', run: cargoTest },
+  { name: 'cargo-test', run: () => cargoTest(CORE) },
+  { name: 'load', run: checkLoad },
   { name: 'build', needs: ['install'], run: async () => verdict(await build()) },
   { name: 'mocha', needs: ['build'], run: (files) => runMocha(orElse(files, allTests())) },
   { name: 'types', needs: ['install'], run: () => tool('typescript/bin/tsc', ['--project', '.']) },
@@ -142,10 +145,20 @@ async function cargo(args, component, env = {}) {
   return verdict(ok);
 }
 
-/** Runs the tests of the core and adds up what each of their programs counted. */
-async function cargoTest() {
+/** The load of the benchmarks is a package of its own, and meets the same demands. */
+async function checkLoad() {
+  const format = await cargo(['fmt', '--check', ...LOAD], 'rustfmt');
+  const mistakes = await cargo(['clippy', ...LOAD, ...BESIDE, '--all-targets', ...DENY], 'clippy');
+  const tallies = [format, mistakes, await cargoTest(...LOAD, ...BESIDE)];
+  const total = (key) => tallies.reduce((sum, { [key]: count }) => sum + count, 0);
+  const reasons = tallies.flatMap((tally) => tally.reasons ?? []);
+  return { passed: total('passed'), failed: total('failed'), skipped: total('skipped'), reasons };
+}
+
+/** Runs cargo's tests and adds up what each of their programs counted. */
+async function cargoTest(...args) {
   if (!findCargo()) return cargo([], null);
-  const { ok, output } = await run('cargo', ['test', CORE, '--no-fail-fast'], { output: 'tee' });
+  const { ok, output } = await run('cargo', ['test', ...args, '--no-fail-fast'], { output: 'tee' });
   const tally = { passed: 0, failed: 0, skipped: 0 };
   const counts = /^test result: .*?(\d+) passed; (\d+) failed; (\d+) ignored/gm;
   for (const [, passed, failed, ignored] of output.matchAll(counts)) {

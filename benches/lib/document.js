@@ -78,7 +78,7 @@ function withFindings(page, findings) {
 }
 
 function written(node, measures) {
-  const blocks = [`## Node ${node}`];
+  const blocks = [`## Node ${node}`, '### Where this package is behind', behind(measures)];
   let last;
   for (const { title, seconds, sections, date, machine, load, package: version, pm2 } of Object.values(measures)) {
     const where = `${date}, ${machine}; cluster2-rs ${version}, PM2 ${pm2}.`;
@@ -93,6 +93,16 @@ function written(node, measures) {
     }
   }
   return blocks.join('\n\n');
+}
+
+/** What this package is behind in, on one Node: no comparison of a run that went against it is left out. */
+function behind(measures) {
+  const rows = Object.values(measures).flatMap(({ title, sections }) => sections
+    .flatMap(({ comparisons }) => comparisons ?? [])
+    .filter(({ isBehind }) => isBehind)
+    .map(({ what, peer, told, cause }) => [title, what, peer, told, cause]));
+  if (rows.length === 0) return 'In none of these measures behind any of the others.';
+  return asMarkdown([['measure', 'figure', 'behind', 'ratio', 'why'], ...rows], { words: true });
 }
 
 module.exports = { surroundings, withFindings, write };

@@ -5,16 +5,19 @@ const { spawn } = require('node:child_process');
 const path = require('node:path');
 const readline = require('node:readline');
 
-const { findCargo, root, run } = require('../../scripts/tools');
+const { findCargo } = require('../../scripts/cargo');
+const { root, run } = require('../../scripts/tools');
 const { environment } = require('./ending');
 const { sum } = require('./statistics');
 
-const PROGRAM = path.join(root, 'target/release/examples/load');
-const BUILD = ['build', '--release', '--no-default-features', '--example', 'load'];
+const MANIFEST = path.join(root, 'benches/load/Cargo.toml');
+const TARGET = path.join(root, 'target');
+const PROGRAM = path.join(TARGET, 'release/cluster2-load');
 
 async function buildLoad() {
   if (!findCargo()) throw new Error('cargo was not found: the load is a Rust program, see https://rustup.rs');
-  const { ok } = await run('cargo', [...BUILD, '--quiet'], { env: { CARGO_TARGET_DIR: path.join(root, 'target') } });
+  const build = ['build', '--release', '--locked', '--manifest-path', MANIFEST];
+  const { ok } = await run('cargo', build, { env: { CARGO_TARGET_DIR: TARGET } });
   if (!ok) throw new Error('the load could not be built');
 }
 

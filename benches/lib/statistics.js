@@ -26,4 +26,20 @@ function ratio(ours, others) {
   return `${median(ratios).toFixed(2)} (${low.toFixed(2)} to ${high.toFixed(2)})`;
 }
 
-module.exports = { median, ratio, spread, sum };
+/**
+ * A comparison with a peer, for the list of what this package is behind in: figures of the rounds, of which fewer (or
+ * with `better: 'higher'`, more) is better, and the known `cause` where it is worse by more than a fiftieth.
+ */
+function compare(what, peer, ours, others, { better = 'lower', cause }) {
+  const middle = median(ours.map((value, round) => value / others[round]));
+  const isBehind = better === 'lower' ? middle > 1.02 : middle < 0.98;
+  return { what, peer, told: ratio(ours, others), isBehind, cause };
+}
+
+/** The same of events that should not happen at all: all rounds together. */
+function compareCounts(what, peer, ours, others, { cause }) {
+  const [mine, theirs] = [sum(ours), sum(others)];
+  return { what, peer, told: `${mine} against ${theirs}`, isBehind: mine > theirs, cause };
+}
+
+module.exports = { compare, compareCounts, median, ratio, spread, sum };

@@ -7,9 +7,10 @@ function asText(rows) {
   return rows.map((row) => row.map(pad).join('  ').trimEnd()).join('\n');
 }
 
-function asMarkdown([head, ...rows]) {
+/** Figures stand on the right, unless `words` says that there are none. */
+function asMarkdown([head, ...rows], { words = false } = {}) {
   const line = (cells) => `| ${cells.join(' | ')} |`;
-  const rule = head.map((_, column) => (column === 0 ? '---' : '---:'));
+  const rule = head.map((_, column) => (column === 0 || words ? '---' : '---:'));
   return [head, rule, ...rows].map(line).join('\n');
 }
 

@@ -3,7 +3,7 @@
 'use strict';
 
 const { underLoad } = require('./load');
-const { median, ratio, sum } = require('./statistics');
+const { compare, median, ratio, sum } = require('./statistics');
 const { takeTurns } = require('./turns');
 
 const COLUMNS = [
@@ -52,4 +52,13 @@ function ratiosOf(results) {
   return [['', 'req/s', 'p99', 'CPU for a request'], ...rows];
 }
 
-module.exports = { loadInTurns, ratiosOf, rowsOf };
+/** The same, for the list of what we are behind in. */
+function comparisonsOf(results, causes) {
+  const [ours, ...others] = Object.keys(results);
+  const of = (name, key) => results[name].map((one) => one[key]);
+  const figures = [['req/s', 'perSecond', 'higher'], ['p99', 'p99', 'lower'], ['workers\' CPU', 'workersCpu', 'lower']];
+  return others.flatMap((peer) => figures.map(([what, key, better]) =>
+    compare(what, peer, of(ours, key), of(peer, key), { better, cause: causes[key] })));
+}
+
+module.exports = { comparisonsOf, loadInTurns, ratiosOf, rowsOf };

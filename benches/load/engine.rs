@@ -90,7 +90,7 @@ impl Engine {
         let mut in_time = None;
         loop {
             let now = Instant::now();
-            let is_over = now >= self.until || self.has_opened_all();
+            let is_over = self.is_over(now);
             if is_over && in_time.is_none() {
                 in_time = Some((self.tally.answered(), now - self.start));
             }
@@ -111,8 +111,14 @@ impl Engine {
         }
     }
 
-    fn has_opened_all(&self) -> bool {
-        self.orders.mode == Mode::Idle && self.begun as usize >= self.orders.clients && self.busy == 0
+    /// No request is to be begun any more.
+    fn is_over(&self, now: Instant) -> bool {
+        match self.orders.mode {
+            Mode::Short | Mode::Kept => now >= self.until,
+            // What was planned is begun, however late.
+            Mode::Rate => self.planned() >= self.until,
+            Mode::Idle => now >= self.until || (self.begun as usize >= self.orders.clients && self.busy == 0),
+        }
     }
 
     /// Says that all connections are open and keeps them until stdin ends, for a minute at most.
@@ -136,6 +142,7 @@ impl Engine {
             Mode::Rate => {
                 while let planned = self.planned()
                     && planned <= now
+                    && planned < self.until
                 {
                     self.begun += 1;
                     let index = self.free.pop().unwrap_or(self.clients.len());
@@ -297,5 +304,88 @@ impl Engine {
         }
         let millis = u16::try_from(left.as_millis()).unwrap_or(u16::MAX);
         Ok(EpollTimeout::from(millis.saturating_add(1)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::thread;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nx1";
+
+    /// Answers requests with `answer` on every connection until the test ends.
+    fn serve(answer: &'static [u8]) -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        thread::spawn(move || {
+            for mut stream in listener.incoming().map_while(Result::ok) {
+                thread::spawn(move || {
+                    let mut request = [0; 1024];
+                    while stream.read(&mut request).is_ok_and(|count| count > 0) {
+                        if answer.is_empty() || stream.write_all(answer).is_err() {
+                            break;
+                        }
+                    }
+                });
+            }
+        });
+        port
+    }
+
+    fn findings(orders: Value) -> Value {
+        let orders = serde_json::from_value(orders).unwrap();
+        let findings = Engine::new(orders).unwrap().run(&mut io::sink()).unwrap();
+        serde_json::to_value(findings).unwrap()
+    }
+
+    fn number(found: &Value, path: &str) -> u64 {
+        found.pointer(path).unwrap().as_u64().unwrap()
+    }
+
+    #[test]
+    fn kept_connections_are_opened_once_and_asked_again_and_again() {
+        let port = serve(ANSWER);
+        let found = findings(json!({"port": port, "mode": "kept", "clients": 3, "seconds": 0.2}));
+        assert_eq!(number(&found, "/connections"), 3);
+        assert!(number(&found, "/answered") > 3);
+        assert_eq!(number(&found, "/workers/1"), number(&found, "/answered"));
+    }
+
+    #[test]
+    fn short_ones_are_a_connection_for_each_answer() {
+        let port = serve(ANSWER);
+        let found = findings(json!({"port": port, "mode": "short", "clients": 3, "seconds": 0.2}));
+        assert_eq!(number(&found, "/connections"), number(&found, "/answered"));
+    }
+
+    #[test]
+    fn a_rate_is_kept_whatever_becomes_of_the_connections() {
+        let orders = |port| json!({"port": port, "mode": "rate", "rate": 200, "clients": 99, "seconds": 0.2});
+        assert_eq!(number(&findings(orders(serve(ANSWER))), "/answered"), 40);
+        assert_eq!(number(&findings(orders(serve(b""))), "/failed/cutShort"), 40);
+    }
+
+    #[test]
+    fn failures_are_told_by_their_kind() {
+        let kind = |port, name: &str| {
+            let found = findings(
+                json!({"port": port, "mode": "kept", "clients": 1, "seconds": 0.1, "timeoutMs": 60}),
+            );
+            assert_eq!(number(&found, "/answered"), 0);
+            number(&found, &format!("/failed/{name}"))
+        };
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = silent.local_addr().unwrap().port();
+        assert!(kind(port, "timedOut") > 0);
+        drop(silent);
+        assert!(kind(port, "refused") > 0);
+        assert!(kind(serve(b"HTTP/1.1 503 Sorry\r\nContent-Length: 0\r\n\r\n"), "badStatus") > 0);
+        assert!(kind(serve(b""), "cutShort") > 0);
     }
 }

@@ -2,12 +2,17 @@
 'use strict';
 
 const { Load } = require('../lib/load');
-const { median, ratio, spread, sum } = require('../lib/statistics');
+const { compare, median, ratio, spread, sum } = require('../lib/statistics');
 const { takeTurns } = require('../lib/turns');
 
 const WORKERS = 4;
 const ROUNDS = 3;
 const CONNECTIONS = 8000;
+const CAUSES = {
+  ms: 'connections are counted, and each has a record for that',
+  uneven: 'the kernel gives connections to the workers by chance; Node\'s default deals them out in turn',
+  workersKb: 'each connection has a record for its counts',
+};
 const LONGEST_S = 20;
 
 module.exports = {
@@ -30,11 +35,16 @@ module.exports = {
     });
     const times = (name) => results[name].map(({ ms }) => ms);
     const others = bench.clusters.slice(1).map((name) => `${ratio(times(bench.ours), times(name))} of ${name}`);
+    const of = (name, key) => results[name].map((one) => one[key]);
+    const figures = [['time to open', 'ms'], ['spread', 'uneven'], ['workers\' memory', 'workersKb']];
+    const comparisons = bench.clusters.slice(1).flatMap((peer) => figures.map(([what, key]) =>
+      compare(what, peer, of(bench.ours, key), of(peer, key), { cause: CAUSES[key] })));
     return [{
       text: `${CONNECTIONS} connections to ${WORKERS} workers, opened 64 at a time, each with one answered request. ` +
         'Spread: the connections of the fullest worker by those of the emptiest. Memory: what the master and all ' +
         `workers grew by, in kB for a connection. Time to open, compared: ${others.join('; ')}.`,
       rows: [['', 'open ms', 'spread max/min', 'master kB', 'workers kB', 'failed'], ...rows],
+      comparisons,
     }];
   },
 };

@@ -4,7 +4,7 @@
 const { setTimeout: sleep } = require('node:timers/promises');
 
 const { Load } = require('../lib/load');
-const { median, ratio, spread, sum } = require('../lib/statistics');
+const { compare, compareCounts, median, ratio, spread, sum } = require('../lib/statistics');
 const { takeTurns } = require('../lib/turns');
 
 const WORKERS = 4;
@@ -15,6 +15,10 @@ const LONGEST_MS = 10_000;
 const CLIENTS = 20;
 const THINK_MS = 10;
 const ORDERS = { clients: CLIENTS, thinkMs: THINK_MS, seconds: 20, timeoutMs: 2000 };
+const CAUSES = {
+  failed: 'not known: to be looked into',
+  time: 'nobody drains before the new workers have been seen to live for a while, which the loop does not check',
+};
 
 module.exports = {
   name: 'reload',
@@ -31,6 +35,12 @@ module.exports = {
     });
     const times = (name) => results[name].map(({ ms }) => ms);
     const others = bench.clusters.slice(1).map((name) => `${ratio(times(bench.ours), times(name))} of ${name}`);
+    const failures = (name) => results[name].map(({ short, kept }) =>
+      sum([...Object.values(short), ...Object.values(kept)]));
+    const comparisons = bench.clusters.slice(1).flatMap((peer) => [
+      compareCounts('failed', peer, failures(bench.ours), failures(peer), { cause: CAUSES.failed }),
+      compare('time', peer, times(bench.ours), times(peer), { cause: CAUSES.time }),
+    ]);
     return [{
       text: `${WORKERS} workers are replaced while ${CLIENTS} clients ask on short connections and ${CLIENTS} on ` +
         `kept ones, pausing ${THINK_MS} ms: requests that failed in ${bench.rounds(ROUNDS)} reloads together, and ` +
@@ -38,6 +48,7 @@ module.exports = {
         'This package takes its time to see that the new workers live (docs/lifecycle.md). What took longer than ' +
         `${LONGEST_MS / 1000} s was ended. Time, compared: ${others.join('; ')}.`,
       rows: [['', 'failed, short', 'failed, kept', 'hung', 'ms'], ...rows],
+      comparisons,
     }];
   },
 };

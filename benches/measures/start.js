@@ -5,7 +5,7 @@
 const { setTimeout: sleep } = require('node:timers/promises');
 
 const { cpuMilliseconds } = require('../lib/processes');
-const { median, ratio } = require('../lib/statistics');
+const { compare, median, ratio } = require('../lib/statistics');
 const { takeTurns } = require('../lib/turns');
 
 const COUNTS = [2, 4, 8, 16, 32, 64];
@@ -16,6 +16,11 @@ const ROUNDS_OF_MANY = { 32: 2, 64: 1 };
 const MOST_OF_PM2 = 16;
 const SETTLE_MS = 300;
 const IDLE_AT = 64;
+const CAUSES = {
+  ms: 'every worker loads the addon and the package, which Node\'s own cluster has compiled in',
+  master: 'the addon, its thread and the package\'s JavaScript are in the master',
+  pss: 'the addon and the package\'s JavaScript are in each worker',
+};
 const CALM_MS = 1500;
 const IDLE_MS = 4000;
 
@@ -29,6 +34,7 @@ module.exports = {
     const times = [['workers', ...names.map((name) => `${name} ms`), `${bench.ours} / Node default`]];
     const sizes = [['workers', ...names.map((name) => `${name}: master`), ...names.map((name) => `${name}: worker`)]];
     let idle;
+    const comparisons = [];
     for (const count of counts) {
       const rounds = bench.rounds(ROUNDS_OF_MANY[count] ?? ROUNDS);
       const those = kinds.filter(({ name }) => name !== 'PM2' || count <= MOST_OF_PM2);
@@ -38,6 +44,9 @@ module.exports = {
         names.map((name) => (results[name] ? median(of(name, key)).toFixed(digits) : '-'));
       times.push([String(count), ...middle('ms', 0), ratio(of(bench.ours, 'ms'), of('Node default', 'ms'))]);
       sizes.push([String(count), ...middle('master', 1), ...middle('pss', 1)]);
+      const figures = [['start', 'ms'], ['master\'s memory', 'master'], ['worker\'s memory', 'pss']];
+      comparisons.push(...those.slice(1).flatMap(({ name }) => figures.map(([what, key]) =>
+        compare(`${what}, ${count} workers`, name, of(bench.ours, key), of(name, key), { cause: CAUSES[key] }))));
       if (count === IDLE_AT) idle = Object.keys(results).map((name) => [name, of(name, 'idle')[0].toFixed(3)]);
     }
     return [
@@ -55,6 +64,7 @@ module.exports = {
         text: `The master's processor time with ${IDLE_AT} workers when nothing happens, in percent of one core, ` +
           `over ${IDLE_MS / 1000} s.`,
         rows: [['', '% of a core'], ...idle],
+        comparisons,
       },
     ];
   },

@@ -4,7 +4,7 @@
 const { setTimeout: sleep } = require('node:timers/promises');
 
 const { Load } = require('../lib/load');
-const { median, spread, sum } = require('../lib/statistics');
+const { compare, compareCounts, median, spread, sum } = require('../lib/statistics');
 const { takeTurns } = require('../lib/turns');
 
 const WORKERS = 4;
@@ -16,6 +16,10 @@ const LOADS = {
   slow: { mode: 'short', path: '/slow' },
   kept: { mode: 'kept', thinkMs: 10 },
   busy: { mode: 'kept', clients: 4 },
+};
+const CAUSES = {
+  lost: 'not known: to be looked into',
+  time: 'the queues are emptied before the port closes, and every answer under way is waited for',
 };
 
 module.exports = {
@@ -30,6 +34,12 @@ module.exports = {
       const lost = (key) => String(sum(rounds.map((round) => round[key])));
       return [name, lost('slow'), lost('kept'), lost('busy'), `${told(median(times))} (${low} to ${high})`];
     });
+    const of = (name, figure) => results[name].map(figure);
+    const allLost = ({ slow, kept, busy }) => slow + kept + busy;
+    const comparisons = bench.clusters.slice(1).flatMap((peer) => [
+      compareCounts('lost', peer, of(bench.ours, allLost), of(peer, allLost), { cause: CAUSES.lost }),
+      compare('time', peer, of(bench.ours, ({ ms }) => ms), of(peer, ({ ms }) => ms), { cause: CAUSES.time }),
+    ]);
     return [{
       text: `${WORKERS} workers are told to stop (SIGTERM to the master, \`cluster.disconnect\`, PM2's delete) under ` +
         `three loads: ${CLIENTS} clients that wait 300 ms for each answer on short connections, ${CLIENTS} on kept ` +
@@ -38,6 +48,7 @@ module.exports = {
         'refused is what a stop means, and is not counted. Time: until all workers are gone; what took longer than ' +
         `${LONGEST_MS / 1000} s was killed.`,
       rows: [['', 'lost, 300 ms', 'lost, pausing', 'lost, busy', 'ms'], ...rows],
+      comparisons,
     }];
   },
 };
