@@ -113,6 +113,15 @@ declare class Cluster extends EventEmitter {
   addListener<Name extends string | symbol>(event: Other<Name>, listener: (...args: any[]) => void): this;
   prependListener<Name extends keyof ClusterEvents>(event: Name, listener: (...args: ClusterEvents[Name]) => void): this;
   prependListener<Name extends string | symbol>(event: Other<Name>, listener: (...args: any[]) => void): this;
+  prependOnceListener<Name extends keyof ClusterEvents>(
+    event: Name,
+    listener: (...args: ClusterEvents[Name]) => void,
+  ): this;
+  prependOnceListener<Name extends string | symbol>(event: Other<Name>, listener: (...args: any[]) => void): this;
+  off<Name extends keyof ClusterEvents>(event: Name, listener: (...args: ClusterEvents[Name]) => void): this;
+  off<Name extends string | symbol>(event: Other<Name>, listener: (...args: any[]) => void): this;
+  removeListener<Name extends keyof ClusterEvents>(event: Name, listener: (...args: ClusterEvents[Name]) => void): this;
+  removeListener<Name extends string | symbol>(event: Other<Name>, listener: (...args: any[]) => void): this;
 
   /** As of any EventEmitter. In the master an event may be the answer to what was delegated. */
   emit(event: string | symbol, ...args: any[]): boolean;
@@ -145,8 +154,8 @@ interface ClusterEvents {
   SIGKILL: [];
   /** Worker: it takes no new connection any more; a good moment to close WebSockets. */
   draining: [];
-  /** Master and workers, every `heartbeatInterval`. */
-  heartbeat: [beat: { pid: number; [figure: string]: unknown }];
+  /** Master and workers, every `heartbeatInterval`; which of the two it is, `'threads' in beat` tells. */
+  heartbeat: [beat: WorkerHeartbeat | MasterHeartbeat];
   /** Master and workers. */
   'component-status-initialized': [status: ComponentStatus];
 }
@@ -159,7 +168,61 @@ interface Death {
   signal: NodeJS.Signals | string | null;
   /** A sentence. */
   reason: string;
+  /** What it was asked for and had not answered, oldest first; with option `flightRecorder`. */
+  requests?: { method: string; path: string; ms: number }[];
+  /** Its last row of the scoreboard, by the names in docs/scoreboard.md, or null where it wrote none. */
+  row?: Record<string, number> | null;
   [fact: string]: unknown;
+}
+
+/** What a worker says of itself; `transactions`, `durations`, `gc`, `error` and `cycle` start anew after each. */
+interface WorkerHeartbeat {
+  pid: number;
+  /** Seconds. */
+  uptime: number;
+  /** Percent of one processor, since the start. */
+  cpu: number;
+  /** Resident bytes. */
+  memory: number;
+  aliveConnections: number;
+  totalConnections: number;
+  timedoutConnections: number;
+  /** What `c.emit('rootTransaction', { duration })` has counted. */
+  transactions: number;
+  /** Milliseconds. */
+  durations: number;
+  totalTransactions: number;
+  totalDurations: number;
+  gc: { incremental: number; full: number; pauseMS: number };
+  /** What `c.emit('errorTransaction')` has counted. */
+  error: { count: number };
+  /** Milliseconds since the one before. */
+  cycle: number;
+}
+
+/** What the master says of all workers: counts are sums, times and percentages averages. */
+interface MasterHeartbeat {
+  /** The master's. */
+  pid: number;
+  usertime: number;
+  systime: number;
+  /** Seconds. */
+  uptime: number;
+  totalmem: number;
+  freemem: number;
+  totalConnections: number;
+  pendingConnections: number;
+  timedoutConnections: number;
+  fullGCs: number;
+  incrementalGCs: number;
+  pauseMS: number;
+  totalTransactions: number;
+  totalDuration: number;
+  errors: number;
+  /** Milliseconds. */
+  interval: number;
+  /** How many workers are in it. */
+  threads: number;
 }
 
 /** What can be served: a server, a request listener (express), a Koa or Fastify app, or anything with `listen`. */
@@ -294,6 +357,10 @@ declare global {
         /** By pid. */
         workers: Record<number, ChildProcess>;
       };
+      /** In a worker that serves: the timer of its heartbeats. */
+      heartbeat?: NodeJS.Timeout;
+      /** In a worker that goes. */
+      emitter?: Cluster;
     }
   }
 }
@@ -301,8 +368,8 @@ declare global {
 declare namespace Cluster {
   export {
     Addresses, App, Cluster, Cluster2Error, ClusterEvents, ClusterOptions, ComponentStatus, CreateApp, Death,
-    DelegateMessage, DelegateOptions, EcvOptions, Ended, ListenCallback, PortedApp, Reduce, ReducerName, ReloadOptions,
-    ReloadResult, StatusOptions,
+    DelegateMessage, DelegateOptions, EcvOptions, Ended, ListenCallback, MasterHeartbeat, PortedApp, Reduce,
+    ReducerName, ReloadOptions, ReloadResult, StatusOptions, WorkerHeartbeat,
     Cluster as default,
   };
 }

@@ -28,7 +28,13 @@ const server = http.createServer((request, response) => response.end(request.url
 c.listen((callback) => callback(server), (apps, monApp) => console.log(apps.length, monApp))
   .on('forked', (pid) => pid.toFixed())
   .on('died', (pid, { code, signal, reason }) => console.log(pid, code ?? signal, reason.length))
+  .on('died', (pid, { requests, row }) => [requests?.[0]?.path.length, row?.rss?.toFixed()])
+  .on('heartbeat', (beat) => ('threads' in beat ? beat.threads + beat.pendingConnections : beat.gc.full + beat.cycle))
+  .on('hung', (pid, { ms, stack }) => [pid + ms, stack])
   .on('warning', ({ message }) => message.trim())
+  .once('listening', (pid) => pid.toFixed())
+  .prependOnceListener('SIGINT', (who) => who?.type)
+  .off('draining', () => {})
   .once('error', (error) => error.code.startsWith('ERR_CLUSTER2_'))
   .on('SIGTERM', (who) => who?.pid)
   .on('component-status-initialized', (status) => status.getComponents().length)
@@ -39,6 +45,10 @@ c.listen(async (callback) => callback((request, response) => response.end()));
 c.on('forked', (pid: string) => pid);
 // @ts-expect-error: an event without arguments
 c.on('draining', (pid: number) => pid);
+// @ts-expect-error: a figure of the master's heartbeats only
+c.on('heartbeat', (beat) => beat.threads);
+// @ts-expect-error: a listener that could never have been added
+c.off('forked', (pid: string) => pid);
 // @ts-expect-error: nothing that could be served
 c.listen((callback) => callback(42));
 // @ts-expect-error: createApp is needed
@@ -85,6 +95,8 @@ async function ending() {
 
 const emitter: Cluster | undefined = process.cluster?.emitter;
 process.cluster?.workers[1]?.send({ command: 'wave' });
+const late: Cluster | undefined = process.emitter;
+process.heartbeat?.unref();
 if (new Error() instanceof Cluster2Error) throw new Cluster2Error('ERR_MINE', 'text', { cause: 1 });
 
-export { delegating, components, ending, same, version, port, emitter };
+export { delegating, components, ending, same, version, port, emitter, late };
