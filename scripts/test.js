@@ -44,7 +44,7 @@ const STEPS = [
   { name: 'load', run: checkLoad },
   { name: 'build', needs: ['install'], run: async () => verdict(await build()) },
   { name: 'mocha', needs: ['build'], run: (files) => runMocha(orElse(files, allTests())) },
-  { name: 'types', needs: ['install'], run: () => tool('typescript/bin/tsc', ['--project', '.']) },
+  { name: 'types', needs: ['install'], run: types },
   { name: 'doc', run: () => cargo(['doc', '--no-deps'], null, { RUSTDOCFLAGS: '-D warnings' }) },
   { name: 'smoke', needs: ['build'], run: (files) => onAllNodes(orElse(files, SMOKE), 'dot') },
   { name: 'frameworks', needs: ['build'], asked: true, run: () => runMocha(FRAMEWORKS) },
@@ -133,6 +133,14 @@ function checkStories() {
 
 async function tool(entry, args) {
   return verdict((await runTool(entry, args)).ok);
+}
+
+/** The types against programs that use them, then against the examples. */
+async function types() {
+  const projects = ['tsconfig.json', 'tsconfig.examples.json'];
+  let ok = true;
+  for (const project of projects) ok = (await runTool('typescript/bin/tsc', ['--project', project])).ok && ok;
+  return verdict(ok);
 }
 
 /** Runs cargo; if it fails because a component of Rust is not installed, that is a skip. */

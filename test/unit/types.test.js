@@ -1,0 +1,42 @@
+// The types name what there is: every option that has a default, every event that the README and the library know.
+'use strict';
+
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
+
+const Cluster = require('../..');
+
+const ROOT = path.join(__dirname, '..', '..');
+const read = (file) => fs.readFileSync(path.join(ROOT, file), 'utf8');
+
+describe('index.d.ts', () => {
+  // Names of an interface's own members.
+  function members(name) {
+    const [, body] = new RegExp(`^interface ${name} \\{\n(.*?)^\\}`, 'ms').exec(read('index.d.ts'));
+    return [...body.matchAll(/^ {2}'?([\w-]+)'?\??:/gm)].map(([, member]) => member);
+  }
+
+  it('has every option, and no other', () => {
+    const known = members('ClusterOptions');
+    const byDefault = Object.keys(Cluster.defaultOptions);
+    assert.deepEqual(byDefault.filter((option) => !known.includes(option)), []);
+    // An unknown name is told as a warning, so that these are known to be known.
+    const { parseOptions } = require('../../lib/native').load();
+    const parsed = (option) => parseOptions(JSON.parse(`{${JSON.stringify(option)}:null}`)).warnings;
+    assert.deepEqual(known.filter((option) => parsed(option).length > 0), []);
+    assert.notDeepEqual(parsed('noSuchOption'), []);
+  });
+
+  it('has every event that the README lists, or that this package emits', () => {
+    const known = members('ClusterEvents');
+    const [, table] = /^## Events\n(.*?)^## /ms.exec(read('README.md'));
+    const listed = [...table.matchAll(/^\| ((?:`[\w-]+`(?:, )?)+) \|/gm)]
+      .flatMap(([, names]) => names.split(', ').map((name) => name.slice(1, -1)));
+    const emitted = fs.readdirSync(path.join(ROOT, 'lib'))
+      .flatMap((file) => [...read(`lib/${file}`).matchAll(/cluster\.emit\('([\w-]+)'/g)].map(([, name]) => name));
+    assert.ok(listed.length > 8 && emitted.length > 8);
+    const unknown = new Set([...listed, ...emitted].filter((name) => !known.includes(name)));
+    assert.deepEqual([...unknown], []);
+  });
+});
