@@ -13,6 +13,8 @@ const errors = require('./errors');
 const DEFAULT_MS = 10000;
 // The master says when time is up. One that is blocked can't, and is given so much longer.
 const SILENCE_MS = 1000;
+// More, and the master would wait for what it could begin with.
+const MOST_IN_ONE = 8;
 
 class Call extends Waiting {
   constructor(id, expect, delegate, wait) {
@@ -89,14 +91,48 @@ class Asker {
   }
 }
 
+// The way of a worker's questions to the master. The first goes at once; those that follow before it is seen off go
+// together, for each would be a system call of its own. They are written when they are asked, so that what happens to a
+// payload afterwards changes nothing.
+class Post {
+  #waiting = [];
+  #isBusy = false;
+  #onSent = () => {
+    this.#isBusy = false;
+    this.flush();
+  };
+
+  add(message) {
+    if (!this.#isBusy) {
+      this.#send(message);
+    } else if (this.#waiting.push(JSON.stringify(message)) === MOST_IN_ONE) {
+      this.flush();
+    }
+  }
+
+  flush() {
+    if (this.#waiting.length === 0) return;
+    const questions = this.#waiting.join('\n');
+    this.#waiting = [];
+    if (process.connected) this.#send({ type: 'delegate', questions });
+  }
+
+  // The channel may close at any moment, and its end is told to the asker.
+  #send(message) {
+    process.send(message, undefined, undefined, this.#onSent);
+    this.#isBusy = true;
+  }
+}
+
 /** One for this process as a worker. */
 function askerOfWorker() {
+  const post = new Post();
   const asker = new Asker((message) => {
     if (!process.connected) throw masterGone(message.delegate);
-    // The channel may close at any moment, and its end is told below.
-    process.send(message, undefined, undefined, ignore);
+    post.add(message);
   });
   process.on('message', (message) => asker.hear(message));
+  process.on('exit', () => post.flush());
   process.on('disconnect', () => asker.end());
   return asker;
 }
@@ -126,5 +162,3 @@ function failed({ delegate }, { message, cause }) {
 function masterGone(delegate) {
   return new errors.Cluster2Error('ERR_CLUSTER2_NOT_RUNNING', `'${delegate}' has no answer: the master has gone`);
 }
-
-function ignore() {}

@@ -264,7 +264,11 @@ class Master {
     if (message?.command) this.#workers.reach(JSON.stringify(message));
     if (message?.command === 'disable' || message?.command === 'enable') this.#obeyCommand(worker, message.command);
     if (message?.type === 'suicide') this.#native.recycle(worker.id);
-    if (message?.type === 'delegate') this.#setup.delegations.asked(worker.process, message);
+    if (message?.type === 'delegate') {
+      // Several by `c.delegate`, from one turn of the worker.
+      if (typeof message.questions === 'string') return this.#dispatchAll(worker, parseLines(message.questions), 0);
+      this.#setup.delegations.asked(worker.process, message);
+    }
     worker.said(message, handle);
   }
 

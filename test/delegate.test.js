@@ -218,6 +218,18 @@ describe('c.delegate and c.handle', function () {
     assert.match((await talk.line('warning')).args[0], /'fails' failed: too far/);
   });
 
+  it('keep their order, each with its payload as it was, and one that can not be sent fails alone', async () => {
+    await talk.order({ to: talk.first, act: 'burst', count: 50 });
+    const { args: [outcomes] } = await talk.line('burst');
+    assert.deepEqual(outcomes, Array.from({ length: 50 }, (_, n) => (n === 25 ? 'TypeError' : n)));
+  });
+
+  it('are heard of a worker that exits at once', async () => {
+    await talk.order({ to: talk.second, act: 'goodbye', count: 20 });
+    const lines = await talk.lines('logged', 20);
+    assert.deepEqual(lines.map(({ args: [n] }) => n), Array.from({ length: 20 }, (_, n) => n));
+  });
+
   it('refuse arguments that make no sense', async () => {
     assert.equal((await talk.refusal('', 1)).code, 'ERR_CLUSTER2_INVALID_ARGUMENT');
     const Cluster = require('..');

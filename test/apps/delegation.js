@@ -22,6 +22,21 @@ const inWorker = {
       settled('refused')({ code, message, isOurs, cause: cause && { ...cause } });
     });
   },
+  // Many in one turn, one payload that changes, and in their midst one that can't be sent.
+  async burst({ count }) {
+    const payload = { n: 0 };
+    const asked = [];
+    for (let i = 0; i < count; i += 1) {
+      payload.n = i;
+      payload.self = i === count / 2 ? payload : undefined;
+      asked.push(c.delegate('echo', payload).then(({ n }) => n, ({ constructor }) => constructor.name));
+    }
+    report('burst', await Promise.all(asked));
+  },
+  goodbye({ count }) {
+    for (let i = 0; i < count; i += 1) c.delegate('log', i).catch(() => {});
+    process.exit(1);
+  },
   // So many at once, of which every second is never answered.
   async flood({ count }) {
     const outcomes = {};
@@ -70,6 +85,7 @@ const scenarios = {
   },
   handles() {
     c.handle('echo', (payload) => payload);
+    c.handle('log', (payload) => report('logged', payload));
     c.handle('double', async ({ n }) => ({ n: n * 2 }));
     c.handle('fails', () => { throw Object.assign(new RangeError('too far'), { code: 'E_FAR' }); });
     c.handle('rejects', async () => { throw 'a text'; });
