@@ -238,7 +238,10 @@ interface PortedApp {
   port?: number | string | ReadonlyArray<number | string>;
 }
 
-/** Hands over the app, or several with their ports, and perhaps an app of one's own for the monitor's port. */
+/**
+ * Hands over the app, or several with their ports, and perhaps an app of one's own for the monitor's port: it is asked
+ * first there, in the master only, and where it answers 404 ours answer. It must speak HTTP and must not listen.
+ */
 type CreateApp = (callback: (app: App | ReadonlyArray<PortedApp>, monApp?: App) => void) => unknown;
 
 /** What is called when it has begun; with `cluster: false`, `apps` is the one app itself. */
@@ -525,7 +528,7 @@ interface ClusterOptions {
   pids?: string;
 
   /**
-   * Directory whose files the monitor shows under `/logs`. A relative path is taken from the working directory.
+   * Directory whose files the monitor serves under `/logs`, and nothing outside of it. A relative path is taken from the working directory.
    * @default '<cwd>/logs'
    */
   logs?: string;

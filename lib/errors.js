@@ -22,6 +22,8 @@ const messages = {
   ERR_CLUSTER2_INVALID_APP: (given) =>
     `createApp handed over ${show(given)}, which cannot listen; hand over a net, http, https or http2 server, ` +
     'an express, koa or fastify app, anything else with a function listen, or a list of {app, port}',
+  ERR_CLUSTER2_INVALID_MON_APP: (given) =>
+    `createApp handed over ${show(given)} for the monitor's port, which answers no HTTP requests`,
   ERR_CLUSTER2_APP_LISTENING: (address) =>
     `createApp handed over an app that is listening already, on ${address}; ` +
     'hand over one that is not listening: each worker listens by itself',

@@ -14,6 +14,7 @@ const { ComponentHub } = require('./component-hub');
 const { ComponentStatus, query } = require('./component-status');
 const { encode } = require('./encode');
 const errors = require('./errors');
+const { MonitorRequests } = require('./monitor-requests');
 const { load } = require('./native');
 const { Launcher } = require('./launch');
 const { NodeCluster } = require('./node-cluster');
@@ -39,6 +40,7 @@ class Master {
   #firstSignalAt;
   #hub;
   #components;
+  #monitor;
   #ended = new Set();
   #isStopping = false;
   #isShuttingDown = false;
@@ -56,6 +58,8 @@ class Master {
     for (const { app } of apps) {
       if (app.listening) throw errors.createError('ERR_CLUSTER2_APP_LISTENING', JSON.stringify(app.address()));
     }
+    this.#monitor = new MonitorRequests((...asked) => this.query(...asked), (message) => this.#warn(message));
+    if (parsed.monPort) await this.#monitor.use(monApp);
     const address = await addressOf(parsed.host);
     const wants = wantsOf(apps, address, parsed);
     try {
@@ -72,11 +76,8 @@ class Master {
     this.#keepAlive = setInterval(() => {}, 0x7fffffff);
     process.cluster = { clustered: true, emitter: this.#cluster, workers: this.#workers.byPid };
     this.#onStarted = () => this.#setup.callback?.(apps, monApp);
-    this.#native.start((event, id, text, fd) => this.#receive(event, id, text, fd));
-    this.#setup.metrics.start(
-      (text) => this.#native.setAppMetrics(text),
-      (message) => this.#cluster.emit('warning', { message }),
-    );
+    this.#native.start((event, id, text, fd) => this.#receive(event, id, text, fd), this.#monitor.hasApp);
+    this.#setup.metrics.start((text) => this.#native.setAppMetrics(text), (message) => this.#warn(message));
     return undefined;
   }
 
@@ -203,6 +204,7 @@ class Master {
       case 'spare': return this.#cluster.emit('spare', facts.pid);
       case 'disconnected': return worker?.disconnected();
       case 'leavesOnPurpose': return worker?.leavesOnPurpose();
+      case 'monitorRequest': return this.#monitor.take(facts, fd);
       case 'component': return this.#hub.hear(worker?.process.pid, facts);
       case 'died': return this.#buried(worker, facts);
       case 'hung': return this.#hung(facts);
@@ -219,6 +221,10 @@ class Master {
       case 'ended': return this.#end();
       default: return undefined;
     }
+  }
+
+  #warn(message) {
+    this.#cluster.emit('warning', { message });
   }
 
   #beat({ usertime, systime, uptime, ...rest }) {

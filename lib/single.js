@@ -14,6 +14,7 @@ const { fromNative } = require('./errors');
 const { countTransactions } = require('./heartbeat');
 const { NOBODY } = require('./launch');
 const { load } = require('./native');
+const { MonitorRequests } = require('./monitor-requests');
 const { portsOf } = require('./ports');
 const { refusePort } = require('./refuse-port');
 const { Board, clock } = require('./scoreboard');
@@ -33,6 +34,7 @@ class Single {
   #isLeaving = false;
   #firstSignalAt;
   #components;
+  #monitor;
 
   constructor(cluster, setup) {
     this.#cluster = cluster;
@@ -46,11 +48,13 @@ class Single {
       process.stdout.write('Provide a single port for non-cluster mode. Exiting.\n');
       process.exit(SEVERAL_PORTS_EXIT_CODE);
     }
+    this.#monitor = new MonitorRequests((...asked) => this.query(...asked), (message) => this.#warn(message));
+    if (parsed.monPort) await this.#monitor.use(monApp);
     try {
       this.#native = load().Master.prepare(encode(raw), NOBODY, []);
       process.once('exit', () => this.#native.close());
       // Started first, so that no answer is given before the state is known.
-      this.#native.start((event, id, text) => this.#receive(event, id, text));
+      this.#native.start((...event) => this.#receive(...event), this.#monitor.hasApp);
       const board = this.#watchOneself();
       await this.#service.listen(apps, () => {});
       board.state = 'serving';
@@ -143,9 +147,10 @@ class Single {
     });
   }
 
-  #receive(event, id, text) {
+  #receive(event, id, text, fd) {
     const facts = JSON.parse(text);
     if (event === 'answered') this.#calls.answered(id, facts);
+    if (event === 'monitorRequest') this.#monitor.take(facts, fd);
     if (event === 'warning') this.#cluster.emit('warning', { message: facts.message, ...facts.facts });
   }
 

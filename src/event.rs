@@ -3,13 +3,14 @@
 //! The supervisor publishes these; the border turns each into a call of JavaScript, in the same order. They hold facts
 //! only: no descriptor that is still in use, no reference into the supervisor.
 
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use crate::ids::WorkerId;
 use crate::ipc::intake::Turn;
@@ -125,6 +126,8 @@ pub enum Event {
         /// What.
         fact: Value,
     },
+    /// A request on the monitor's port that JavaScript is to answer.
+    MonitorRequest(MonitorRequest),
     /// Something an operator should know.
     Warning {
         /// The sentence.
@@ -158,6 +161,39 @@ pub enum Event {
     StopAsked,
     /// Every worker is gone after a shutdown or a stop, and our files are removed.
     Ended,
+}
+
+/// Whom JavaScript is to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// The application's own monitor app.
+    App,
+    /// Its components.
+    Components,
+}
+
+/// A request on its way to JavaScript.
+#[derive(Debug)]
+pub struct MonitorRequest {
+    /// Whom to ask.
+    pub door: Door,
+    /// The client's address, as Node shows it on a socket.
+    pub remote: SocketAddr,
+    /// The end of the pair that JavaScript serves.
+    pub socket: OwnedFd,
+    /// To be told when JavaScript has got it.
+    pub taken: oneshot::Sender<()>,
+}
+
+impl Door {
+    /// The name by which JavaScript knows it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::App => "app",
+            Self::Components => "components",
+        }
+    }
 }
 
 /// The name of a signal, for example `SIGKILL`; real-time signals have none and give their number.

@@ -9,6 +9,8 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::net::Shutdown;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -16,7 +18,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
@@ -123,16 +126,23 @@ impl Connection {
         }
     }
 
-    /// Marks it as being answered until `body` has been sent or given up.
-    pub(super) fn answering(self: &Rc<Self>, body: Body) -> Answering {
+    /// Marks it as being answered: a whole request has come.
+    pub(super) fn begins(&self) {
         self.stage.set(Stage::Answering);
-        Answering { body, connection: Rc::clone(self) }
+    }
+
+    /// Marks it as being answered until `body` has been sent or given up; with `socket`, also until the client
+    /// closes its side of that.
+    pub(super) fn answering(self: &Rc<Self>, body: Body, socket: Option<Rc<TcpStream>>) -> Answering {
+        self.stage.set(Stage::Answering);
+        Answering { body, socket, connection: Rc::clone(self) }
     }
 }
 
 /// The body of an answer, which keeps its connection from being closed for another.
 pub(super) struct Answering {
     body: Body,
+    socket: Option<Rc<TcpStream>>,
     connection: Rc<Connection>,
 }
 
@@ -147,6 +157,11 @@ impl hyper::body::Body for Answering {
     type Error = io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        // It is asked for more, so its client takes what comes: one that follows a quiet log is not idle.
+        self.connection.moved.set(Instant::now());
+        if self.socket.as_ref().is_some_and(|socket| has_left(socket, cx)) {
+            return Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())));
+        }
         self.body.as_mut().poll_frame(cx)
     }
 
@@ -162,7 +177,7 @@ impl hyper::body::Body for Answering {
 /// The connection's socket, which tells when bytes move.
 #[derive(Debug)]
 pub(super) struct Watched {
-    pub(super) socket: TcpStream,
+    pub(super) socket: Rc<TcpStream>,
     pub(super) connection: Rc<Connection>,
 }
 
@@ -171,45 +186,77 @@ impl Watched {
         self.connection.moved.set(Instant::now());
         Poll::Ready(result)
     }
+
+    /// Writes by `write` as soon as the socket takes something.
+    fn write(
+        &self,
+        cx: &mut Context<'_>,
+        write: impl Fn(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.socket.poll_write_ready(cx))?;
+            match write(&self.socket) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return self.moved(written),
+            }
+        }
+    }
 }
 
 impl AsyncRead for Watched {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let result = ready!(Pin::new(&mut self.socket).poll_read(cx, buf));
-        self.moved(result)
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.socket.poll_read_ready(cx))?;
+            match self.socket.try_read(buf.initialize_unfilled()) {
+                Ok(length) => {
+                    buf.advance(length);
+                    return self.moved(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return self.moved(Err(error)),
+            }
+        }
     }
 }
 
 impl AsyncWrite for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let result = ready!(Pin::new(&mut self.socket).poll_write(cx, bytes));
-        self.moved(result)
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.write(cx, |socket| socket.try_write(bytes))
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = ready!(Pin::new(&mut self.socket).poll_write_vectored(cx, parts));
-        self.moved(result)
+        self.write(cx, |socket| socket.try_write_vectored(parts))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
+        true
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Nothing is kept back here.
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(SockRef::from(&*self.socket).shutdown(Shutdown::Write))
     }
+}
+
+/// Whether a client has closed its side, and has left nothing unread before that; if not, the task is woken when it does.
+fn has_left(socket: &TcpStream, cx: &mut Context<'_>) -> bool {
+    let mut first = [MaybeUninit::uninit(); 1];
+    while socket.poll_read_ready(cx).is_ready() {
+        match socket.try_io(Interest::READABLE, || SockRef::from(socket).peek(&mut first)) {
+            Ok(length) => return length == 0,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return true,
+        }
+    }
+    false
 }
 
 #[cfg(test)]
@@ -235,7 +282,7 @@ mod tests {
     async fn the_longest_silent_stranger_makes_room_first() {
         let list = Connections::new(3);
         let known = list.admit().unwrap();
-        drop(known.connection.answering(nothing()));
+        drop(known.connection.answering(nothing(), None));
         let mut strangers = Vec::new();
         for _ in 0..2 {
             tokio::time::advance(Duration::from_secs(1)).await;
@@ -250,7 +297,7 @@ mod tests {
     async fn one_that_is_being_answered_is_never_closed_for_another() {
         let list = Connections::new(2);
         let (one, other) = (list.admit().unwrap(), list.admit().unwrap());
-        let busy = [one.connection.answering(nothing()), other.connection.answering(nothing())];
+        let busy = [one.connection.answering(nothing(), None), other.connection.answering(nothing(), None)];
         assert!(list.admit().is_none());
         drop(busy);
         assert!(list.admit().is_some());
@@ -272,6 +319,38 @@ mod tests {
             () = touch => {}
         }
         assert_eq!(start.elapsed(), Duration::from_secs(17));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_whose_client_waits_for_more_does_not_idle() {
+        let list = Connections::new(1);
+        let admitted = list.admit().unwrap();
+        let start = Instant::now();
+        let mut body = admitted.connection.answering(nothing(), None);
+        let ask = async {
+            tokio::time::sleep(Duration::from_secs(7)).await;
+            assert!(body.frame().await.is_none());
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = admitted.connection.must_go(Duration::from_secs(10)) => {}
+            () = ask => {}
+        }
+        assert_eq!(start.elapsed(), Duration::from_secs(17));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_ends_with_its_client_ends_when_the_client_closes_its_side() {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (socket, _) = listener.accept().await.unwrap();
+        let admitted = Connections::new(1).admit().unwrap();
+        let silent = super::super::reply::unfold((), |()| std::future::pending());
+        let mut body = admitted.connection.answering(silent, Some(Rc::new(socket)));
+        let waiting = tokio::time::timeout(Duration::from_millis(1), body.frame()).await;
+        assert!(waiting.is_err());
+        drop(client);
+        assert!(body.frame().await.unwrap().is_err());
     }
 
     #[test]

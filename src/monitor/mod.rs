@@ -7,16 +7,20 @@
 //! The way of a request: `server` takes the connection and keeps the limits, `routes` chooses the answer, `access` says
 //! who may have it; `status`, `page` or `metrics` writes it down, `health` judges, `reply` adds what every answer carries.
 //! What the page shows is put into words by `scene`; `trends` remembers the last minutes, `live` sends each change to all
-//! who watch. `rotation` and `control` are what changes anything: they ask the supervisor for it.
+//! who watch. `logs`, `deps` and `javascript` answer what takes its time. `rotation` and `control` are what changes anything: they ask the supervisor for it.
 
 mod access;
 mod calendar;
 mod connections;
 pub mod control;
+mod deps;
+mod desk;
 pub mod health;
 pub mod history;
 pub mod host;
+mod javascript;
 mod live;
+mod logs;
 pub mod metrics;
 mod negotiation;
 mod page;
@@ -26,6 +30,7 @@ mod rotation;
 pub mod routes;
 mod scene;
 pub mod server;
+mod sheet;
 pub mod stats;
 mod status;
 mod timeline;

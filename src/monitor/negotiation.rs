@@ -27,6 +27,22 @@ pub(super) fn prefers_json(headers: &HeaderMap) -> bool {
     json > 0 && json >= html.map_or(0, |(_, weight)| weight)
 }
 
+/// Whether the client would rather have HTML where JSON is the rule: it must name HTML, and not like JSON more.
+pub(super) fn prefers_html(headers: &HeaderMap) -> bool {
+    let (mut html, mut json): (Weight, Weight) = (0, 0);
+    for header in headers.get_all(ACCEPT) {
+        for range in header.to_str().unwrap_or_default().split(',') {
+            let (name, weight) = parse(range);
+            if names_html(&name) == Some(Specificity::Html) {
+                html = html.max(weight);
+            } else if is_json(&name) {
+                json = json.max(weight);
+            }
+        }
+    }
+    html > 0 && html >= json
+}
+
 /// Whether the client would rather have `OpenMetrics` than Prometheus' own text: it must name it, and not like it less.
 pub(super) fn prefers_open_metrics(headers: &HeaderMap) -> bool {
     let (mut open, mut plain): (Weight, Weight) = (0, 0);
@@ -122,6 +138,20 @@ mod tests {
              text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
         ));
         for accept in ["", "*/*", "text/plain", "application/openmetrics-text;q=0.1,text/plain", "text/html"]
+        {
+            assert!(!asks(accept), "{accept}");
+        }
+    }
+
+    #[test]
+    fn where_json_is_the_rule_html_is_for_those_who_name_it() {
+        let asks = |accept: &'static str| {
+            prefers_html(&[(ACCEPT, HeaderValue::from_static(accept))].into_iter().collect())
+        };
+        // What browsers send.
+        assert!(asks("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"));
+        for accept in
+            ["", "*/*", "text/*", "application/json", "text/html;q=0.5, application/json", "text/html;q=0"]
         {
             assert!(!asks(accept), "{accept}");
         }

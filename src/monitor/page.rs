@@ -16,7 +16,7 @@ use super::scene::{Cell, Scene};
 use super::timeline::Timeline;
 use super::trends::POINTS;
 
-const STYLE: &str = include_str!("assets/monitor.css");
+pub(super) const STYLE: &str = include_str!("assets/monitor.css");
 const SCRIPT: &str = include_str!("assets/monitor.js");
 /// Three bars, in a colour that shows on light and dark.
 const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16' fill='%232a9d6a'\
@@ -242,10 +242,15 @@ impl<'a> Page<'a> {
 
     fn foot(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let root = &self.root;
-        f.write_str("<footer>\n<nav aria-label=\"Other forms of this page\">")?;
-        for (path, label) in
-            [("status.json", "JSON"), ("metrics", "Metrics"), ("live", "Live"), ("ready", "Ready")]
-        {
+        f.write_str("<footer>\n<nav aria-label=\"More\">")?;
+        for (path, label) in [
+            ("logs", "Logs"),
+            ("deps", "Modules"),
+            ("status.json", "JSON"),
+            ("metrics", "Metrics"),
+            ("live", "Live"),
+            ("ready", "Ready"),
+        ] {
             write!(f, " <a href=\"{root}{path}\">{label}</a>")?;
         }
         writeln!(
@@ -326,7 +331,7 @@ impl Display for Escaped<'_> {
 }
 
 /// A word that nobody can foretell; without one (no descriptor is left, say) the page is plain, and whole all the same.
-fn nonce() -> Option<String> {
+pub(super) fn nonce() -> Option<String> {
     let mut random = [0; 16];
     File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut random)).ok()?;
     Some(format!("{:032x}", u128::from_ne_bytes(random)))

@@ -1,10 +1,13 @@
 //! The outer form of every answer: its body's type and the headers that none may lack. Called by the routes.
 
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use hyper::body::Frame;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
@@ -47,7 +50,57 @@ pub(super) fn stream(status: StatusCode, content_type: &'static str, body: Body)
     response
 }
 
+/// Marks an answer that may never end by itself: it ends when its client closes its side of the connection, which no other
+/// answer minds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct EndsWithClient;
+
+/// An answer whose body goes on for as long as somebody listens.
+pub(super) fn endless(content_type: &'static str, body: Body) -> Response<Body> {
+    let mut response = stream(StatusCode::OK, content_type, body);
+    response.extensions_mut().insert(EndsWithClient);
+    response
+}
+
 /// A short sentence. It never repeats what the client sent.
 pub(super) fn text(status: StatusCode, sentence: &'static str) -> Response<Body> {
     whole(status, "text/plain; charset=utf-8", sentence)
+}
+
+/// What a step of [`unfold`] gives: the next part, and from what the one after it is made; `None` at the end.
+type Step<S> = Option<(io::Result<Bytes>, S)>;
+
+/// A body whose parts are made one after another, each once there is room for it; an error cuts the connection off.
+pub(super) fn unfold<S, F>(state: S, step: impl Fn(S) -> F + Unpin + 'static) -> Body
+where
+    S: 'static,
+    F: Future<Output = Step<S>> + 'static,
+{
+    let next = Some(Box::pin(step(state)));
+    Box::pin(Unfold { next, step })
+}
+
+struct Unfold<F, N> {
+    next: Option<Pin<Box<F>>>,
+    step: N,
+}
+
+impl<S, F, N> hyper::body::Body for Unfold<F, N>
+where
+    F: Future<Output = Step<S>>,
+    N: Fn(S) -> F + Unpin,
+{
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let Some(next) = &mut self.next else { return Poll::Ready(None) };
+        let made = ready!(next.as_mut().poll(cx));
+        self.next = None;
+        let Some((part, state)) = made else { return Poll::Ready(None) };
+        if part.is_ok() {
+            self.next = Some(Box::pin((self.step)(state)));
+        }
+        Poll::Ready(Some(part.map(Frame::data)))
+    }
 }

@@ -10,17 +10,22 @@
 //! | GET, HEAD | `monPath` | the page, or the JSON if the client prefers it |
 //! | GET, HEAD | `/status.json` | the JSON |
 //! | GET, HEAD | `/status.stream` | what the page shows, as server-sent events for as long as one listens |
+//! | GET, HEAD | `/logs`, `/logs/...` | the list of the logs directory, as JSON to who prefers it; its files |
+//! | GET, HEAD | `/deps` | the application's modules as JSON, or the page if the client prefers it |
+//! | GET, HEAD | `/ComponentStatus` | what the components say, by JavaScript |
 //! | POST | `/control/enable`, `disable`, `reload`, `scale`, `recycle` | JSON, or 403; only with `monitor.control` |
 //!
 //! Of paths that are the same the first counts. A known path with another method is 405 and says which methods it takes;
-//! everything else is 404. With `monitor.token`, all but the paths of health are 401 to who doesn't bring it. Queries are ignored but for the reason of a control request, and a slash at the end of a path
-//! makes no difference. Answers are made from a snapshot and never wait; one that goes on (a stream) is a body that the
-//! server polls.
+//! everything else is 404. With `monitor.token`, all but the paths of health are 401 to who doesn't bring it. Queries are
+//! ignored but for logs, components and the reason of a control request, and a slash at the end of a path makes no
+//! difference. Answers of health are made from a snapshot and never wait; one that goes on (a stream) is a body that the
+//! server polls. Where the application has a monitor app of its own, `javascript` asks that first.
 //! Invariant: nothing that a client sent is repeated in an answer, but for the reason of a control request that was
 //! granted, escaped.
 
 use std::cell::RefCell;
 use std::error::Error as StdError;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -32,9 +37,12 @@ use tokio::sync::oneshot;
 
 use super::access::may_read;
 use super::control::{self, Deed, Order};
+use super::deps::Deps;
 use super::health::{self, Judgement, Moment};
 use super::host::{Host, Watch};
+use super::javascript;
 use super::live::Live;
+use super::logs::Logs;
 use super::metrics;
 use super::negotiation::{prefers_json, prefers_open_metrics};
 use super::page::Page;
@@ -46,6 +54,7 @@ use super::stats::Stats;
 use super::status::status;
 use super::trends::Trends;
 use crate::ecv::{Asked, Change, asked};
+use crate::event::MonitorRequest;
 use crate::options::{Ecv, Monitor};
 use crate::os::clock::monotonic_ms;
 
@@ -63,6 +72,12 @@ pub struct Rules {
     pub ecv: Option<Ecv>,
     /// `liveMaxAge` and `readyQuorum`.
     pub limits: health::Limits,
+    /// `logs`.
+    pub logs: PathBuf,
+    /// Where the application is; `None` is this process's working directory.
+    pub dir: Option<PathBuf>,
+    /// The application has a monitor app of its own.
+    pub has_app: bool,
 }
 
 /// What the answers are made from. Nothing here may wait.
@@ -81,6 +96,9 @@ pub trait Source {
 
     /// What the application adds to the metrics, in Prometheus' text format.
     fn app_metrics(&self) -> Arc<str>;
+
+    /// Hands a request to JavaScript, which may not turn for a while.
+    fn ask(&self, request: MonitorRequest);
 }
 
 /// Everything that one monitor serves.
@@ -90,6 +108,9 @@ pub struct Site {
     watch: Watch,
     trends: RefCell<Trends>,
     live: Rc<Live>,
+    logs: Logs,
+    deps: Deps,
+    pub(super) with_javascript: javascript::Open,
 }
 
 /// What a path names.
@@ -104,6 +125,9 @@ enum Route {
     Overview,
     Status,
     Stream,
+    Logs,
+    Deps,
+    Components,
     Control(Deed),
 }
 
@@ -112,7 +136,13 @@ impl Route {
     fn is_health(self) -> bool {
         match self {
             Self::Ecv | Self::Disable | Self::Enable | Self::Live | Self::Ready | Self::Metrics => true,
-            Self::Overview | Self::Status | Self::Stream | Self::Control(_) => false,
+            Self::Overview
+            | Self::Status
+            | Self::Stream
+            | Self::Logs
+            | Self::Deps
+            | Self::Components
+            | Self::Control(_) => false,
         }
     }
 }
@@ -122,8 +152,16 @@ impl Site {
     pub fn new(mut rules: Rules, source: impl Source + 'static) -> Self {
         let length = without_end_slash(&rules.mon_path).len();
         rules.mon_path.truncate(length);
-        let (trends, live) = (RefCell::default(), Rc::default());
-        Self { rules, source: Box::new(source), watch: Watch::new(Host::read()), trends, live }
+        Self {
+            source: Box::new(source),
+            watch: Watch::new(Host::read()),
+            trends: RefCell::default(),
+            live: Rc::default(),
+            logs: Logs::new(rules.logs.clone()),
+            deps: Deps::new(rules.dir.clone()),
+            with_javascript: javascript::Open::default(),
+            rules,
+        }
     }
 
     pub(super) fn source(&self) -> &dyn Source {
@@ -184,9 +222,24 @@ impl Site {
             path if path == self.rules.mon_path => Some(Route::Overview),
             "/status.json" => Some(Route::Status),
             "/status.stream" => Some(Route::Stream),
+            "/deps" => Some(Route::Deps),
+            "/logs" => Some(Route::Logs),
+            _ if below("/logs", path).is_some() => Some(Route::Logs),
+            "/ComponentStatus" => Some(Route::Components),
+            _ if below("/ComponentStatus", path).is_some() => Some(Route::Components),
             path if self.rules.monitor.control => Deed::named_by(path).map(Route::Control),
             _ => None,
         }
+    }
+
+    /// Whether the application's own monitor app is asked first. What health and control need must not depend on
+    /// JavaScript, and who may not read here may not read there.
+    pub(super) fn is_for_app<B>(&self, request: &Request<B>) -> bool {
+        let is_ours = |route: Route| route.is_health() || matches!(route, Route::Control(_));
+        self.rules.has_app
+            && javascript::is_passable(request)
+            && !self.route(request.uri().path()).is_some_and(is_ours)
+            && may_read(request.headers(), self.monitor())
     }
 
     fn moment<'a>(&self, stats: &'a Stats) -> Moment<'a> {
@@ -215,10 +268,20 @@ where
         // Who steers brings a token as well, by other ways too.
         (Some(Route::Control(deed)), &Method::POST) => control::steer(request, deed, site, ends).await,
         _ if !is_open => unauthorized(),
-        (None, _) => text(StatusCode::NOT_FOUND, "There is nothing here.\n"),
+        (None, _) => nothing_here(),
         (Some(Route::Disable), &Method::POST) => rotate(&request, true, site, ends),
         (Some(Route::Enable), &Method::POST) => rotate(&request, false, site, ends),
         (Some(Route::Disable | Route::Enable | Route::Control(_)), _) => not_with_that_method(WRITES),
+        (Some(Route::Logs), &Method::GET | &Method::HEAD) => logs(&request, site).await,
+        (Some(Route::Deps), &Method::GET | &Method::HEAD) => {
+            site.deps.answer(request.headers(), site.mon_path()).await
+        }
+        (Some(Route::Components), &Method::GET | &Method::HEAD) => {
+            let answer = javascript::components(&request, site, ends).await;
+            answer.unwrap_or_else(|| {
+                text(StatusCode::SERVICE_UNAVAILABLE, "The master's JavaScript does not answer.\n")
+            })
+        }
         (Some(route), &Method::GET | &Method::HEAD) => read(route, &request, site, ends),
         (Some(_), _) => not_with_that_method(READS),
     }
@@ -235,6 +298,15 @@ fn read<B>(route: Route, request: &Request<B>, site: &Site, ends: Ends) -> Respo
         Route::Status => json(site),
         Route::Stream => watch(request.method(), site),
         Route::Disable | Route::Enable | Route::Control(_) => not_with_that_method(WRITES),
+        Route::Logs | Route::Deps | Route::Components => nothing_here(),
+    }
+}
+
+async fn logs<B>(request: &Request<B>, site: &Site) -> Response<Body> {
+    let (uri, headers) = (request.uri(), request.headers());
+    match below("/logs", uri.path()).filter(|rest| !rest.is_empty()) {
+        Some(rest) => site.logs.file(rest, uri.query().unwrap_or_default(), headers).await,
+        None => site.logs.list(headers, site.mon_path()).await,
     }
 }
 
@@ -249,7 +321,7 @@ fn unauthorized() -> Response<Body> {
 fn rotate<B>(request: &Request<B>, disabled: bool, site: &Site, ends: Ends) -> Response<Body> {
     match &site.rules.ecv {
         Some(ecv) => rotation::control(request, disabled, ecv, &*site.source, ends),
-        None => text(StatusCode::NOT_FOUND, "There is nothing here.\n"),
+        None => nothing_here(),
     }
 }
 
@@ -307,6 +379,10 @@ fn watch(method: &Method, site: &Site) -> Response<Body> {
     }
 }
 
+fn nothing_here() -> Response<Body> {
+    text(StatusCode::NOT_FOUND, "There is nothing here.\n")
+}
+
 fn not_with_that_method(allowed: &'static str) -> Response<Body> {
     let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "This path does not take that method.\n");
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
@@ -316,4 +392,9 @@ fn not_with_that_method(allowed: &'static str) -> Response<Body> {
 /// `/mon` of `/mon/`, and nothing of `/`.
 fn without_end_slash(path: &str) -> &str {
     path.strip_suffix('/').unwrap_or(path)
+}
+
+/// What follows `folder` and a slash in `path`.
+fn below<'a>(folder: &str, path: &'a str) -> Option<&'a str> {
+    path.strip_prefix(folder)?.strip_prefix('/')
 }

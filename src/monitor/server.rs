@@ -15,19 +15,24 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::TcpStream;
 
 use super::connections::{Admitted, Connections, Watched};
+use super::javascript;
 use super::live;
+use super::reply::EndsWithClient;
 use super::rotation::Ends;
-use super::routes::{self, Site};
+use super::routes::Site;
 use crate::tasks::LocalTasks;
 
 /// How many connections the kernel queues; Node's own number.
 const BACKLOG: i32 = 511;
 /// How long to wait when the system can't give us a connection (no descriptor is left, say).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// After how long a silence the kernel asks whether a client is still there, and how often.
+const PROBE_AFTER: Duration = Duration::from_secs(60);
+const PROBE_EVERY: Duration = Duration::from_secs(10);
 /// What a client is told when every connection that may be open is being answered.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
@@ -152,12 +157,18 @@ async fn converse(socket: TcpStream, remote: SocketAddr, admitted: Admitted, sit
     let ends = Ends { remote, local };
     // Without it small answers are only later.
     let _ = socket.set_nodelay(true);
-    let connection = admitted.connection();
+    // A client that vanished while it followed a quiet log would be followed for ever.
+    let probes = TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_EVERY);
+    let _ = SockRef::from(&socket).set_tcp_keepalive(&probes);
+    let (socket, connection) = (Rc::new(socket), admitted.connection());
+    let watched = Watched { socket: Rc::clone(&socket), connection: Rc::clone(connection) };
     let answer = service_fn(async |request| {
-        let response = routes::answer(request, &site, ends).await;
-        Ok::<_, Infallible>(response.map(|body| connection.answering(body)))
+        // From now on, since some answers take their time.
+        connection.begins();
+        let response = javascript::answer(request, &site, ends).await;
+        let socket = response.extensions().get::<EndsWithClient>().map(|_| Rc::clone(&socket));
+        Ok::<_, Infallible>(response.map(|body| connection.answering(body, socket)))
     });
-    let watched = Watched { socket, connection: Rc::clone(connection) };
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_time)

@@ -243,6 +243,7 @@ impl Stats {
             | Event::Lent { .. }
             | Event::HandleMessage { .. }
             | Event::Component { .. }
+            | Event::MonitorRequest(_)
             | Event::Heartbeat { .. } => return,
         };
         self.revision += 1;

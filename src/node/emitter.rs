@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::convert::Result;
 use super::direct::Direct;
-use crate::event::{Event, Undelivered, signal_name};
+use crate::event::{Event, MonitorRequest, Undelivered, signal_name};
 use crate::process::exit::Exit;
 
 /// What the callback gets: the event's name, the worker's id or 0, a text, and a descriptor or -1.
@@ -84,6 +84,7 @@ fn args(event: Event) -> EventArgs {
             let text = format!("{}\n{text}", json!(kind));
             ("handleMessage", worker.0, text, fd.into_raw_fd()).into()
         }
+        Event::MonitorRequest(request) => monitor_request(request),
         Event::Component { worker, fact } => plain("component", worker.0, fact),
         Event::Warning { message, facts } => {
             plain("warning", 0, json!({ "message": message, "facts": facts }))
@@ -98,4 +99,17 @@ fn args(event: Event) -> EventArgs {
         Event::StopAsked => plain("stopAsked", 0, Value::Null),
         Event::Ended => plain("ended", 0, Value::Null),
     }
+}
+
+fn monitor_request(request: MonitorRequest) -> EventArgs {
+    let MonitorRequest { door, remote, socket, taken } = request;
+    // Who waited may have given up; JavaScript then finds the socket closed.
+    let _ = taken.send(());
+    let facts = json!({
+        "door": door.name(),
+        "address": remote.ip().to_string(),
+        "family": if remote.is_ipv4() { "IPv4" } else { "IPv6" },
+        "port": remote.port(),
+    });
+    ("monitorRequest", 0, facts.to_string(), socket.into_raw_fd()).into()
 }

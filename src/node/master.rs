@@ -84,13 +84,15 @@ impl Master {
     }
 
     /// Starts the supervisor's thread, which forks the workers; `on_event` is called on the thread of JavaScript with
-    /// (event, worker id, text, descriptor) for each event, and doesn't keep the process alive.
+    /// (event, worker id, text, descriptor) for each event, and doesn't keep the process alive. With `has_monitor_app` the
+    /// event `monitorRequest` brings requests for the application's own monitor app.
     ///
     /// # Errors
     /// `ERR_CLUSTER2_NOT_RUNNING` when it was started or closed before, `ERR_CLUSTER2_THREAD`.
     #[napi]
-    pub fn start(&mut self, on_event: Function<'_, EventArgs, ()>) -> Result<()> {
-        let setup = self.setup.take().ok_or(Error::NotRunning)?;
+    pub fn start(&mut self, on_event: Function<'_, EventArgs, ()>, has_monitor_app: bool) -> Result<()> {
+        let mut setup = self.setup.take().ok_or(Error::NotRunning)?;
+        setup.has_monitor_app = has_monitor_app;
         let (publish, undelivered) = emitter::publisher(&on_event)?;
         self.handle = Some(supervisor::start(setup, undelivered, publish)?);
         Ok(())

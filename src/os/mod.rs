@@ -4,6 +4,7 @@
 pub mod child;
 pub mod clock;
 pub mod fd;
+pub mod inside;
 pub mod memory;
 pub mod net;
 pub mod peer;

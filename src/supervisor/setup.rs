@@ -29,6 +29,8 @@ pub struct Setup {
     pub(crate) launch: Launch,
     pub(crate) sockets: Sockets,
     pub(crate) monitor: Option<TcpListener>,
+    /// The application has an app of its own for the monitor's port.
+    pub has_monitor_app: bool,
     pub(crate) pids: Option<PidDir>,
     pub(crate) control: Option<ControlSocket>,
     /// A failure is no reason not to start: it is told as a warning.
@@ -65,7 +67,7 @@ impl Setup {
             pids = Some(dir);
             std::fs::create_dir_all(&options.logs).map_err(|source| pids_error(&options.logs, source))?;
         }
-        Ok(Self { options, launch, sockets, monitor, pids, control, scoreboard })
+        Ok(Self { options, launch, sockets, monitor, has_monitor_app: false, pids, control, scoreboard })
     }
 
     /// The scoreboard and the number of this process' own row, where it serves by itself; the descriptor is the caller's.

@@ -93,7 +93,8 @@ pub(crate) struct State {
     pub(crate) is_over: bool,
     /// Callers from outside who wait until no new connection can get in.
     shutdown_replies: Vec<Reply>,
-    monitor: Option<std::net::TcpListener>,
+    /// The monitor's port, and whether the application has an app of its own for it.
+    monitor: Option<(std::net::TcpListener, bool)>,
     control: Option<control::ControlSocket>,
 }
 
@@ -161,7 +162,7 @@ impl State {
             pending: Pending { steering: true, showing: true },
             is_over: false,
             shutdown_replies: Vec::new(),
-            monitor: setup.monitor,
+            monitor: setup.monitor.map(|listener| (listener, setup.has_monitor_app)),
             control: setup.control,
         }
     }
@@ -169,7 +170,7 @@ impl State {
     /// Opens the monitor and the control socket, and forks the first workers.
     pub(crate) fn begin(&mut self) {
         let site = self.site();
-        if let Some(listener) = self.monitor.take() {
+        if let Some((listener, _)) = self.monitor.take() {
             self.tasks.spawn(monitor::server::serve(listener, site, LocalTasks::default()));
         }
         if let Some(socket) = self.control.take() {
@@ -262,6 +263,7 @@ impl State {
             serves_itself: !self.options.cluster,
             app_metrics: self.app_metrics.clone(),
             inputs: self.inputs.clone(),
+            publish: Rc::clone(&self.publish),
         }
     }
 
@@ -419,6 +421,9 @@ impl State {
                 live_max_age: self.options.live_max_age,
                 ready_quorum: self.options.ready_quorum.get().into(),
             },
+            logs: self.options.logs.clone(),
+            dir: self.options.cwd.clone(),
+            has_app: self.monitor.as_ref().is_some_and(|(_, has_app)| *has_app),
         }
     }
 

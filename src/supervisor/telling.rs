@@ -18,6 +18,7 @@ use super::rotation::Switch;
 use super::setup::OWN_ROW;
 use super::state::State;
 use crate::ecv::Change;
+use crate::event::{Event, MonitorRequest};
 use crate::monitor::control::Order;
 use crate::monitor::metrics::AppMetrics;
 use crate::monitor::routes::Source;
@@ -60,6 +61,7 @@ pub(crate) struct View {
     pub(crate) serves_itself: bool,
     pub(crate) app_metrics: AppMetrics,
     pub(crate) inputs: mpsc::Sender<Input>,
+    pub(crate) publish: Rc<dyn Fn(Event)>,
 }
 
 impl Source for View {
@@ -96,6 +98,10 @@ impl Source for View {
 
     fn app_metrics(&self) -> Arc<str> {
         self.app_metrics.get()
+    }
+
+    fn ask(&self, request: MonitorRequest) {
+        (self.publish)(Event::MonitorRequest(request));
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use cluster2::ecv::guard::{Guard, Token};
 use cluster2::ecv::{Change, Rotation};
-use cluster2::event::Event;
+use cluster2::event::{Event, MonitorRequest};
 use cluster2::ids::{SlotIndex, WorkerId};
 use cluster2::monitor::control::Order;
 use cluster2::monitor::health;
@@ -93,6 +93,9 @@ impl Source for Cluster {
     fn app_metrics(&self) -> Arc<str> {
         "# TYPE orders_total counter\norders_total 7\n".into()
     }
+
+    /// JavaScript has ended.
+    fn ask(&self, _: MonitorRequest) {}
 }
 
 fn rules(mon_path: &str) -> Rules {
@@ -100,7 +103,15 @@ fn rules(mon_path: &str) -> Rules {
         Guard { from: vec!["127.0.0.0/8".parse().unwrap()], token: Some(Token::new("s3cret".into())) };
     let ecv = Ecv { control: true, guard, ..Ecv::default() };
     let limits = health::Limits { live_max_age: Duration::from_secs(30), ready_quorum: 1 };
-    Rules { mon_path: mon_path.into(), monitor: Monitor::default(), ecv: Some(ecv), limits }
+    Rules {
+        mon_path: mon_path.into(),
+        monitor: Monitor::default(),
+        ecv: Some(ecv),
+        limits,
+        logs: PathBuf::from("nowhere"),
+        dir: None,
+        has_app: false,
+    }
 }
 
 /// Runs `test` against a monitor with these limits, whose page is at `mon_path`.
