@@ -528,7 +528,8 @@ interface ClusterOptions {
   pids?: string;
 
   /**
-   * Directory whose files the monitor serves under `/logs`, and nothing outside of it. A relative path is taken from the working directory.
+   * Directory whose files the monitor serves under `/logs`, and nothing outside of it. A relative path is taken from
+   * the working directory.
    * @default '<cwd>/logs'
    */
   logs?: string;

@@ -121,7 +121,12 @@ fn name(module: &Module) -> &str {
 
 impl Display for Row<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "<tr><th scope=\"row\">{}</th><td>{}", Escaped(self.name), Escaped(self.version))?;
+        write!(
+            f,
+            "<tr><th class=\"text\" scope=\"row\">{}</th><td>{}",
+            Escaped(self.name),
+            Escaped(self.version)
+        )?;
         if self.is_missing {
             f.write_str(" <span class=\"poor\">missing</span>")?;
         }

@@ -87,7 +87,7 @@ impl List {
         if self.logs.is_empty() {
             text.push_str("<p>There is no log yet.</p>\n");
         } else {
-            let columns = ["File", "Bytes", "Changed (ctime)", "Written (mtime)", "Its end"];
+            let columns = ["File", "Its end", "Bytes", "Written (mtime)", "Changed (ctime)"];
             text.push_str(&table(&columns, self.logs.iter().map(Log::row)));
         }
         if self.is_cut {
@@ -118,10 +118,11 @@ impl Log {
             )
         };
         format!(
-            "<tr><th scope=\"row\"><a href=\"/logs/{link}\">{name}</a></th><td>{}</td><td>{}</td><td>{}</td><td>{end}</td></tr>\n",
+            "<tr><th class=\"text\" scope=\"row\"><a href=\"/logs/{link}\">{name}</a></th><td>{end}</td>\
+             <td>{}</td><td>{}</td><td>{}</td></tr>\n",
             self.size,
-            Time(self.changed),
-            Time(self.modified)
+            Time(self.modified),
+            Time(self.changed)
         )
     }
 }
