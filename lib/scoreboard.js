@@ -26,6 +26,8 @@ class Board {
   /** What the master writes; undefined where nothing is shared. */
   header;
   #bytes;
+  // Where this worker's load stands in the header.
+  #load;
 
   /** `place` is `{fd, row}`, or undefined where the master has no scoreboard. */
   constructor(native, place) {
@@ -42,6 +44,11 @@ class Board {
   /** Whether the master can read it. */
   get isShared() {
     return this.header !== undefined;
+  }
+
+  /** The number of the row; undefined where nothing is shared. */
+  get row() {
+    return this.isShared ? this.#load - this.layout.header.loads : undefined;
   }
 
   /** 'starting', 'serving' or 'draining'. */
@@ -67,6 +74,11 @@ class Board {
     this.numbers[this.at[field]] = value;
   }
 
+  /** Says how many connections are open, to whoever compares. */
+  showLoad(open) {
+    if (this.header !== undefined) this.header[this.#load] = open;
+  }
+
   /** Leaves the text of an error behind, for the moment when this process is gone. */
   note(text) {
     const { length, text: at, textSize } = this.layout.fatal;
@@ -83,6 +95,7 @@ class Board {
         const { header, row } = native.openScoreboard(place.fd, place.row);
         this.header = header;
         bytes = row;
+        this.#load = this.layout.header.loads + place.row;
         // Mapped, it needs no descriptor, which programs started by the application would inherit.
         fs.closeSync(place.fd);
       } catch (error) {

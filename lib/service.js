@@ -15,17 +15,22 @@ class Service {
   #options;
   #traffic;
   #ecv;
+  #balance;
   #drain;
   #drained;
   #requests = 0;
   #listeners = 0;
 
-  /** `traffic` counts, where somebody does; `ecv` answers balancers, where that is not off. */
-  constructor(cluster, options, traffic, ecv) {
+  /**
+   * `traffic` counts, where somebody does; `ecv` answers balancers, where that is not off; `balance` gives
+   * connections back that are too many, where there are other workers.
+   */
+  constructor(cluster, options, traffic, ecv, balance) {
     this.#cluster = cluster;
     this.#options = options;
     this.#traffic = traffic;
     this.#ecv = ecv;
+    this.#balance = balance;
   }
 
   /** Connections accepted since the start, over all servers of the process; counted where there is a `traffic`. */
@@ -61,6 +66,7 @@ class Service {
       for (const [at, port] of ports.entries()) {
         const listener = at === 0 ? server : extraServer(server);
         await listening(listener, this.#where(port));
+        this.#balance?.watch(listener);
         this.#listeners += 1;
       }
       onListening(ports);
@@ -69,6 +75,7 @@ class Service {
 
   /** Lets nothing new in and resolves when the last connection is gone. Asked again, it is the same drain. */
   drain() {
+    this.#balance?.end();
     this.#drained ??= this.#drain ? this.#drain.begin() : Promise.resolve();
     return this.#drained;
   }

@@ -11,6 +11,7 @@ const diagnostics = require('node:diagnostics_channel');
 
 const { FlightRecorder } = require('./flight-recorder');
 const { clock } = require('./scoreboard');
+const { Turnover } = require('./turnover');
 
 // How many open connections are asked per look for what they moved; asking all of many would stop the loop.
 const ASKED_PER_LOOK = 1000;
@@ -47,10 +48,13 @@ class Traffic {
   #histogram;
   #statusBase;
   #recorder;
-  #open = new Set();
+  // And when each was accepted.
+  #open = new Map();
   #asked;
   #isCounting;
   #onClose;
+  /** How soon connections close. */
+  turnover = new Turnover();
 
   constructor(board, { metrics, flightRecorder }) {
     this.#board = board;
@@ -94,7 +98,7 @@ class Traffic {
   /** Asks open connections what they have moved. */
   look() {
     for (let asked = 0; asked < ASKED_PER_LOOK; asked += 1) {
-      this.#asked ??= this.#open.values();
+      this.#asked ??= this.#open.keys();
       const { value, done } = this.#asked.next();
       if (done) {
         this.#asked = undefined;
@@ -107,12 +111,14 @@ class Traffic {
   #watchConnections() {
     const numbers = this.#numbers;
     const open = this.#open;
+    const board = this.#board;
     const onClose = this.#onClose;
     const { connectionsOpen, connectionsTotal } = this.#at;
     diagnostics.subscribe('net.server.socket', ({ socket }) => {
       numbers[connectionsTotal] += 1;
       numbers[connectionsOpen] += 1;
-      open.add(socket);
+      board.showLoad(numbers[connectionsOpen]);
+      open.set(socket, clock());
       socket.on('close', onClose);
     });
   }
@@ -183,8 +189,12 @@ class Traffic {
 
   #closed(socket) {
     const connection = socket[kConnection];
-    if (this.#open.delete(socket)) {
+    const openedAt = this.#open.get(socket);
+    if (openedAt !== undefined) {
+      this.#open.delete(socket);
       this.#numbers[this.#at.connectionsOpen] -= 1;
+      this.#board.showLoad(this.#numbers[this.#at.connectionsOpen]);
+      this.turnover.closed(openedAt, clock());
       this.#addMoved(socket, connection);
     }
     if (connection === undefined) return;

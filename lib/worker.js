@@ -6,6 +6,7 @@
 'use strict';
 
 const { collectApps } = require('./apps');
+const { Balance } = require('./balance');
 const { Ecv } = require('./ecv');
 const { trapExceptions } = require('./exceptions');
 const { countTransactions, startHeartbeat } = require('./heartbeat');
@@ -43,7 +44,8 @@ class Worker {
     this.#board = setup.board;
     this.#traffic = new Traffic(setup.board, setup.parsed);
     const ecv = setup.parsed.ecv ? new Ecv(setup, this.#ecvHost()) : undefined;
-    this.#service = new Service(cluster, setup.parsed, this.#traffic, ecv);
+    const balance = new Balance(setup.board, this.#traffic.turnover);
+    this.#service = new Service(cluster, setup.parsed, this.#traffic, ecv, balance);
   }
 
   async run() {

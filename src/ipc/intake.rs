@@ -186,7 +186,7 @@ impl Intake {
             speaker.acknowledged();
         } else if matches!(message, ToMaster::HandleNack) && speaker.send_again() {
             return;
-        } else if matches!(message, ToMaster::AppHandle { .. }) {
+        } else if matches!(message, ToMaster::AppHandle { .. } | ToMaster::Excess) {
             fd = reading.fds.pop_front();
             let arrived = if fd.is_some() { ToWorker::HandleAck } else { ToWorker::HandleNack };
             speaker.say(&arrived);

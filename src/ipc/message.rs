@@ -59,6 +59,8 @@ pub enum ToMaster {
         /// The application's message, as JSON text.
         text: String,
     },
+    /// The worker has more connections than others and gives this one back unread; the descriptor came beside it.
+    Excess,
     /// Our own agent in the worker speaks.
     Agent(FromAgent),
     /// Internal, but nothing we know: a later Node's, ignored.
@@ -242,7 +244,24 @@ struct AppHandle {
 
 impl AppHandle {
     fn into_message(self) -> ToMaster {
+        if self.is_excess() {
+            return ToMaster::Excess;
+        }
         ToMaster::AppHandle { kind: self.datagram_kind.unwrap_or(self.kind), text: self.msg.get().to_owned() }
+    }
+}
+
+impl AppHandle {
+    /// Whether it is ours and not the application's.
+    fn is_excess(&self) -> bool {
+        #[derive(Deserialize)]
+        struct Ours {
+            cmd: String,
+            act: String,
+        }
+        memmem::find(self.msg.get().as_bytes(), b"NODE_CLUSTER2").is_some()
+            && serde_json::from_str(self.msg.get())
+                .is_ok_and(|Ours { cmd, act }| cmd == "NODE_CLUSTER2" && act == "excess")
     }
 }
 
@@ -406,6 +425,9 @@ mod tests {
         let line = br#"{"cmd":"NODE_HANDLE","type":"net.Socket","msg":{"b":1,"a":[ 2 ]}}"#;
         let Some(ToMaster::AppHandle { kind, text }) = parse(line) else { panic!("not a handle") };
         assert_eq!((kind.as_str(), text.as_str()), ("net.Socket", r#"{"b":1,"a":[ 2 ]}"#));
+        let line =
+            br#"{"cmd":"NODE_HANDLE","type":"net.Native","msg":{"cmd":"NODE_CLUSTER2","act":"excess"}}"#;
+        assert!(matches!(parse(line), Some(ToMaster::Excess)));
         let line = br#"{"cmd":"NODE_HANDLE","type":"dgram.Socket","dgramType":"udp6","msg":1}"#;
         assert!(matches!(parse(line), Some(ToMaster::AppHandle { kind, .. }) if kind == "udp6"));
     }

@@ -63,6 +63,8 @@ pub struct Tallies {
     pub recycles: BTreeMap<&'static str, u64>,
     /// Connections that were taken from a queue that nobody emptied, and given to a worker.
     pub rescued: u64,
+    /// Fresh connections that a worker gave back because it had more than others, and that another one took.
+    pub moved: u64,
     /// How the last worker of each slot ended.
     pub last_deaths: BTreeMap<SlotIndex, &'static str>,
     /// How often a slot got another worker.

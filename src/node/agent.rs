@@ -20,7 +20,7 @@ use crate::scoreboard::locate_row;
 /// A worker's end of the scoreboard.
 #[napi(object)]
 pub struct OpenScoreboard {
-    /// The header, written by the master; only to be read.
+    /// The header, written by the master; only to be read, but for the worker's own load.
     pub header: Float64Array,
     /// The worker's row, to be written by it alone.
     pub row: Uint8Array,
@@ -43,8 +43,8 @@ pub fn open_scoreboard(fd: i32, row: u32) -> Result<OpenScoreboard> {
 
 fn header_array(start: NonNull<u8>) -> Float64Array {
     let words = HEADER_SIZE / WORD;
-    // SAFETY: the mapping begins at a page, holds a whole header, and stays until the process ends. The master writes it
-    // at any moment; aligned doubles are read untorn, and nobody else in this process refers to it.
+    // SAFETY: the mapping begins at a page, holds a whole header, and stays until the process ends. The master, and other
+    // workers their loads, write it at any moment; aligned doubles are read untorn, and nobody else here refers to it.
     unsafe { Float64Array::with_external_data(start.as_ptr().cast(), words, |_, _| {}) }
 }
 
@@ -62,7 +62,14 @@ pub fn scoreboard_layout() -> Value {
         FIELDS.iter().map(|info| (info.name.to_owned(), json!(info.field as usize))).collect();
     json!({
         "rowSize": ROW_SIZE,
-        "header": { "ecvState": header::ECV_STATE, "ecvSince": header::ECV_SINCE, "leaving": header::LEAVING },
+        "header": {
+            "ecvState": header::ECV_STATE,
+            "ecvSince": header::ECV_SINCE,
+            "leaving": header::LEAVING,
+            "takers": header::TAKERS,
+            "takerRows": header::TAKER_ROWS,
+            "loads": header::LOADS,
+        },
         "fields": fields,
         "histogram": { "at": histogram::AT, "buckets": histogram::BUCKETS, "parts": histogram::PARTS },
         "ring": {

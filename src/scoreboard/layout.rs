@@ -7,9 +7,9 @@
 /// The first word of the header: `c2brd` in bytes.
 pub const MAGIC: f64 = 426_047_074_916.0;
 /// Raised by every change of the layout.
-pub const VERSION: f64 = 1.0;
-/// Bytes of the header.
-pub const HEADER_SIZE: usize = 4096;
+pub const VERSION: f64 = 2.0;
+/// Bytes of the header: a page, and a word for each row.
+pub const HEADER_SIZE: usize = 4096 + ROWS * 8;
 /// Bytes of a row.
 pub const ROW_SIZE: usize = 16_384;
 /// Rows of the board: each of 1024 slots may have a worker and a successor, and there are spares. Untouched ones take no
@@ -18,7 +18,7 @@ pub const ROWS: usize = 4096;
 /// Bytes of the board.
 pub const BOARD_SIZE: usize = HEADER_SIZE + ROWS * ROW_SIZE;
 
-/// Words of the header, which the master alone writes.
+/// Words of the header, which the master alone writes, but for each worker's own load.
 pub mod header {
     /// [`super::MAGIC`].
     pub const MAGIC: usize = 0;
@@ -38,6 +38,15 @@ pub mod header {
     pub const ECV_SINCE: usize = 7;
     /// 1 once a shutdown has begun, its `drainDelay` included: the answer is DISABLED whatever the state says.
     pub const LEAVING: usize = 8;
+    /// How many workers take part in spreading connections evenly; fewer than 2 is none.
+    pub const TAKERS: usize = 9;
+    /// The numbers of their rows.
+    pub const TAKER_ROWS: usize = 10;
+    /// How many they can be at most.
+    pub const MOST_TAKERS: usize = LOADS - TAKER_ROWS;
+    /// How many connections each worker has open, by the number of its row; written by that worker. They stand close
+    /// together, since whoever compares them reads them all.
+    pub const LOADS: usize = 512;
 }
 
 /// What becomes of a number when its worker is gone.
@@ -186,6 +195,7 @@ pub mod fatal {
 
 /// The parts of a row stand one behind the other and don't overlap.
 const _: () = {
+    assert!((header::LOADS + ROWS) * 8 <= HEADER_SIZE);
     assert!(FIELD_COUNT <= histogram::AT);
     assert!(histogram::AT + histogram::BUCKETS <= ring::AT);
     assert!(ring::AT + ring::ENTRIES * ring::ENTRY_WORDS <= fatal::LENGTH);
@@ -213,6 +223,6 @@ mod tests {
             assert!(document.contains(&line), "docs/scoreboard.md lacks the line\n{line}");
         }
         let rows = document.lines().filter(|line| line.starts_with("| ") && line.contains(" | `")).count();
-        assert_eq!(rows, FIELD_COUNT + 9, "docs/scoreboard.md has a line too many");
+        assert_eq!(rows, FIELD_COUNT + 12, "docs/scoreboard.md has a line too many");
     }
 }

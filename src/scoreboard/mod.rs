@@ -131,6 +131,7 @@ impl Scoreboard {
         self.departed.add(&last);
         self.traces.follow(&last);
         row::clear(&self.memory, index.first_word());
+        self.memory.set_word(header::LOADS + index.get(), 0);
         self.free.push(index);
     }
 
@@ -201,6 +202,18 @@ impl Scoreboard {
     /// A shutdown has begun: from now on every worker's answer is DISABLED.
     pub fn set_leaving(&self) {
         self.set_header(header::LEAVING, 1.0);
+    }
+
+    /// Says which workers compare their loads and give connections back that are too many. More than the header has room
+    /// for are none at all: with so many, chance spreads evenly enough.
+    pub fn set_takers(&self, workers: &[WorkerId]) {
+        let rows: Vec<usize> = workers.iter().filter_map(|id| self.row_of(*id)).map(RowIndex::get).collect();
+        let rows = if rows.len() > header::MOST_TAKERS { &[][..] } else { &rows[..] };
+        // Whoever reads between two of these stores compares with a wrong row, and the master knows better.
+        for (at, row) in rows.iter().enumerate() {
+            self.set_header(header::TAKER_ROWS + at, exact(*row));
+        }
+        self.set_header(header::TAKERS, exact(rows.len()));
     }
 
     fn set_header(&self, word: usize, value: f64) {

@@ -49,6 +49,25 @@ fn the_master_reads_what_a_worker_writes() {
 }
 
 #[test]
+fn the_header_names_who_compares_loads_by_their_rows() {
+    let mut board = board();
+    for id in 1..=3 {
+        board.assign(WorkerId(id)).unwrap();
+    }
+    let rows = |board: &Scoreboard| -> Vec<f64> {
+        let word = |at| f64::from_bits(board.memory.word(at));
+        (0..3).map(|at| word(header::TAKERS + at)).collect()
+    };
+    board.set_takers(&[WorkerId(1), WorkerId(3), WorkerId(9)]);
+    assert_eq!(rows(&board), [2.0, 0.0, 2.0], "and nobody without a row");
+    board.set_takers(&[]);
+    assert_eq!(rows(&board)[0], 0.0);
+    board.memory.set_word(header::LOADS + 2, 7.0_f64.to_bits());
+    board.release(WorkerId(3));
+    assert_eq!(board.memory.word(header::LOADS + 2), 0, "the next one in the row begins with none");
+}
+
+#[test]
 fn totals_keep_what_the_dead_have_counted_and_their_rows_are_given_away_empty() {
     let mut board = board();
     let writer = Writer::new(&mut board);

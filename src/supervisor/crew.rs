@@ -39,6 +39,8 @@ pub(crate) struct InFlight {
     pub(crate) listener: ListenerId,
     pub(crate) fd: OwnedFd,
     pub(crate) refusals: u32,
+    /// A worker gave it back; else it was taken from a queue that nobody emptied.
+    pub(crate) is_excess: bool,
 }
 
 /// Whether a worker is on its way out, and on whose account. One that is takes no new connections.
@@ -81,8 +83,8 @@ pub(crate) struct Worker {
     pub(crate) apps_listening: u32,
     /// When its loop last turned for certain, as far as the hand-off wanted to know.
     pub(crate) turned: Option<Instant>,
-    /// It was asked to show that it turns, and has not answered.
-    pub(crate) is_asked: bool,
+    /// When it was asked to show that it turns, if it has not answered.
+    pub(crate) asked: Option<Instant>,
     /// How many connections it was handed.
     pub(crate) handed_over: u64,
 }
@@ -107,7 +109,7 @@ impl Worker {
             ready: None,
             apps_listening: 0,
             turned: None,
-            is_asked: false,
+            asked: None,
             handed_over: 0,
         }
     }

@@ -31,7 +31,7 @@ const PER_WORKER: usize = 4;
 /// By this slot a socket goes that is nobody's own.
 const SHARED: SlotIndex = SlotIndex(0);
 /// How long a worker that has shown that it turns may be given connections.
-const PROOF: Duration = Duration::from_millis(20);
+pub(crate) const PROOF: Duration = Duration::from_millis(20);
 /// After so many refusals a connection is closed: its address is served by nobody who takes it.
 const REFUSALS: u32 = 16;
 
@@ -40,6 +40,10 @@ const REFUSALS: u32 = 16;
 pub(crate) struct HandOff {
     /// Connections that came back.
     returned: VecDeque<InFlight>,
+    /// Connections that a worker gave back, until it is certain who can take them.
+    pub(crate) excess: VecDeque<InFlight>,
+    /// When the next worker that owes an answer is passed over for them.
+    pub(crate) excess_due: Option<Instant>,
     /// Sockets from whose queues no worker takes, each watched for connections.
     stranded: HashMap<(ListenerId, SlotIndex), AbortHandle>,
     last_seq: u64,
@@ -49,22 +53,29 @@ pub(crate) struct HandOff {
 impl HandOff {
     /// Nothing is under way and nothing came back.
     pub(crate) fn is_idle(&self) -> bool {
-        self.returned.is_empty() && self.under_way == 0
+        self.returned.is_empty() && self.excess.is_empty() && self.under_way == 0
     }
 
     /// Closes what came back and stops looking for more.
     pub(crate) fn forget(&mut self) {
         self.returned.clear();
+        self.excess.clear();
         self.retain(|_, _| false);
     }
 
     pub(crate) fn unwatch(&mut self, listener: ListenerId) {
         self.returned.retain(|connection| connection.listener != listener);
+        self.excess.retain(|connection| connection.listener != listener);
         self.retain(|watched, _| watched != listener);
     }
 
     pub(crate) fn unwatch_slot(&mut self, slot: SlotIndex) {
         self.retain(|_, watched| watched != slot);
+    }
+
+    /// Nobody is known who can take it: it is looked after like one that nobody serves.
+    pub(crate) fn take_one(&mut self, connection: InFlight) {
+        self.returned.push_back(connection);
     }
 
     /// The channel of a worker ended with these unaccepted.
@@ -120,6 +131,7 @@ impl State {
             }
         }
         self.watch_queues(watched);
+        self.publish_takers();
     }
 
     /// The slots where somebody takes connections; those of blocked workers only if there are no others.
@@ -146,7 +158,7 @@ impl State {
             if let Some(worker) = self.idlest(connection.listener, now) {
                 self.hand_over(worker, connection);
             } else {
-                self.ask_around(connection.listener);
+                self.ask_around(connection.listener, now);
                 self.handoff.returned.push_back(connection);
             }
         }
@@ -160,10 +172,10 @@ impl State {
         while let Some(idlest) = self.idlest(listener, now) {
             let Ok(Some(fd)) = self.sockets.accept(listener, slot) else { return };
             let worker = self.host_of(&fd, listener).unwrap_or(idlest);
-            self.hand_over(worker, InFlight { seq: 0, listener, fd, refusals: 0 });
+            self.hand_over(worker, InFlight { seq: 0, listener, fd, refusals: 0, is_excess: false });
         }
         if self.sockets.waiting().contains(&(listener, slot)) {
-            self.ask_around(listener);
+            self.ask_around(listener, now);
         }
     }
 
@@ -197,20 +209,25 @@ impl State {
     }
 
     /// Those that serve `listener` and are not known to be blocked.
-    fn turning(&self, listener: ListenerId) -> impl Iterator<Item = (&WorkerId, &Worker)> {
+    pub(crate) fn turning(&self, listener: ListenerId) -> impl Iterator<Item = (&WorkerId, &Worker)> {
         let serving = self.crew.iter().filter(move |(_, worker)| worker.serves(listener));
         serving.filter(|(id, _)| !self.watching.is_blocked(**id))
     }
 
     /// Asks those who could take a connection to show that they turn; the answer brings us back here.
-    fn ask_around(&mut self, listener: ListenerId) {
-        let asked = |(id, worker): (&WorkerId, &Worker)| (!worker.is_asked).then_some(*id);
+    fn ask_around(&mut self, listener: ListenerId, now: Instant) {
+        let asked = |(id, worker): (&WorkerId, &Worker)| worker.asked.is_none().then_some(*id);
         let ids: Vec<WorkerId> = self.turning(listener).filter_map(asked).collect();
         for id in ids {
-            if let Some(worker) = self.crew.get_mut(&id) {
-                worker.is_asked = true;
-                worker.speaker.say(&ToWorker::Turn);
-            }
+            self.ask_to_turn(id, now);
+        }
+    }
+
+    /// Asks a worker to show that it turns, unless it has been asked.
+    pub(crate) fn ask_to_turn(&mut self, id: WorkerId, now: Instant) {
+        if let Some(worker) = self.crew.get_mut(&id).filter(|worker| worker.asked.is_none()) {
+            worker.asked = Some(now);
+            worker.speaker.say(&ToWorker::Turn);
         }
     }
 
@@ -221,7 +238,7 @@ impl State {
         }
     }
 
-    fn hand_over(&mut self, id: WorkerId, mut connection: InFlight) {
+    pub(crate) fn hand_over(&mut self, id: WorkerId, mut connection: InFlight) {
         self.handoff.last_seq += 1;
         connection.seq = self.handoff.last_seq;
         let Some(worker) = self.crew.get_mut(&id) else { return };
@@ -244,8 +261,11 @@ impl State {
         let Some(mut connection) = worker.in_flight.remove(at) else { return };
         self.handoff.under_way = self.handoff.under_way.saturating_sub(1);
         connection.refusals += 1;
-        if accepted {
-            self.stats.borrow_mut().tallies.rescued += 1;
+        let tallies = &mut self.stats.borrow_mut().tallies;
+        if accepted && connection.is_excess {
+            tallies.moved += 1;
+        } else if accepted {
+            tallies.rescued += 1;
         } else if connection.refusals < REFUSALS {
             self.handoff.returned.push_back(connection);
         }

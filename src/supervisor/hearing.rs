@@ -44,6 +44,11 @@ impl State {
                     self.publish(Event::HandleMessage { worker: id, kind, text, fd });
                 }
             }
+            ToMaster::Excess => {
+                if let Some(fd) = fd {
+                    self.take_excess(id, fd, now);
+                }
+            }
             ToMaster::Agent(said) => self.hear_agent(id, said, now),
             // The channel has seen to the first; the second is a later Node's.
             ToMaster::HandleAck | ToMaster::Unknown => {}
@@ -86,7 +91,7 @@ impl State {
                 self.step(fleet::Input::Recycle { worker: id, why }, now);
             }
             FromAgent::Turned => {
-                worker.is_asked = false;
+                worker.asked = None;
                 self.note_turn(id, now);
             }
             FromAgent::Component { fact } => self.publish(Event::Component { worker: id, fact }),

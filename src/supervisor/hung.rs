@@ -110,7 +110,7 @@ impl State {
 }
 
 /// Now, by the clock of the scoreboard.
-fn clock_ms() -> Option<f64> {
+pub(crate) fn clock_ms() -> Option<f64> {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).ok()?;
     Some(Duration::from(now).as_secs_f64() * 1000.0)
 }

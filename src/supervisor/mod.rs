@@ -41,6 +41,7 @@ mod scale;
 pub mod setup;
 pub mod slot;
 mod spares;
+mod spreading;
 mod state;
 mod telling;
 mod watching;

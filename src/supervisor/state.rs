@@ -212,6 +212,7 @@ impl State {
             .chain(farewells)
             .chain(self.heartbeat.due())
             .chain(self.shutdown_at)
+            .chain(self.handoff.excess_due)
             .chain(looks)
             .min();
         due.unwrap_or_else(|| Instant::now() + NOTHING_DUE)
@@ -388,6 +389,7 @@ impl State {
             self.steer();
         }
         self.say_farewells(now);
+        self.spread_excess(now);
         self.hand_off(now);
         self.watch_door(now);
         self.retire_slots(now);

@@ -2,7 +2,7 @@
 // WebSocket, SSE.
 //
 // `/` answers 'hello'; `/upload` counts what it is sent; `/events` sends numbered events and goes on after
-// Last-Event-ID; `/suicide` has its worker replaced; an upgrade gives a WebSocket that echoes.
+// Last-Event-ID; `/pid` names the worker; `/suicide` has its worker replaced; an upgrade gives a WebSocket that echoes.
 'use strict';
 
 const http = require('node:http');
@@ -27,6 +27,10 @@ const deeds = {
   '/': (request, response) => {
     request.resume();
     response.end('hello');
+  },
+  '/pid': (request, response) => {
+    request.resume();
+    response.end(String(process.pid));
   },
   '/upload': (request, response) => {
     let bytes = 0;

@@ -102,6 +102,8 @@ fn about_lives(text: &mut Text, stats: &Stats) {
     }
     let help = "Connections that were taken from a queue that nobody emptied and given to a worker.";
     text.one(Kind::Counter, "connections_rescued", help, wide(tallies.rescued));
+    let help = "Fresh connections that a worker with more than others gave back, and another one took.";
+    text.one(Kind::Counter, "connections_moved", help, wide(tallies.moved));
 }
 
 fn about_queues(text: &mut Text, stats: &Stats) {

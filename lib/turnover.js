@@ -1,0 +1,34 @@
+// How many connections closed soon after they had been opened: what tells clients that stay from those that come for one
+// request. Costs a comparison and a count for each.
+'use strict';
+
+const SOON_MS = 1000;
+
+class Turnover {
+  #window = 0;
+  #count = 0;
+  #before = 0;
+
+  /** A connection has closed. */
+  closed(openedAt, now) {
+    if (now - openedAt >= SOON_MS) return;
+    this.#turnTo(now);
+    this.#count += 1;
+  }
+
+  /** How many closed soon in the last one to two seconds. */
+  recent(now) {
+    this.#turnTo(now);
+    return this.#count + this.#before;
+  }
+
+  #turnTo(now) {
+    const window = Math.floor(now / SOON_MS);
+    if (window === this.#window) return;
+    this.#before = window === this.#window + 1 ? this.#count : 0;
+    this.#count = 0;
+    this.#window = window;
+  }
+}
+
+module.exports = { Turnover };
