@@ -108,6 +108,19 @@ describe(`the monitor's page${why ? ` (skipped: ${why})` : ''}`, function page()
     await eventually(async () => await drawn() === 4 + 2 * 4);
   });
 
+  it('sorts the workers by any column', async () => {
+    const program = await startApp({ noWorkers: 3 });
+    const shown = await openLive(program);
+    const before = await pids(shown);
+    const rising = [...before].sort((one, other) => one - other);
+    const head = 'thead th:nth-child(2)';
+    for (const [order, expected] of [['descending', [...rising].reverse()], ['ascending', rising], [null, before]]) {
+      await shown.click(`${head} button`);
+      assert.equal(await shown.getAttribute(head, 'aria-sort'), order);
+      assert.deepEqual(await pids(shown), expected);
+    }
+  });
+
   it('says so when the cluster is gone, and comes back with it', async () => {
     const program = await startApp({ noWorkers: 1 });
     const shown = await openLive(program);
@@ -143,6 +156,10 @@ describe(`the monitor's page${why ? ` (skipped: ${why})` : ''}`, function page()
         assert.deepEqual(faults, [], `at ${size.viewport.width} in ${colorScheme}`);
         const width = await shown.evaluate(() => document.documentElement.scrollWidth);
         assert.ok(width <= size.viewport.width, `it is ${width} wide`);
+        for (const path of ['logs', 'deps']) {
+          await shown.goto(program.url + path);
+          assert.deepEqual(await findFaults(shown), [], `/${path} at ${size.viewport.width} in ${colorScheme}`);
+        }
         await shown.context().close();
       }
     }

@@ -18,6 +18,8 @@
   const COLOURS = { good: '2a9d6a', fair: 'd98c1f', poor: 'd64545' };
   // Below these a graph would make much of nothing: requests a second, ms of lag, percent of a core, MB.
   const FLOORS = [2, 20, 10, 10];
+  // What a text's units are worth, within one column.
+  const WORTH = { ms: 1, s: 1e3, min: 6e4, h: 3.6e6, d: 8.64e7, GB: 1024 };
   const SILENCE_MS = 10000;
   const ARMED_MS = 4000;
 
@@ -27,7 +29,10 @@
   let last = 0;
   let heard = 0;
   let source;
+  // The column by which rows are sorted, and 1 or -1; nothing is the order of the monitor.
+  let sorting = { by: -1, turn: -1 };
 
+  offerSorting();
   connect();
   setInterval(watch, 1000);
   document.addEventListener('submit', submit);
@@ -85,6 +90,7 @@
       show(rowOf(id, worker.cells.pid), worker.cells);
     }
     for (const row of [...rows.children]) if (!seen.has(row.dataset.worker)) remove(row);
+    sort();
     draw();
     body.dataset.look = look;
     document.title = `${facts.workers[0]} ${facts.state[0]}: ${title}`;
@@ -135,6 +141,46 @@
     if (row.contains(document.activeElement)) rows.closest('.scroll').focus();
     workers.delete(row.dataset.worker);
     row.remove();
+  }
+
+  function offerSorting() {
+    const heads = [...document.querySelectorAll('thead th:not(:has(.unseen))')];
+    heads.forEach((head, by) => {
+      const button = document.createElement('button');
+      button.append(...head.childNodes);
+      button.addEventListener('click', () => {
+        // The largest first, then the smallest, then as before.
+        if (sorting.by !== by) sorting = { by, turn: -1 };
+        else sorting = sorting.turn === -1 ? { by, turn: 1 } : { by: -1, turn: -1 };
+        for (const each of heads) each.removeAttribute('aria-sort');
+        if (sorting.by === by) head.setAttribute('aria-sort', sorting.turn === 1 ? 'ascending' : 'descending');
+        sort();
+      });
+      head.append(button);
+    });
+  }
+
+  // Nothing moves under the hands of somebody who is about to press a button there.
+  function sort() {
+    if (rows.contains(document.activeElement)) return;
+    const { by, turn } = sorting;
+    const key = (row) => (by === -1 ? Number(row.dataset.worker) : worth(row.children[by].textContent));
+    const keyed = [...rows.children].map((row) => ({ row, key: key(row) }));
+    keyed.sort((one, other) => (by === -1 ? 1 : turn) * compare(one.key, other.key));
+    if (keyed.some(({ row }, at) => rows.children[at] !== row)) rows.append(...keyed.map(({ row }) => row));
+  }
+
+  function compare(one, other) {
+    const areNumbers = typeof one === 'number' && typeof other === 'number';
+    return areNumbers ? one - other : String(one).localeCompare(String(other));
+  }
+
+  // `1 min 5 s` is 65,000, `stuck for 3 s` is a word, and what is not known is less than nothing.
+  function worth(words) {
+    if (words === '–') return -1;
+    const parts = [...words.matchAll(/([\d.]+)(?: ?(ms|min|s|h|d|GB|MB|%))?/g)];
+    if (parts.length === 0 || /^[a-z]/.test(words)) return words;
+    return parts.reduce((sum, [, number, unit]) => sum + Number(number) * (WORTH[unit] ?? 1), 0);
   }
 
   // A column has one scale, so that workers can be compared.
