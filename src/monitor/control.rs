@@ -130,8 +130,8 @@ fn answered(answer: &Value) -> Response<Body> {
 /// A form that was sent without JavaScript; the page shows what came of it.
 fn back_to_page(site: &Site) -> Response<Body> {
     let mut response = text(StatusCode::SEE_OTHER, "");
-    // The option's rule lets nothing through that a header can't hold.
-    if let Ok(path) = HeaderValue::from_str(&format!("{}/", site.mon_path())) {
+    // Relative, for proxies that add a prefix. The option's rule lets nothing through that a header can't hold.
+    if let Ok(path) = HeaderValue::from_str(&format!("..{}/", site.mon_path())) {
         response.headers_mut().insert(LOCATION, path);
     }
     response

@@ -571,3 +571,117 @@ async fn metrics_come_in_the_format_that_is_liked_best() {
     })
     .await;
 }
+
+/// Sends a form with these further headers, each with its line end.
+async fn post(address: SocketAddr, path: &str, headers: &str, form: &str) -> (String, String) {
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nHost: ops\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n{form}",
+        form.len()
+    );
+    let answer = exchange(address, request.as_bytes()).await;
+    let (head, body) = answer.split_once("\r\n\r\n").expect("an answer has a head");
+    (head.to_owned(), body.to_owned())
+}
+
+fn with_token(control: bool) -> Rules {
+    Rules { monitor: Monitor { control, token: Some(Token::new("s3cret".into())) }, ..rules("/") }
+}
+
+const BEARER: &str = "Authorization: Bearer s3cret\r\n";
+
+#[tokio::test]
+async fn with_a_token_everything_but_health_asks_for_it() {
+    monitor_with(with_token(false), Limits::default(), async |address| {
+        for path in ["/", "/status.json", "/status.stream", "/logs", "/deps", "/nothing"] {
+            let (head, body) = ask(address, "GET", path, "*/*").await;
+            assert_eq!(status(&head), "401", "{path}: {head}");
+            assert!(header(&head, "www-authenticate").is_some_and(|it| it.starts_with("Basic ")), "{head}");
+            assert!(!body.contains("4001"), "{body}");
+        }
+        for path in ["/live", "/ready", "/metrics", "/ecv"] {
+            assert_eq!(status(&ask(address, "GET", path, "*/*").await.0), "200", "{path}");
+        }
+        let request = format!("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{BEARER}\r\n");
+        let answer = exchange(address, request.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 200 ") && !answer.contains("<form"), "{answer}");
+        for path in ["/control/enable", "/control/reload"] {
+            assert_eq!(status(&post(address, path, BEARER, "").await.0), "404", "control is off");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_cluster_is_steered_by_those_who_bring_the_token_on_purpose() {
+    monitor_with(with_token(true), Limits::default(), async |address| {
+        let (head, body) = post(address, "/control/scale", BEARER, "workers=4&evil=1").await;
+        assert_eq!((status(&head), header(&head, "content-type")), ("200", Some("application/json")));
+        let ordered: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!((&ordered["call"], &ordered["args"]), (&json!("scale"), &json!({ "workers": 4 })));
+        assert_eq!(ordered["by"], "the monitor's page, from 127.0.0.1");
+        let basic = "Authorization: Basic OnMzY3JldA==\r\n";
+        let refused = [
+            ("", ""),
+            ("", "token=wrong"),
+            ("Authorization: Bearer wrong\r\n", ""),
+            (basic, ""),
+            ("Authorization: Basic OnMzY3JldA==\r\nOrigin: http://evil\r\n", ""),
+            ("Authorization: Bearer s3cret\r\nOrigin: null\r\n", ""),
+            ("Authorization: Bearer s3cret\r\nSec-Fetch-Site: cross-site\r\n", ""),
+            ("Origin: http://evil\r\n", "token=s3cret"),
+        ];
+        for (headers, form) in refused {
+            let (head, body) = post(address, "/control/disable", headers, form).await;
+            assert_eq!((status(&head), body.as_str()), ("403", "Forbidden\n"), "{headers}{form}");
+        }
+        assert_eq!(status(&ask(address, "GET", "/ecv", "*/*").await.0), "200");
+        let own = format!("{basic}Origin: http://ops\r\n");
+        assert_eq!(status(&post(address, "/control/disable", &own, "reason=new+disk").await.0), "200");
+        assert_eq!(status(&ask(address, "GET", "/ecv", "*/*").await.0), "400");
+        let browser = format!("{own}Accept: text/html,*/*;q=0.8\r\n");
+        let (head, _) = post(address, "/control/enable", &browser, "").await;
+        assert_eq!((status(&head), header(&head, "location")), ("303", Some("../")));
+        let long = format!("reason={}", "x".repeat(10_000));
+        assert_eq!(status(&post(address, "/control/disable", BEARER, &long).await.0), "400");
+        assert_eq!(status(&ask(address, "GET", "/ecv", "*/*").await.0), "200");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn all_who_watch_are_told_of_a_change_at_once() {
+    monitor_with(with_token(true), Limits::default(), async |address| {
+        let mut streams = Vec::new();
+        for _ in 0..50 {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let request = format!("GET /status.stream HTTP/1.1\r\nHost: x\r\n{BEARER}\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            streams.push(stream);
+        }
+        for stream in &mut streams {
+            let heard = until(stream, "event: status").await;
+            assert!(heard.contains("text/event-stream") && heard.contains("event: trends"), "{heard}");
+        }
+        assert_eq!(status(&post(address, "/control/disable", BEARER, "reason=disk").await.0), "200");
+        for stream in &mut streams {
+            until(stream, "[\"disabled\",\"poor\"]").await;
+        }
+        drop(streams);
+        assert_eq!(status(&ask(address, "GET", "/ready", "*/*").await.0), "503");
+    })
+    .await;
+}
+
+/// Reads until the text has come; what was read.
+async fn until(socket: &mut TcpStream, text: &str) -> String {
+    let (mut heard, mut part) = (Vec::new(), [0; 4096]);
+    loop {
+        let length = socket.read(&mut part).await.unwrap();
+        assert_ne!(length, 0, "the stream ended");
+        heard.extend_from_slice(&part[..length]);
+        let shown = String::from_utf8_lossy(&heard);
+        if shown.contains(text) {
+            return shown.into_owned();
+        }
+    }
+}
