@@ -38,8 +38,8 @@ class MonitorRequests {
     return this.#app !== undefined;
   }
 
-  /** A request has come: `door` says for whom, `fd` is the socket it comes on. */
-  take({ door, address, family, port }, fd) {
+  /** A request has come: `to` says who is asked, `fd` is the socket it comes on. */
+  take({ to, address, family, port }, fd) {
     let socket;
     try {
       socket = new net.Socket({ fd, readable: true, writable: true });
@@ -52,15 +52,15 @@ class MonitorRequests {
     for (const [name, value] of Object.entries(client)) Object.defineProperty(socket, name, { value });
     // A client that leaves is no error of anybody's.
     socket.on('error', () => {});
-    this.#serverOf(door).emit('connection', socket);
+    this.#serverOf(to).emit('connection', socket);
   }
 
-  #serverOf(door) {
-    let server = this.#servers.get(door);
+  #serverOf(to) {
+    let server = this.#servers.get(to);
     if (!server) {
-      const ask = (...given) => (door === 'app' ? this.#askApp(...given) : this.#askComponents(...given));
+      const ask = (...given) => (to === 'app' ? this.#askApp(...given) : this.#askComponents(...given));
       server = require('node:http').createServer({ maxHeaderSize: MAX_HEADER_SIZE }, ask);
-      this.#servers.set(door, server);
+      this.#servers.set(to, server);
     }
     return server;
   }

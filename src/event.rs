@@ -165,7 +165,7 @@ pub enum Event {
 
 /// Whom JavaScript is to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
+pub enum Addressee {
     /// The application's own monitor app.
     App,
     /// Its components.
@@ -176,16 +176,18 @@ pub enum Door {
 #[derive(Debug)]
 pub struct MonitorRequest {
     /// Whom to ask.
-    pub door: Door,
+    pub to: Addressee,
     /// The client's address, as Node shows it on a socket.
     pub remote: SocketAddr,
     /// The end of the pair that JavaScript serves.
     pub socket: OwnedFd,
     /// To be told when JavaScript has got it.
     pub taken: oneshot::Sender<()>,
+    /// Counts the requests that JavaScript has not got yet; dropped when it has.
+    pub queued: Arc<()>,
 }
 
-impl Door {
+impl Addressee {
     /// The name by which JavaScript knows it.
     #[must_use]
     pub fn name(self) -> &'static str {

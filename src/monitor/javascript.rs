@@ -12,6 +12,7 @@ use std::io;
 use std::os::unix::net::UnixStream;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ use tokio::time::timeout;
 use super::reply::{Body, EndsWithClient, text};
 use super::rotation::Ends;
 use super::routes::{self, Site};
-use crate::event::{Door, MonitorRequest};
+use crate::event::{Addressee, MonitorRequest};
 
 /// How long the loop of JavaScript has to turn once.
 const TAKEN_IN: Duration = Duration::from_secs(1);
@@ -46,7 +47,12 @@ const KEPT: usize = 64 * 1024;
 
 /// How many requests JavaScript has now.
 #[derive(Debug, Default)]
-pub(super) struct Open(Rc<Cell<usize>>);
+pub(super) struct Open {
+    count: Rc<Cell<usize>>,
+    /// Held by each that is on its way, also when nobody waits for it any more: while the loop is blocked they would pile
+    /// up, each with a descriptor.
+    queued: Arc<()>,
+}
 
 /// One of them.
 #[derive(Debug)]
@@ -54,10 +60,10 @@ struct Place(Rc<Cell<usize>>);
 
 impl Open {
     fn admit(&self) -> Option<Place> {
-        let count = self.0.get();
-        (count < AT_ONCE).then(|| {
-            self.0.set(count + 1);
-            Place(Rc::clone(&self.0))
+        let (count, queued) = (self.count.get(), Arc::strong_count(&self.queued) - 1);
+        (count.max(queued) < AT_ONCE).then(|| {
+            self.count.set(count + 1);
+            Place(Rc::clone(&self.count))
         })
     }
 }
@@ -86,7 +92,7 @@ pub(super) async fn answer(request: Request<Incoming>, site: &Site, ends: Ends) 
         }
         Upload::Passed(..) => (None, UPLOADED_IN),
     };
-    let answer = ask(site, Door::App, forwarded(head, body), ends, patience).await;
+    let answer = ask(site, Addressee::App, forwarded(head, body), ends, patience).await;
     match (answer, for_ours) {
         (Some(answer), Some(_)) if answer.status() != StatusCode::NOT_FOUND => with_client(answer),
         (_, Some(for_ours)) => routes::answer(for_ours, site, ends).await,
@@ -108,13 +114,13 @@ pub(super) async fn components<B>(request: &Request<B>, site: &Site, ends: Ends)
     *asked.uri_mut() = request.uri().path_and_query().cloned().map(Uri::from)?;
     asked.headers_mut().insert(header::HOST, header::HeaderValue::from_static("localhost"));
     *asked.method_mut() = request.method().clone();
-    ask(site, Door::Components, asked, ends, ANSWERED_IN).await
+    ask(site, Addressee::Components, asked, ends, ANSWERED_IN).await
 }
 
 /// Lets JavaScript answer; `None` if it can't, or not in time.
 async fn ask(
     site: &Site,
-    door: Door,
+    to: Addressee,
     request: Request<Body>,
     ends: Ends,
     patience: Duration,
@@ -122,7 +128,8 @@ async fn ask(
     let place = site.with_javascript.admit()?;
     let (ours, theirs) = UnixStream::pair().ok()?;
     let (taken, is_taken) = oneshot::channel();
-    site.source().ask(MonitorRequest { door, remote: ends.remote, socket: theirs.into(), taken });
+    let queued = Arc::clone(&site.with_javascript.queued);
+    site.source().ask(MonitorRequest { to, remote: ends.remote, socket: theirs.into(), taken, queued });
     timeout(TAKEN_IN, is_taken).await.ok()?.ok()?;
     ours.set_nonblocking(true).ok()?;
     let socket = TokioIo::new(tokio::net::UnixStream::from_std(ours).ok()?);

@@ -102,11 +102,12 @@ fn args(event: Event) -> EventArgs {
 }
 
 fn monitor_request(request: MonitorRequest) -> EventArgs {
-    let MonitorRequest { door, remote, socket, taken } = request;
+    let MonitorRequest { to, remote, socket, taken, queued } = request;
+    drop(queued);
     // Who waited may have given up; JavaScript then finds the socket closed.
     let _ = taken.send(());
     let facts = json!({
-        "door": door.name(),
+        "to": to.name(),
         "address": remote.ip().to_string(),
         "family": if remote.is_ipv4() { "IPv4" } else { "IPv6" },
         "port": remote.port(),

@@ -30,6 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(super) struct Deps {
     dir: Option<PathBuf>,
+    fresh: Duration,
     desk: Desk,
     last: Arc<Last>,
 }
@@ -57,7 +58,7 @@ struct Found {
 impl Deps {
     /// The modules of the application in `dir`; `None` is this process's working directory.
     pub(super) fn new(dir: Option<PathBuf>) -> Self {
-        Self { dir, desk: Desk::new("cluster2-deps", 1, 1), last: Arc::default() }
+        Self { dir, fresh: FRESH, desk: Desk::new("cluster2-deps", 1, 1), last: Arc::default() }
     }
 
     /// The answer; `home` is the path of the monitor's page.
@@ -92,7 +93,7 @@ impl Deps {
     /// What is fresh enough; else sees to it that somebody reads.
     fn look(&self) -> Option<Arc<Found>> {
         let mut reading = self.last.lock();
-        let fresh = reading.found.as_ref().filter(|(at, _)| at.elapsed() < FRESH);
+        let fresh = reading.found.as_ref().filter(|(at, _)| at.elapsed() < self.fresh);
         if let Some((_, found)) = fresh {
             return Some(Arc::clone(found));
         }
@@ -122,4 +123,32 @@ fn find(dir: Option<PathBuf>) -> Found {
     let dir = dir.or_else(|| std::env::current_dir().ok()).unwrap_or_else(|| Path::new("/").to_owned());
     let tree = read::read(&dir);
     Found { json: write::json(&tree).to_string(), page: write::page(&tree) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::write;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn one_reading_serves_all_who_ask_and_an_old_one_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let manifest = dir.path().join("package.json");
+        write(&manifest, r#"{"name":"first"}"#).unwrap();
+        let mut deps = Deps::new(Some(dir.path().to_owned()));
+        let (one, other) = tokio::join!(deps.found(), deps.found());
+        let one = one.unwrap();
+        assert!(one.json.contains("first") && Arc::ptr_eq(&one, &other.unwrap()));
+        write(&manifest, r#"{"name":"second"}"#).unwrap();
+        assert!(Arc::ptr_eq(&one, &deps.found().await.unwrap()));
+
+        deps.fresh = Duration::ZERO;
+        let done = Arc::clone(&deps.last);
+        let done = done.done.notified();
+        assert!(deps.look().is_none());
+        done.await;
+        deps.fresh = FRESH;
+        assert!(deps.found().await.unwrap().json.contains("second"));
+    }
 }
