@@ -1,10 +1,10 @@
 // Gives connections back to the master that are too many: fresh ones, before anything is read from them.
 //
-// lib/worker.js makes one, lib/service.js hands over each server when it listens. The kernel spreads connections by chance,
-// which is uneven where they are few and stay long. So each one that comes is compared: the master names, in the header
-// of the scoreboard, the workers that take part, and each of these shows there how many it has open. Who would have
-// clearly more than the one with the fewest holds the newcomer for a moment, in which others that are behind catch up,
-// and if it still is too many, sends it to the master, which gives it to the worker with the fewest.
+// lib/worker.js makes one, lib/service.js hands over each server when it listens. The kernel spreads connections by
+// chance, which is uneven where they are few and stay long. So each one that comes is compared: the master names, in
+// the header of the scoreboard, the workers that take part, and each of these shows there how many it has open. Who
+// would have clearly more than the one with the fewest holds the newcomer while others that are behind catch
+// up, 20 ms at most, and if it still is too many, sends it to the master, which gives it to the worker with the fewest.
 // Where connections come and go within a second, nothing of this happens: such clients are as well off anywhere, and a
 // detour would cost them time. What was handed over by the master stays, so nothing travels twice.
 // Invariant: a connection is served by this worker unless it was sent off for certain.
@@ -16,8 +16,10 @@ const { INTERNAL } = require('./tell');
 // How many more than the worker with the fewest are too many: so many, or this part of the mean.
 const SLACK = 2;
 const SLACK_SHARE = 0.25;
-// For how long a connection is held that seems too many.
-const HOLD_MS = 3;
+// How long a connection that seems too many is held until the next look at the others, and how many looks there are at
+// most while these still accept.
+const HOLD_MS = 4;
+const LOOKS = 5;
 // How many may be given back at once, and from then on in a second, so that the master's part is bounded.
 const MOST = 24;
 const PER_SECOND = 10;
@@ -58,7 +60,7 @@ class Balance {
   /** Serves what is held, and gives nothing back any more. */
   end() {
     this.#isOver = true;
-    for (const { serve } of this.#held.splice(0)) serve();
+    for (const entry of this.#held.splice(0)) this.#serve(entry);
   }
 
   // Before Node's own listener, which hands the connection over in the same turn.
@@ -77,7 +79,7 @@ class Balance {
 
   // For most connections the first comparison is the last.
   #isSuspect() {
-    const own = this.#board.get('connectionsOpen') + this.#held.length;
+    const own = this.#own();
     if (own < SLACK || this.#isOver) return false;
     const loads = this.#loads();
     return isTooMany(own + 1, loads) && own >= this.#turnover.recent(clock());
@@ -85,28 +87,42 @@ class Balance {
 
   #hold(entry) {
     this.#held.push(entry);
-    if (this.#held.length === 1) setTimeout(() => this.#decide(), HOLD_MS);
+    this.#board.addLoad(1);
+    if (this.#held.length === 1) this.#lookAgain(this.#loads(), LOOKS);
   }
 
-  #decide() {
-    const { header } = this.#board;
-    const loads = this.#loads();
-    const takers = this.#takers();
-    const me = takers.indexOf(this.#board.row);
+  #lookAgain(before, looks) {
+    setTimeout(() => {
+      const loads = this.#loads();
+      const isChanging = loads.some((load, at) => load !== before[at]);
+      if (isChanging && looks > 1 && this.#held.length > 0) this.#lookAgain(loads, looks - 1);
+      else this.#decide(loads);
+    }, HOLD_MS);
+  }
+
+  #decide(loads) {
+    const me = this.#takers().indexOf(this.#board.row);
     const held = this.#held.splice(0);
-    const stays = me < 0 || this.#turnover.recent(clock()) > header[this.#places.loads + this.#board.row];
+    const stays = me < 0 || this.#turnover.recent(clock()) > this.#own();
     for (const entry of held) {
-      if (stays || !isTooMany(loads[me] + 1, loads) || !this.#mayGive()) {
-        if (me >= 0) loads[me] += 1;
-        entry.serve();
+      if (stays || !isTooMany(loads[me], loads) || !this.#mayGive()) {
+        this.#serve(entry);
       } else {
+        loads[me] -= 1;
         loads[loads.indexOf(Math.min(...loads))] += 1;
         this.#give(entry);
       }
     }
   }
 
+  // It is counted again when it is served.
+  #serve(entry) {
+    this.#board.addLoad(-1);
+    entry.serve();
+  }
+
   #give(entry) {
+    this.#board.addLoad(-1);
     this.#sent.add(entry);
     process.send({ cmd: INTERNAL, act: 'excess' }, entry.client, {}, (error) => {
       if (error) this.#keep(entry);
@@ -131,6 +147,11 @@ class Balance {
     const { header } = this.#board;
     const { takers, takerRows } = this.#places;
     return header.subarray(takerRows, takerRows + header[takers]);
+  }
+
+  // Those that are held included.
+  #own() {
+    return this.#board.header[this.#places.loads + this.#board.row];
   }
 
   #loads() {

@@ -74,9 +74,9 @@ class Board {
     this.numbers[this.at[field]] = value;
   }
 
-  /** Says how many connections are open, to whoever compares. */
-  showLoad(open) {
-    if (this.header !== undefined) this.header[this.#load] = open;
+  /** Adds to the load that others see: a connection more, or one fewer. */
+  addLoad(more) {
+    if (this.header !== undefined) this.header[this.#load] += more;
   }
 
   /** Leaves the text of an error behind, for the moment when this process is gone. */

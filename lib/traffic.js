@@ -117,7 +117,7 @@ class Traffic {
     diagnostics.subscribe('net.server.socket', ({ socket }) => {
       numbers[connectionsTotal] += 1;
       numbers[connectionsOpen] += 1;
-      board.showLoad(numbers[connectionsOpen]);
+      board.addLoad(1);
       open.set(socket, clock());
       socket.on('close', onClose);
     });
@@ -193,7 +193,7 @@ class Traffic {
     if (openedAt !== undefined) {
       this.#open.delete(socket);
       this.#numbers[this.#at.connectionsOpen] -= 1;
-      this.#board.showLoad(this.#numbers[this.#at.connectionsOpen]);
+      this.#board.addLoad(-1);
       this.turnover.closed(openedAt, clock());
       this.#addMoved(socket, connection);
     }

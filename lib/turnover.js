@@ -1,5 +1,5 @@
-// How many connections closed soon after they had been opened: what tells clients that stay from those that come for one
-// request. Costs a comparison and a count for each.
+// How many connections closed soon after they had been opened: what tells clients that stay from those that come
+// for one request. Costs a comparison and a count for each.
 'use strict';
 
 const SOON_MS = 1000;

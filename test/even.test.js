@@ -5,10 +5,13 @@ const assert = require('node:assert/strict');
 const http2 = require('node:http2');
 const https = require('node:https');
 
-const { connect, eventually, freePort, inTime, ready, reap, request, start, startCluster } = require('./support');
+const { connect, eventually, freePort, inTime, ready, reap, request, start } = require('./support');
 
 const WORKERS = 4;
 const CLIENTS = 64;
+// How often a round is played again that the machine has disturbed.
+const ROUNDS = 6;
+const LONG_MS = 30_000;
 
 const times = (count, deed) => Array.from({ length: count }, deed);
 
@@ -64,65 +67,82 @@ function assertEven(connections, workers) {
   assert.equal(counts.reduce((sum, count) => sum + count), connections.length, 'somebody else answered');
 }
 
-async function moved(program) {
+/** How many connections were `moved` or `rescued` so far. */
+async function countOf(program, what) {
   const { body } = await request(program.monPort, { path: '/metrics' });
-  return Number(/^cluster2_connections_moved_total (\d+)/m.exec(body)[1]);
+  return Number(new RegExp(`^cluster2_connections_${what}_total (\\d+)`, 'm').exec(body)[1]);
 }
 
-async function startWatched(options) {
+async function startApp(app, options) {
   const monPort = await freePort();
-  const program = await startCluster({ noWorkers: WORKERS, monPort, monHost: '127.0.0.1', ...options });
-  return Object.assign(program, { monPort });
+  const program = start(app, { options: { noWorkers: WORKERS, monPort, monHost: '127.0.0.1', ...options } });
+  await ready(program, app === 'torture' ? WORKERS * 3 : WORKERS);
+  return Object.assign(program, { monPort, workers: [...new Set(program.workers)] });
+}
+
+/**
+ * Asserts that what `round(program)` opens is even. A worker that a busy machine lets wait for long is taken to be
+ * blocked, and its clients are given to others: then the round is played again, with a new cluster.
+ */
+async function assertRoundEven(test, app, round) {
+  for (let left = ROUNDS; left > 0; left -= 1) {
+    const program = await startApp(app);
+    const connections = await inTime(round(program), 'all answers', LONG_MS);
+    const isDisturbed = await countOf(program, 'rescued') + await countOf(program, 'passed_over') > 0;
+    if (!isDisturbed) assertEven(connections, program.workers);
+    const count = await countOf(program, 'moved');
+    assert.ok(count <= connections.length, `${count} were moved`);
+    for (const { close } of connections) close();
+    if (!isDisturbed) return;
+    program.kill('SIGKILL');
+    await program.gone();
+  }
+  // The machine is too busy to tell.
+  test.skip();
 }
 
 describe('connections that stay', () => {
   afterEach(reap);
 
   for (const [how, arrive] of Object.entries(arrivals)) {
-    it(`are spread evenly when they arrive ${how}`, async () => {
-      const program = await startWatched();
-      const connections = await arrive(() => stay(program.port));
-      assertEven(connections, program.workers);
-      assert.ok(await moved(program) <= CLIENTS / 2);
-      for (const { close } of connections) close();
+    it(`are spread evenly when they arrive ${how}`, async function evenly() {
+      await assertRoundEven(this, 'api-cluster', ({ port }) => arrive(() => stay(port)));
     });
   }
 
   for (const [index, kind, open] of [[1, 'https', stayByTls], [2, 'HTTP/2', stayByHttp2]]) {
-    it(`are spread evenly by ${kind}`, async () => {
-      const program = await ready(start('torture', { options: { noWorkers: WORKERS } }), WORKERS * 3);
-      const ports = program.addresses.app.filter(({ kind: of }) => of !== 'unix').map(({ port }) => port);
-      const connections = await inTime(Promise.all(times(32, () => open(ports[index]))), 'all answers');
-      assertEven(connections, [...new Set(program.workers)]);
-      for (const { close } of connections) close();
+    it(`are spread evenly by ${kind}`, async function evenly() {
+      await assertRoundEven(this, 'torture', ({ addresses }) => {
+        const ports = addresses.app.filter(({ kind: of }) => of !== 'unix').map(({ port }) => port);
+        return arrivals['one after the other'](() => open(ports[index]));
+      });
     });
   }
 
-  it('are spread evenly over those that are left when others have gone', async () => {
-    const program = await startWatched();
-    const connections = await Promise.all(times(CLIENTS, () => stay(program.port)));
-    const [unlucky] = program.workers;
-    const gone = connections.filter(({ pid }) => pid === unlucky);
-    for (const { close } of gone) close();
-    const stayed = connections.filter(({ pid }) => pid !== unlucky);
-    // The others stay as they are, and all that comes is for the one that has none.
-    const back = await Promise.all(gone.map(() => stay(program.port)));
-    assertEven([...stayed, ...back], program.workers);
-    for (const { close } of [...stayed, ...back]) close();
+  it('go where others have gone', async function evenly() {
+    await assertRoundEven(this, 'api-cluster', async ({ port, workers: [left] }) => {
+      const connections = await Promise.all(times(CLIENTS, () => stay(port)));
+      const stayed = connections.filter(({ pid, close }) => {
+        if (pid === left) close();
+        return pid !== left;
+      });
+      while (stayed.length < CLIENTS) stayed.push(await stay(port));
+      return stayed;
+    });
   });
 
   it('go to no worker that stands still, though it has the fewest', async () => {
-    const program = await startWatched();
+    const program = await startApp('api-cluster');
     const [victim, ...others] = program.workers;
     process.kill(victim, 'SIGSTOP');
     const connections = await Promise.all(times(CLIENTS, () => stay(program.port)));
-    assertEven(connections, others);
+    assert.ok(connections.every(({ pid }) => others.includes(pid)));
     process.kill(victim, 'SIGCONT');
     for (const { close } of connections) close();
   });
 
   it('are answered while workers are replaced', async () => {
-    const program = await startWatched({ keepAliveGrace: 2000 });
+    const program = await startApp('api-cluster', { keepAliveGrace: 2000 });
     const answers = times(CLIENTS, () => stay(program.port));
     process.kill(program.pid, 'SIGUSR2');
     const connections = await Promise.all(answers);
@@ -135,11 +155,11 @@ describe('connections that come for one request', () => {
   afterEach(reap);
 
   it('are not moved', async () => {
-    const program = await startWatched();
+    const program = await startApp('api-cluster');
     for (let round = 0; round < 40; round += 1) {
       await Promise.all(times(16, () => request(program.port)));
     }
     // The first ones, before it is known that they leave soon, may be.
-    assert.ok(await moved(program) <= 8);
+    assert.ok(await countOf(program, 'moved') <= 8);
   });
 });

@@ -65,6 +65,8 @@ pub struct Tallies {
     pub rescued: u64,
     /// Fresh connections that a worker gave back because it had more than others, and that another one took.
     pub moved: u64,
+    /// How often such a connection went past a worker that did not show in time that its loop turns.
+    pub passed_over: u64,
     /// How the last worker of each slot ended.
     pub last_deaths: BTreeMap<SlotIndex, &'static str>,
     /// How often a slot got another worker.

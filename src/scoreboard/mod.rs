@@ -216,6 +216,12 @@ impl Scoreboard {
         self.set_header(header::TAKERS, exact(rows.len()));
     }
 
+    /// How many connections a worker has, those included that it has not decided on; 0 when it has no row.
+    #[must_use]
+    pub fn load(&self, worker: WorkerId) -> f64 {
+        self.row_of(worker).map_or(0.0, |index| row::number(&self.memory, header::LOADS + index.get()))
+    }
+
     fn set_header(&self, word: usize, value: f64) {
         self.memory.set_word(word, value.to_bits());
     }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::spreading::ANSWER;
 use crate::ids::{SlotIndex, WorkerId};
 use crate::ipc::message::{ListeningAddress, Query};
 use crate::ipc::speaker::Speaker;
@@ -127,6 +128,11 @@ impl Worker {
     pub(crate) fn is_proven(&self, now: Instant, within: Duration) -> bool {
         let is_recent = |turned| now.saturating_duration_since(turned) <= within;
         !self.has_agent || self.turned.is_some_and(is_recent)
+    }
+
+    /// Whether it has not shown in time that it turns.
+    pub(crate) fn is_silent(&self, now: Instant) -> bool {
+        self.asked.is_some_and(|asked| now.saturating_duration_since(asked) >= ANSWER)
     }
 
     /// Whether it takes new connections of any listener.

@@ -15,6 +15,7 @@ use super::crew::InFlight;
 use super::handoff::PROOF;
 use super::hung::clock_ms;
 use super::state::State;
+use super::watching::whole;
 use crate::ids::WorkerId;
 use crate::options::{Scheduling, Sticky};
 use crate::scoreboard::layout::Field;
@@ -23,7 +24,7 @@ use crate::socket::ListenerId;
 /// How many connections may be under way to one worker.
 const PER_WORKER: usize = 16;
 /// How long a worker may take to show that it turns.
-const ANSWER: Duration = Duration::from_millis(25);
+pub(crate) const ANSWER: Duration = Duration::from_millis(60);
 
 impl State {
     /// Says who compares their loads. Where clients belong to slots, or nobody chooses, there is nothing to spread.
@@ -50,7 +51,11 @@ impl State {
         self.handoff.excess_due = None;
         for connection in std::mem::take(&mut self.handoff.excess) {
             match self.emptiest(connection.listener, now) {
-                Some(worker) if self.has_turned(worker, now) => self.hand_over(worker, connection),
+                Some(worker) if self.has_turned(worker, now) => {
+                    let is_past = self.turning(connection.listener).any(|(_, other)| other.is_silent(now));
+                    self.stats.borrow_mut().tallies.passed_over += u64::from(is_past);
+                    self.hand_over(worker, connection);
+                }
                 Some(worker) => {
                     self.ask_to_turn(worker, now);
                     let due = self.crew.get(&worker).and_then(|worker| worker.asked).map(|at| at + ANSWER);
@@ -80,11 +85,13 @@ impl State {
 
     /// The worker with the fewest connections, those under way to it included, of those that don't owe us an answer.
     fn emptiest(&self, listener: ListenerId, now: Instant) -> Option<WorkerId> {
-        let is_silent = |asked: Instant| now.saturating_duration_since(asked) >= ANSWER;
-        let able = self.turning(listener).filter(|(_, worker)| {
-            worker.in_flight.len() < PER_WORKER && !worker.asked.is_some_and(is_silent)
+        let able = self
+            .turning(listener)
+            .filter(|(_, worker)| worker.in_flight.len() < PER_WORKER && !worker.is_silent(now));
+        let load = able.map(|(id, worker)| {
+            let shown = self.scoreboard.as_ref().map_or(0.0, |board| board.borrow().load(*id));
+            (whole(shown) + worker.in_flight.len() as u64, *id)
         });
-        let load = able.map(|(id, worker)| (self.open_connections(*id) + worker.in_flight.len() as u64, *id));
         load.min().map(|(_, id)| id)
     }
 

@@ -104,6 +104,8 @@ fn about_lives(text: &mut Text, stats: &Stats) {
     text.one(Kind::Counter, "connections_rescued", help, wide(tallies.rescued));
     let help = "Fresh connections that a worker with more than others gave back, and another one took.";
     text.one(Kind::Counter, "connections_moved", help, wide(tallies.moved));
+    let help = "Moved connections that went past a worker whose loop did not show in time that it turns.";
+    text.one(Kind::Counter, "connections_passed_over", help, wide(tallies.passed_over));
 }
 
 fn about_queues(text: &mut Text, stats: &Stats) {
