@@ -111,6 +111,11 @@ class Contestant {
     return this.#listening().length;
   }
 
+  /** How often a spare has booted. */
+  spares() {
+    return this.#read().filter(({ spare }) => spare).length;
+  }
+
   /** The processor time used so far, in ms: `{master, workers}`. */
   cpu() {
     const workers = this.workers().reduce((total, pid) => total + cpuMilliseconds(pid), 0);

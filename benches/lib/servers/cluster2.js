@@ -23,6 +23,7 @@ const c = new Cluster({
 
 if (cluster.isPrimary) {
   c.once('listening', () => note({ monitor: c.addresses().monitor?.port ?? null }));
+  c.on('spare', (pid) => note({ spare: pid }));
   process.on('SIGWINCH', block);
   process.on('disconnect', () => process.exit());
   process.on('message', async (order) => {
