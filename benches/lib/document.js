@@ -74,6 +74,7 @@ function withFindings(page, findings) {
   const [begin, end] = [page.indexOf(BEGIN), page.indexOf(END)];
   if (begin < 0 || end < begin) throw new Error(`${PAGE} has lost the marks between which findings are written`);
   const parts = Object.entries(findings).map(([node, measures]) => written(node, measures));
+  if (parts.length === 0) parts.push('No run has been written yet.');
   return `${page.slice(0, begin + BEGIN.length)}\n\n${parts.join('\n\n')}\n\n${page.slice(end)}`;
 }
 
@@ -97,12 +98,16 @@ function written(node, measures) {
 
 /** What this package is behind in, on one Node: no comparison of a run that went against it is left out. */
 function behind(measures) {
-  const rows = Object.values(measures).flatMap(({ title, sections }) => sections
-    .flatMap(({ comparisons }) => comparisons ?? [])
-    .filter(({ isBehind }) => isBehind)
-    .map(({ what, peer, told, cause }) => [title, what, peer, told, cause]));
+  const rows = Object.values(measures).flatMap(({ title, sections }) => {
+    const lost = sections.flatMap(({ comparisons }) => comparisons ?? []).filter(({ isBehind }) => isBehind);
+    const figures = [...new Set(lost.map(({ what }) => what))];
+    return figures.map((figure) => {
+      const those = lost.filter(({ what }) => what === figure);
+      return [title, figure, those.map(({ peer, told }) => `${peer}: ${told}`).join('; '), those[0].cause];
+    });
+  });
   if (rows.length === 0) return 'In none of these measures behind any of the others.';
-  return asMarkdown([['measure', 'figure', 'behind', 'ratio', 'why'], ...rows], { words: true });
+  return asMarkdown([['measure', 'figure', 'behind, with the ratio', 'why'], ...rows], { words: true });
 }
 
 module.exports = { surroundings, withFindings, write };
