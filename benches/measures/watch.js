@@ -9,8 +9,8 @@ const { cpuMilliseconds, memory } = require('../lib/processes');
 
 const SIZES = [4, 64];
 const WATCHERS = 50;
-const SECONDS = 60;
-const SETTLE_MS = 5000;
+const SECONDS = 6;
+const SETTLE_MS = 2000;
 
 module.exports = {
   name: 'watch',
