@@ -224,6 +224,12 @@ impl Undelivered {
         self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Whether all that was published is delivered.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.0.bytes.load(Ordering::Relaxed) == 0
+    }
+
     /// Counts what was delivered; may be called on any thread.
     pub fn subtract(&self, bytes: usize) {
         self.0.bytes.fetch_sub(bytes, Ordering::Relaxed);

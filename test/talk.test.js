@@ -16,11 +16,14 @@ describe('a worker that talks without pause', function () {
     assert.ok(turns(program) > 1, 'the channel was lent, and lent again');
   });
 
-  it('is lent a socket while the master is blocked', async () => {
+  it('is lent a socket while the master is blocked, and its channel is not lent in vain', async () => {
     const program = begin('blocked');
     const { args: [ms] } = await program.line('lent a socket', { within: 50000 });
     assert.ok(ms < 3000, `${ms} ms`);
-    assert.ok(turns(program) > 0, 'the channel was lent');
+    const before = turns(program);
+    assert.ok(before > 0, 'the channel was lent');
+    await program.line('over', { within: 20000 });
+    assert.ok(turns(program) <= before + 2, `lent ${before} times, then ${turns(program)}`);
   });
 
   it('is heard to its last word', async () => {

@@ -90,13 +90,13 @@ impl Listener {
         }
     }
 
-    /// Lends the channel to the thread that the application's lines are for, when those come without pause. To be asked
-    /// after lines have been passed on, and to be passed on behind them.
-    pub fn lend(&mut self) -> Option<Turn> {
+    /// Lends the channel to the thread that the application's lines are for, when those come without pause and that thread
+    /// `keeps_up`. To be asked after lines have been passed on, and to be passed on behind them.
+    pub fn lend(&mut self, keeps_up: bool) -> Option<Turn> {
         let now = Instant::now();
         let is_pause = now.saturating_duration_since(self.talk.last) > PAUSE;
         self.talk = Talk { reads: if is_pause { 0 } else { self.talk.reads + 1 }, last: now };
-        if self.talk.reads < TALK {
+        if self.talk.reads < TALK || !keeps_up {
             return None;
         }
         self.talk.reads = 0;

@@ -355,10 +355,12 @@ async fn listen(
     loop {
         let input = match from.next().await {
             Heard::App(lines) => {
+                // A loop that is blocked shall not find a heap of turns that are long over.
+                let keeps_up = undelivered.is_nothing();
                 undelivered.add(lines.len());
                 publish(Event::Messages { worker: id, lines });
                 undelivered.eased().await;
-                if let Some(turn) = from.lend() {
+                if let Some(turn) = from.lend(keeps_up) {
                     publish(Event::Lent { worker: id, turn });
                 }
                 continue;

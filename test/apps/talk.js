@@ -11,6 +11,7 @@ const options = require('../support/options');
 const { report } = require('../support/report');
 
 const LAST = 30000;
+const BLOCKED_MS = 4000;
 const [, , scenario] = process.argv;
 const c = new Cluster({ ...options, noWorkers: 1 });
 
@@ -33,10 +34,11 @@ const inMaster = {
     });
   },
   blocked() {
-    cluster.on('message', (worker, { n }) => {
-      if (n === undefined) return;
-      worker.send({ heard: n, isBlocked: n === LAST });
-      if (n === LAST) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 4000);
+    cluster.on('message', (worker, { n, isOver }) => {
+      if (isOver) report('over');
+      if (!n) return;
+      worker.send({ heard: n });
+      if (n === LAST) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, BLOCKED_MS);
     });
   },
   dies() {
@@ -72,6 +74,13 @@ const inWorker = {
     await talk();
     const begun = performance.now();
     http.createServer().listen(0, '127.0.0.1', () => report('lent a socket', performance.now() - begun));
+    // For as long as the master is blocked, and no longer.
+    const more = () => {
+      process.send({ n: 0 });
+      if (performance.now() - begun < BLOCKED_MS / 2) setImmediate(more);
+      else process.send({ isOver: true });
+    };
+    more();
   },
   async dies() {
     await talk();
