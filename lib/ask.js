@@ -14,7 +14,7 @@ const DEFAULT_MS = 10000;
 // The master says when time is up. One that is blocked can't, and is given so much longer.
 const SILENCE_MS = 1000;
 // More, and the master would wait for what it could begin with.
-const MOST_IN_ONE = 8;
+const MOST_IN_ONE = 16;
 
 class Call extends Waiting {
   constructor(id, expect, delegate, wait) {
@@ -56,7 +56,7 @@ class Asker {
     if (targets !== undefined) message.targets = targets;
     if (notification !== undefined) message.notification = notification;
     return new Promise((resolve, reject) => {
-      this.#send(message);
+      this.#send(message, this.#calls.size === 0);
       call.settle(resolve, reject);
       this.#calls.set(id, call);
       this.#deadlines.add(call, call.wait + SILENCE_MS);
@@ -91,45 +91,36 @@ class Asker {
   }
 }
 
-// The way of a worker's questions to the master. The first goes at once; those that follow before it is seen off go
-// together, for each would be a system call of its own. They are written when they are asked, so that what happens to a
-// payload afterwards changes nothing.
+// The way of a worker's questions to the master. One that is asked alone goes at once; while others wait for their
+// answers more are likely to come in the same turn, and they go together, for each would be a system call of its own.
+// They are written when they are asked, so that what happens to a payload afterwards changes nothing.
 class Post {
   #waiting = [];
-  #isBusy = false;
-  #onSent = () => {
-    this.#isBusy = false;
-    this.flush();
-  };
 
-  add(message) {
-    if (!this.#isBusy) {
-      this.#send(message);
-    } else if (this.#waiting.push(JSON.stringify(message)) === MOST_IN_ONE) {
-      this.flush();
+  add(message, isAlone) {
+    if (isAlone && this.#waiting.length === 0) {
+      send(message);
+      return;
     }
+    const count = this.#waiting.push(JSON.stringify(message));
+    if (count === 1) process.nextTick(() => this.flush());
+    if (count === MOST_IN_ONE) this.flush();
   }
 
   flush() {
     if (this.#waiting.length === 0) return;
     const questions = this.#waiting.join('\n');
     this.#waiting = [];
-    if (process.connected) this.#send({ type: 'delegate', questions });
-  }
-
-  // The channel may close at any moment, and its end is told to the asker.
-  #send(message) {
-    process.send(message, undefined, undefined, this.#onSent);
-    this.#isBusy = true;
+    if (process.connected) send({ type: 'delegate', questions });
   }
 }
 
 /** One for this process as a worker. */
 function askerOfWorker() {
   const post = new Post();
-  const asker = new Asker((message) => {
+  const asker = new Asker((message, isAlone) => {
     if (!process.connected) throw masterGone(message.delegate);
-    post.add(message);
+    post.add(message, isAlone);
   });
   process.on('message', (message) => asker.hear(message));
   process.on('exit', () => post.flush());
@@ -162,3 +153,10 @@ function failed({ delegate }, { message, cause }) {
 function masterGone(delegate) {
   return new errors.Cluster2Error('ERR_CLUSTER2_NOT_RUNNING', `'${delegate}' has no answer: the master has gone`);
 }
+
+// The channel may close at any moment, and its end is told to the asker.
+function send(message) {
+  process.send(message, undefined, undefined, ignore);
+}
+
+function ignore() {}
