@@ -6,7 +6,7 @@
 const fs = require('node:fs');
 const path = require('node:path');
 
-const { cache, npm, readJson, say } = require('./tools.js');
+const { root, cache, npm, readJson, say } = require('./tools.js');
 
 /** What is fetched, and the first Node on which it runs. */
 const SETS = {
@@ -34,7 +34,8 @@ async function obtainSet(name) {
   if (major < node[0] || (major === node[0] && minor < node[1])) return { problem: `it needs Node ${node.join('.')}` };
   const home = path.join(FOLDER, name);
   const wanted = { private: true, dependencies: packages };
-  const isThere = JSON.stringify(readJson(path.join(home, 'fetched.json'))) === JSON.stringify(wanted);
+  const fetched = readJson(path.relative(root, path.join(home, 'fetched.json')));
+  const isThere = JSON.stringify(fetched) === JSON.stringify(wanted);
   return isThere ? { home } : fetchSet(name, home, wanted);
 }
 
