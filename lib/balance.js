@@ -51,9 +51,11 @@ class Balance {
     if (typeof onconnection !== 'function') return;
     this.#watchMaster();
     handle.onconnection = (status, client) => {
-      const serve = () => Reflect.apply(onconnection, handle, [status, client]);
-      if (status === 0 && client && this.#isSuspect() && !this.#handed.has(client)) this.#hold({ client, serve });
-      else serve();
+      if (status !== 0 || !client || !this.#isSuspect() || this.#handed.has(client)) {
+        onconnection.call(handle, status, client);
+      } else {
+        this.#hold({ client, serve: () => onconnection.call(handle, status, client) });
+      }
     };
   }
 
@@ -77,12 +79,11 @@ class Balance {
     });
   }
 
-  // For most connections the first comparison is the last.
+  // For most connections the first comparisons are the last.
   #isSuspect() {
     const own = this.#own();
-    if (own < SLACK || this.#isOver) return false;
-    const loads = this.#loads();
-    return isTooMany(own + 1, loads) && own >= this.#turnover.recent(clock());
+    if (own < SLACK || this.#isOver || own < this.#turnover.recent(clock())) return false;
+    return isTooMany(own + 1, this.#loads());
   }
 
   #hold(entry) {
