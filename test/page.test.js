@@ -207,6 +207,20 @@ describe(`the monitor's page${why ? ` (skipped: ${why})` : ''}`, function page()
     assert.deepEqual(shown.seen.complaints, []);
   });
 
+  it('offers no change of workers where there are none', async () => {
+    const [port, monPort] = [await freePort(), await freePort()];
+    const options = { port, monPort, monHost: '127.0.0.1', cluster: false, monitor: { control: true, token: TOKEN } };
+    const program = Object.assign(start('ecv', { options, args: ['http'] }), { url: `http://127.0.0.1:${monPort}/` });
+    await program.line('callback');
+    const shown = await openLive(program, withToken(WIDE));
+    const forms = await shown.$$eval('form', (all) => all.map((form) => form.getAttribute('action')));
+    assert.deepEqual(forms, ['control/disable', 'control/enable']);
+    const headers = { authorization: `Bearer ${TOKEN}` };
+    const post = { method: 'POST', path: '/control/scale', headers, body: 'workers=2' };
+    assert.equal((await request(monPort, post)).status, 409);
+    assert.deepEqual(await pids(shown), [program.pid]);
+  });
+
   it('lets no other site steer the cluster', async () => {
     const program = await startApp({ monitor: { control: true, token: TOKEN } });
     const shown = await openLive(program, withToken(WIDE));

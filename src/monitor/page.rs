@@ -164,7 +164,7 @@ impl<'a> Page<'a> {
         for label in std::iter::once("Worker").chain(COLUMNS.map(|(_, label, _)| label)) {
             write!(f, "<th role=\"columnheader\" scope=\"col\">{label}</th>")?;
         }
-        if self.control {
+        if self.steers_workers() {
             f.write_str("<th role=\"columnheader\" scope=\"col\"><span class=\"unseen\">Action</span></th>")?;
         }
         f.write_str("</tr></thead>\n<tbody id=\"rows\" role=\"rowgroup\">\n")?;
@@ -185,7 +185,7 @@ impl<'a> Page<'a> {
             let shown = Shown { name, cell, tag: "span" };
             write!(f, "<td role=\"cell\" data-label=\"{label}\">{shown}{}</td>", Graph(graph))?;
         }
-        if self.control {
+        if self.steers_workers() {
             let root = &self.root;
             write!(
                 f,
@@ -220,13 +220,23 @@ impl<'a> Page<'a> {
              <label>Reason <input name=\"reason\" maxlength=\"200\" autocomplete=\"off\"></label>\
              <button>Take out of rotation</button></form>\n\
              <form method=\"post\" action=\"{root}control/enable\">\
-             <button>Put back into rotation</button></form>\n\
-             <form method=\"post\" action=\"{root}control/scale\">\
-             <label>Workers <input name=\"workers\" type=\"number\" min=\"1\" max=\"1024\" value=\"{wanted}\" required>\
-             </label><button>Scale</button></form>\n\
-             <form method=\"post\" action=\"{root}control/reload\"><button>Reload all workers</button></form>\n\
-             <p id=\"answer\" role=\"status\"></p>\n</section>"
-        )
+             <button>Put back into rotation</button></form>"
+        )?;
+        if self.steers_workers() {
+            writeln!(
+                f,
+                "<form method=\"post\" action=\"{root}control/scale\">\
+                 <label>Workers <input name=\"workers\" type=\"number\" min=\"1\" max=\"1024\" value=\"{wanted}\" \
+                 required></label><button>Scale</button></form>\n\
+                 <form method=\"post\" action=\"{root}control/reload\"><button>Reload all workers</button></form>"
+            )?;
+        }
+        f.write_str("<p id=\"answer\" role=\"status\"></p>\n</section>\n")
+    }
+
+    /// Whether there are buttons for workers; a process that serves by itself has none.
+    fn steers_workers(&self) -> bool {
+        self.control && !self.scene.stats.serves_itself()
     }
 
     fn details(&self, f: &mut Formatter<'_>) -> fmt::Result {

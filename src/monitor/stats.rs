@@ -195,6 +195,12 @@ impl Stats {
         rows.iter().find(|(worker, _)| *worker == id).map(|(_, row)| row)
     }
 
+    /// Whether there are no workers, and the master serves by itself.
+    #[must_use]
+    pub fn serves_itself(&self) -> bool {
+        self.workers.iter().any(|worker| worker.pid == self.master_pid)
+    }
+
     /// How many workers take connections.
     #[must_use]
     pub fn serving(&self) -> usize {
