@@ -57,10 +57,12 @@ fn nothing() -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{create_dir, read_to_string, write};
+    use std::fs::{create_dir, read_to_string, remove_file, rename, write};
     use std::io::Read;
     use std::os::unix::fs::symlink;
     use std::os::unix::net::UnixListener;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::{Duration, Instant};
 
     use super::*;
 
@@ -99,6 +101,41 @@ mod tests {
         symlink(&dir, all.path().join("linked")).unwrap();
         assert_eq!(text(&all.path().join("linked"), "sub/a").as_deref(), Some("inside"));
         assert_eq!(read_to_string(all.path().join("secret")).unwrap(), "outside");
+    }
+
+    #[test]
+    fn a_name_that_changes_its_meaning_meanwhile_never_leads_out() {
+        let all = tempfile::tempdir().unwrap();
+        let (dir, away) = (all.path().join("logs"), all.path().join("away"));
+        create_dir(&dir).unwrap();
+        for (folder, content) in [(dir.join("real"), "inside"), (away.clone(), "outside")] {
+            create_dir(&folder).unwrap();
+            write(folder.join("a"), content).unwrap();
+        }
+        let is_over = AtomicBool::new(false);
+        let swap = || {
+            let (now, next) = (dir.join("sub"), dir.join("next"));
+            while !is_over.load(Ordering::Relaxed) {
+                for target in [Path::new("real"), &away] {
+                    symlink(target, &next).unwrap();
+                    rename(&next, &now).unwrap();
+                }
+                remove_file(&now).unwrap();
+                rename(dir.join("real"), &now).unwrap();
+                rename(&now, dir.join("real")).unwrap();
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(swap);
+            let until = Instant::now() + Duration::from_secs(10);
+            let mut seen = Vec::new();
+            while seen.len() < 5000 && Instant::now() < until {
+                seen.extend(text(&dir, "sub/a"));
+            }
+            // Before anything can fail, since the other thread is waited for.
+            is_over.store(true, Ordering::Relaxed);
+            assert!(!seen.is_empty() && seen.iter().all(|text| text == "inside"));
+        });
     }
 
     #[test]
