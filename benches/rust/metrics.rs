@@ -1,14 +1,15 @@
 //! `cargo bench --no-default-features --bench metrics`: the text of `/metrics` from a snapshot.
 //!
-//! Rendering, and what the process reads about itself; no address is bound, so the kernel isn't asked about queues.
+//! Rendering, what the process reads about itself, and the question to the kernel about the queue of one port.
 
 use std::hint::black_box;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
 use cluster2::ids::{SlotIndex, WorkerId};
 use cluster2::monitor::health::{Limits, Moment};
 use cluster2::monitor::metrics::{Format, render};
-use cluster2::monitor::stats::{ShownOptions, Stats, Worker, WorkerState};
+use cluster2::monitor::stats::{Address, ShownOptions, Stats, Worker, WorkerState};
 use cluster2::scoreboard::Snapshot;
 use cluster2::scoreboard::layout::Field;
 use cluster2::scoreboard::row::Row;
@@ -51,6 +52,7 @@ fn stats(workers: u16) -> Stats {
             restarts: 0,
         })
         .collect();
+    stats.addresses = vec![Address::Ip(SocketAddr::from((Ipv4Addr::LOCALHOST, 3000)))];
     let row = Row::with(&[(Field::Tick, 4990.0), (Field::ConnectionsTotal, 12_345.0)]);
     let rows = stats.workers.iter().map(|worker| (worker.id, row.clone())).collect();
     stats.board = Some(Snapshot { rows, ..Snapshot::default() });

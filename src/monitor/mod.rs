@@ -15,6 +15,8 @@ mod connections;
 pub mod control;
 mod deps;
 mod desk;
+#[cfg(target_os = "linux")]
+mod diagnostics;
 pub mod health;
 pub mod history;
 pub mod host;

@@ -1,8 +1,9 @@
 //! How many connections wait to be accepted, by port.
 //!
-//! Read when the metrics are asked for, from the kernel's table of TCP sockets: those that listen stand first, and with
-//! the first other one the reading ends, so that ten thousand open connections don't slow it. Absent where there is no
-//! `/proc`; unix sockets are not in these tables.
+//! Asked of the kernel when the metrics or the page are asked for. Its socket diagnostics list the sockets that listen and
+//! nothing else, in some microseconds. Where they are not to be had, `/proc`'s tables say the same for milliseconds of
+//! processor time, since the kernel looks through the table of all connections to fill the first page that is read.
+//! Absent where there is neither; unix sockets are in none of these.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,23 +15,50 @@ const LISTENS: &str = "0A";
 
 /// The queues of the ports that the application is bound to; all sockets of a port together.
 pub(super) fn lengths(addresses: &[Address]) -> BTreeMap<u16, u64> {
-    let ports = addresses.iter().filter_map(|address| match address {
-        Address::Ip(bound) => Some(bound.port()),
-        Address::Path(_) => None,
-    });
-    let mut lengths = BTreeMap::new();
+    let ports: Vec<u16> = addresses
+        .iter()
+        .filter_map(|address| match address {
+            Address::Ip(bound) => Some(bound.port()),
+            Address::Path(_) => None,
+        })
+        .collect();
+    if ports.is_empty() {
+        return BTreeMap::new();
+    }
+    let zero = || ports.iter().map(|port| (*port, 0)).collect();
+    diagnosed(zero()).or_else(|| tabled(zero())).unwrap_or_default()
+}
+
+/// From the kernel's socket diagnostics; `None` where it has none for us.
+#[cfg(target_os = "linux")]
+fn diagnosed(mut lengths: BTreeMap<u16, u64>) -> Option<BTreeMap<u16, u64>> {
+    super::diagnostics::listening(|port, waiting| {
+        if let Some(length) = lengths.get_mut(&port) {
+            *length += u64::from(waiting);
+        }
+    })
+    .ok()?;
+    Some(lengths)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn diagnosed(_: BTreeMap<u16, u64>) -> Option<BTreeMap<u16, u64>> {
+    None
+}
+
+/// From `/proc`: sockets that listen stand first, and with the first other one the reading ends.
+fn tabled(mut lengths: BTreeMap<u16, u64>) -> Option<BTreeMap<u16, u64>> {
     let tables: Vec<BufReader<File>> = ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
         .filter_map(|path| File::open(path).ok().map(BufReader::new))
         .collect();
     if tables.is_empty() {
-        return lengths;
+        return None;
     }
-    lengths.extend(ports.map(|port| (port, 0)));
     for table in tables {
         add(&mut lengths, table);
     }
-    lengths
+    Some(lengths)
 }
 
 fn add(lengths: &mut BTreeMap<u16, u64>, table: impl BufRead) {
@@ -77,9 +105,11 @@ mod tests {
     fn a_connection_that_nobody_accepts_is_seen() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let bound = listener.local_addr().unwrap();
-        let length = || lengths(&[Address::Ip(bound)]).get(&bound.port()).copied();
+        let port = bound.port();
+        let length = || lengths(&[Address::Ip(bound)]).get(&port).copied();
         assert_eq!(length(), Some(0));
         let _client = TcpStream::connect(bound).unwrap();
         assert_eq!(length(), Some(1));
+        assert_eq!(tabled(BTreeMap::from([(port, 0)])).unwrap().get(&port), Some(&1));
     }
 }
