@@ -9,7 +9,7 @@ const { signal } = require('../lib/processes');
 const { median, ratio, spread } = require('../lib/statistics');
 const { takeTurns } = require('../lib/turns');
 
-const ROUNDS = 10;
+const ROUNDS = 5;
 // Longer than any wait of the back-off after a worker that has served.
 const SETTLE_MS = 1500;
 const SPARE_MS = 15_000;
