@@ -2,9 +2,9 @@
 //!
 //! As a rule the supervisor's thread reads, which answers the protocol whatever JavaScript does. While the application talks
 //! without pause, its lines would wake that thread only to be passed on; so the supervisor lends the channel to the thread of
-//! JavaScript ([`Intake::lend`]), which then reads by itself, by a [`Turn`]. The turn ends with the first message of the
+//! JavaScript (`Intake::lend`), which then reads by itself, by a [`Turn`]. The turn ends with the first message of the
 //! protocol, with the end of the channel, when nobody speaks any more, or when the supervisor finds that what has arrived is
-//! not read ([`Intake::returned`]): a blocked event loop delays the protocol by no more than two [`LOOK`]s, and that once.
+//! not read (`Intake::returned`): a blocked event loop delays the protocol by no more than two `LOOK`s, and that once.
 //! Invariant: lines leave in the order in which they came. Both threads read under one lock; what JavaScript reads in its
 //! turn comes after all that was published before, since the turn itself is published behind it.
 
