@@ -79,11 +79,23 @@ class Balance {
     });
   }
 
-  // For most connections the first comparisons are the last.
+  // For most connections the first comparisons are the last; no list is made, since this runs for each.
   #isSuspect() {
     const own = this.#own();
-    if (own < SLACK || this.#isOver || own < this.#turnover.recent(clock())) return false;
-    return isTooMany(own + 1, this.#loads());
+    if (own < SLACK || this.#isOver) return false;
+    const now = clock();
+    if (this.#mayGive(now) < 1 || own < this.#turnover.recent(now)) return false;
+    const { header } = this.#board;
+    const { takers, takerRows, loads } = this.#places;
+    const count = header[takers];
+    let fewest = Infinity;
+    let sum = 0;
+    for (let at = takerRows; at < takerRows + count; at += 1) {
+      const load = header[loads + header[at]];
+      sum += load;
+      if (load < fewest) fewest = load;
+    }
+    return count > 1 && isClearlyMore(own + 1, fewest, sum / count);
   }
 
   #hold(entry) {
@@ -106,9 +118,10 @@ class Balance {
     const held = this.#held.splice(0);
     const stays = me < 0 || this.#turnover.recent(clock()) > this.#own();
     for (const entry of held) {
-      if (stays || !isTooMany(loads[me], loads) || !this.#mayGive()) {
+      if (stays || !isTooMany(loads[me], loads) || this.#mayGive(clock()) < 1) {
         this.#serve(entry);
       } else {
+        this.#left -= 1;
         loads[me] -= 1;
         loads[loads.indexOf(Math.min(...loads))] += 1;
         this.#give(entry);
@@ -135,13 +148,11 @@ class Balance {
     if (this.#sent.delete(entry)) entry.serve();
   }
 
-  #mayGive() {
-    const now = clock();
+  // How many.
+  #mayGive(now) {
     this.#left = Math.min(MOST, this.#left + (now - this.#leftAt) * (PER_SECOND / 1000));
     this.#leftAt = now;
-    if (this.#left < 1) return false;
-    this.#left -= 1;
-    return true;
+    return this.#left;
   }
 
   #takers() {
@@ -162,16 +173,13 @@ class Balance {
   }
 }
 
-// Whether `own` is clearly more than the fewest of `loads`.
 function isTooMany(own, loads) {
-  if (loads.length < 2) return false;
-  let fewest = Infinity;
-  let sum = 0;
-  for (const load of loads) {
-    sum += load;
-    if (load < fewest) fewest = load;
-  }
-  return own - fewest > Math.max(SLACK, SLACK_SHARE * (sum / loads.length));
+  const sum = loads.reduce((total, load) => total + load, 0);
+  return loads.length > 1 && isClearlyMore(own, Math.min(...loads), sum / loads.length);
+}
+
+function isClearlyMore(own, fewest, mean) {
+  return own - fewest > Math.max(SLACK, SLACK_SHARE * mean);
 }
 
 module.exports = { Balance };
