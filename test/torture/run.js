@@ -1,4 +1,4 @@
-// npm run test:torture [-- --reloads 100 --recycles 20 --scales 20 --kinds short,upload --node FILE]
+// npm run test:torture [-- --reloads 100 --recycles 20 --scales 20 --kinds short,upload --node FILE --deadline 3000]
 //
 // Reloads, recycles and scales a cluster of four workers under every kind of load, and says what the clients saw: all
 // counters but `ok` must be zero. Exits with 1 if one is not. Bounded by a time for each step.
@@ -11,8 +11,6 @@ const { ask } = require('../support/control');
 const { Load, KINDS } = require('../support/load');
 
 const WORKERS = 4;
-// Streams of events and WebSockets last until the deadline of a drain; here it comes soon.
-const RECYCLE_MS = 3000;
 
 const { values } = parseArgs({
   options: {
@@ -21,8 +19,11 @@ const { values } = parseArgs({
     scales: { type: 'string', default: '20' },
     kinds: { type: 'string', default: Object.keys(KINDS).join() },
     node: { type: 'string' },
+    // Streams of events and WebSockets last until the deadline of a drain, in ms; here it comes soon.
+    deadline: { type: 'string', default: '3000' },
   },
 });
+const deadline = Number(values.deadline);
 
 const acts = {
   async reloads(program, at) {
@@ -51,8 +52,8 @@ const acts = {
 };
 
 async function main() {
-  const program = start('torture', { options: { noWorkers: WORKERS, recycleTimeout: RECYCLE_MS,
-    shutdownTimeout: RECYCLE_MS, connThreshold: 1e9, host: '127.0.0.1' }, node: values.node });
+  const program = start('torture', { options: { noWorkers: WORKERS, recycleTimeout: deadline,
+    shutdownTimeout: deadline, connThreshold: 1e9, host: '127.0.0.1' }, node: values.node });
   const apps = 3;
   await ready(program, WORKERS * apps);
   program.apps = apps;
