@@ -28,6 +28,12 @@ describe('index.d.ts', () => {
     assert.notDeepEqual(parsed('noSuchOption'), []);
   });
 
+  it('names no option that the README leaves out', () => {
+    const [, table] = /^## Options\n(.*?)^## /ms.exec(read('README.md'));
+    const rows = table.split('\n').filter((line) => line.startsWith('| `')).map((line) => line.split('|')[1]).join();
+    assert.deepEqual(members('ClusterOptions').filter((option) => !rows.includes(`\`${option}\``)), []);
+  });
+
   it('has every event that the README lists, or that this package emits', () => {
     const known = members('ClusterEvents');
     const [, table] = /^## Events\n(.*?)^## /ms.exec(read('README.md'));
