@@ -8,6 +8,7 @@
 //! `json.rs` is the way back to JavaScript. `calls.rs` reads the arguments of `reload` and `scale`, by the same rules.
 
 pub mod calls;
+mod choices;
 mod ecv;
 mod json;
 mod monitor;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::error::Error;
+pub use choices::{OnUncaught, Restart, Scheduling, Sticky};
 pub use ecv::Ecv;
 pub use monitor::Monitor;
 use read::Problem;
@@ -147,46 +149,6 @@ pub enum Address {
     Tcp(u16),
     /// A unix socket, with its path as the user wrote it.
     Path(PathBuf),
-}
-
-/// Which exits of a worker are made good by a new one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Restart {
-    /// All but exit status 0.
-    OnFailure,
-    /// All of them.
-    Always,
-}
-
-/// What an exception that nobody caught does to its worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnUncaught {
-    /// The worker is replaced gracefully, successor first.
-    Recycle,
-    /// The exception is printed and the worker goes on.
-    Continue,
-    /// The worker exits, as Node programs do.
-    Exit,
-}
-
-/// How connections are spread over the workers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheduling {
-    /// One listening socket per worker slot; Linux only.
-    Slots,
-    /// One listening socket that all workers share.
-    Shared,
-    /// The master accepts, and hands each connection to the worker with the fewest.
-    Rr,
-}
-
-/// Whether a client's connections stay with one worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sticky {
-    /// Each connection goes wherever there is room.
-    None,
-    /// All connections from one address go to one slot, as long as that is served.
-    Address,
 }
 
 /// Reads what JavaScript passed to `new Cluster`.
@@ -416,58 +378,4 @@ impl Options {
 fn workers_for(cpus: usize) -> NonZeroU16 {
     let wanted = u64::try_from(cpus).unwrap_or(MAX_WORKERS).min(MAX_WORKERS);
     u16::try_from(wanted).ok().and_then(NonZeroU16::new).unwrap_or(NonZeroU16::MIN)
-}
-
-impl Restart {
-    const ALL: [Self; 2] = [Self::OnFailure, Self::Always];
-
-    /// The value that JavaScript gives for it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::OnFailure => "on-failure",
-            Self::Always => "always",
-        }
-    }
-}
-
-impl OnUncaught {
-    const ALL: [Self; 3] = [Self::Recycle, Self::Continue, Self::Exit];
-
-    /// The value that JavaScript gives for it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Recycle => "recycle",
-            Self::Continue => "continue",
-            Self::Exit => "exit",
-        }
-    }
-}
-
-impl Scheduling {
-    const ALL: [Self; 3] = [Self::Slots, Self::Shared, Self::Rr];
-
-    /// The value that JavaScript gives for it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Slots => "slots",
-            Self::Shared => "shared",
-            Self::Rr => "rr",
-        }
-    }
-}
-
-impl Sticky {
-    const ALL: [Self; 2] = [Self::None, Self::Address];
-
-    /// The value that JavaScript gives for it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Address => "address",
-        }
-    }
 }
