@@ -1,11 +1,9 @@
 // What it costs to count: the same requests with the scoreboard counted, without the flight recorder, and without both.
 'use strict';
 
-const { loadInTurns } = require('../lib/throughput');
+const { CLIENTS, WORKERS, loadInTurns } = require('../lib/throughput');
 const { median, ratio } = require('../lib/statistics');
 
-const PLAN = { mode: 'kept', rounds: 5, seconds: 1, clients: 40 };
-const WORKERS = 2;
 const VARIANTS = {
   'all counted (default)': {},
   'no flight recorder': { flightRecorder: false },
@@ -16,12 +14,7 @@ module.exports = {
   name: 'scoreboard',
   title: 'Cost of the scoreboard',
   async run(bench) {
-    const contestants = [];
-    for (const [label, options] of Object.entries(VARIANTS)) {
-      const env = { BENCH_OPTIONS: JSON.stringify(options) };
-      contestants.push(await bench.start(bench.ours, { workers: WORKERS, label, env }));
-    }
-    const results = await loadInTurns(bench, contestants, PLAN);
+    const { results, rounds } = await loadInTurns(bench, 'kept', () => startVariants(bench));
     const off = Object.keys(VARIANTS).at(-1);
     const of = (name, key) => results[name].map((one) => one[key]);
     const rows = Object.keys(VARIANTS).map((name) => [
@@ -31,10 +24,19 @@ module.exports = {
       ...(name === off ? ['', ''] : ['perSecond', 'workersCpu'].map((key) => ratio(of(name, key), of(off, key)))),
     ]);
     return [{
-      text: `${WORKERS} workers that say hello on ${PLAN.clients} kept connections, the case in which counting ` +
-        `weighs most. CPU is ms of the workers for 1,000 requests; ratios of ${bench.rounds(PLAN.rounds)} rounds to ` +
-        'those with nothing counted (`metrics: false`, `flightRecorder: false`).',
+      text: `${WORKERS} workers that say hello on ${CLIENTS} kept connections, the case in which counting weighs ` +
+        `most. CPU is ms of the workers for 1,000 requests; ratios of ${rounds}, to those with nothing counted ` +
+        '(`metrics: false`, `flightRecorder: false`).',
       rows: [['', 'req/s', 'workers CPU', 'req/s, ratio', 'CPU, ratio'], ...rows],
     }];
   },
 };
+
+async function startVariants(bench) {
+  const contestants = [];
+  for (const [label, options] of Object.entries(VARIANTS)) {
+    const env = { BENCH_OPTIONS: JSON.stringify(options) };
+    contestants.push(await bench.start(bench.ours, { workers: WORKERS, label, env }));
+  }
+  return contestants;
+}
