@@ -24,6 +24,8 @@ const circle = {};
 circle.self = circle;
 const REFUSED = [undefined, () => {}, Symbol('s'), 1n, { big: 1n }, circle];
 
+let hasCalled = false;
+
 const scenarios = {
   // Every value both ways; what throws, with its code.
   values: {
@@ -156,6 +158,9 @@ const scenarios = {
       process.send({ ready: true });
     },
     master(worker) {
+      // Not for the successor of the one that is killed: with Node's own cluster there is none.
+      if (hasCalled) return;
+      hasCalled = true;
       const tell = (what) => (error) => report('called back', what, error === null ? null : error instanceof Error);
       const sent = [worker.send('a', tell('as second')), worker.process.send('b', undefined, tell('as third')),
         worker.send('c', undefined, {}, tell('as fourth')), worker.send('d')];
