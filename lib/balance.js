@@ -15,7 +15,7 @@ const { INTERNAL } = require('./tell');
 
 // How many more than the worker with the fewest are too many: so many, or this part of the mean.
 const SLACK = 2;
-const SLACK_SHARE = 0.25;
+const SLACK_SHARE = 0.1;
 // How long a connection that seems too many is held until the next look at the others, and how many looks there are at
 // most while these still accept.
 const HOLD_MS = 4;
