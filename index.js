@@ -1,8 +1,10 @@
 // The public entry: `require('cluster2-rs')` is the constructor, as it was in cluster2.
 'use strict';
 
-const Cluster = require('./lib/cluster');
-const { Cluster2Error } = require('./lib/errors');
+const { load } = require('./lib/compiled');
+
+const Cluster = load('cluster', () => require('./lib/cluster'));
+const { Cluster2Error } = load('errors', () => require('./lib/errors'));
 
 module.exports = Cluster;
 module.exports.Cluster = Cluster;

@@ -78,5 +78,5 @@ function show(value) {
     text = typeof value;
   }
   const line = text.replace(/\s+/g, ' ');
-  return line.length > 80 ? `${line.slice(0, 80)}…` : line;
+  return line.length > 80 ? `${line.slice(0, 80)}\u2026` : line;
 }

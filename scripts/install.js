@@ -1,14 +1,14 @@
 'use strict';
 
-// What npm runs when the published package is installed: nothing where the platform's addon is there and loads;
+// What npm runs when the published package is installed: no build where the platform's addon is there and loads;
 // else it builds the addon with cargo, from the sources that the package brings; else it says what is missing and
 // fails, since a package that can't be loaded is not installed.
 //
 // It needs nothing but Node, and no network of its own (cargo fetches crates). It is done at installation rather
 // than by the first `require`, because then there is somebody who can act on a problem, the directory may be
-// written, and no server waits for a compiler. It owns a temporary directory, and the addon in the package's own
-// folder. `node scripts/install.js` may be run again at any time; in a checkout it does nothing: `npm run build`
-// is for that.
+// written, and no server waits for a compiler. It owns a temporary directory, and in the package's own folder the addon
+// and V8's bytecode of `lib/` (compile.js). `node scripts/install.js` may be run again at any time; in a checkout it
+// does nothing: `npm run build` is for that.
 
 const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
@@ -18,6 +18,7 @@ const { gunzipSync } = require('node:zlib');
 
 const { currentTarget, locate } = require('../lib/native.js');
 const { findCargo, isOnPath, libraryIn, replaceFile } = require('./cargo.js');
+const { compile } = require('./compile.js');
 
 const FOLDER = path.resolve(__dirname, '..');
 const SOURCES = path.join(FOLDER, 'sources.json.gz');
@@ -28,7 +29,12 @@ function main() {
   if (fs.existsSync(path.join(FOLDER, 'Cargo.toml')) || isForElsewhere(process.env)) return;
   const target = currentTarget();
   const problem = whatIsWrong(target);
-  if (problem === undefined) return;
+  if (problem !== undefined) buildBecause(problem, target);
+  // Only saves time at each start, so it may fail.
+  compile();
+}
+
+function buildBecause(problem, target) {
   const lacking = whatIsLacking();
   if (lacking !== undefined) fail(`${problem} It could be built here, but ${lacking} ${AGAIN}`);
   say(`${problem} It is built with cargo now; that takes some minutes.`);
