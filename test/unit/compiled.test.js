@@ -13,7 +13,7 @@ const { addonFile } = require('../../lib/native');
 const ROOT = path.resolve(__dirname, '../..');
 // Says whether the class came from what was compiled, and that there is one of each module.
 const LOOK = `
-const { load, compiledFile, read } = require('./lib/compiled');
+const { load } = require('./lib/compiled');
 const Cluster = require('.');
 const { Cluster2Error } = require('./lib/errors');
 let usual = 0;
