@@ -9,7 +9,7 @@ const nodeCluster = require('node:cluster');
 const { EventEmitter } = require('node:events');
 
 const errors = require('./errors');
-const { load, useAddon } = require('./native');
+const { load, useTarget } = require('./native');
 const { encode } = require('./encode');
 
 // Tells our workers from those of somebody else's cluster (PM2's cluster mode runs a script as one); taken out
@@ -18,8 +18,8 @@ const { encode } = require('./encode');
 const isWorker = nodeCluster.isWorker && process.env.CLUSTER2_MASTER !== undefined;
 delete process.env.CLUSTER2_MASTER;
 const place = takePlace(process.env);
-if (isWorker) useAddon(process.env.CLUSTER2_ADDON);
-delete process.env.CLUSTER2_ADDON;
+if (isWorker) useTarget(process.env.CLUSTER2_TARGET);
+delete process.env.CLUSTER2_TARGET;
 // The script may fail before it comes to `listen`.
 if (isWorker) require('./exceptions').reportExceptions();
 

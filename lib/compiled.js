@@ -8,10 +8,11 @@
 'use strict';
 
 const fs = require('node:fs');
-const Module = require('node:module');
 const path = require('node:path');
-const vm = require('node:vm');
+const { Script } = require('node:vm');
 
+// `node:module` is the same, but brings others with it.
+const Module = module.constructor;
 const FOLDER = path.resolve(__dirname, '..', 'compiled');
 const NEWLINE = 10;
 const OWN = /^\.\/([\w-]+)$/;
@@ -24,7 +25,7 @@ requireOwn.cache = require.cache;
 
 /** Gives the module `name` of this folder, by `otherwise` where it is not compiled. */
 function load(name, otherwise) {
-  const file = path.join(__dirname, `${name}.js`);
+  const file = `${__dirname}${path.sep}${name}.js`;
   const known = require.cache[file];
   if (known !== undefined) return known.exports;
   const found = pack?.get(name);
@@ -65,7 +66,7 @@ module.exports = { FOLDER, load, compiledFile, read, isSame };
 function run(file, { bytes, at, middle, end }) {
   const cachedData = bytes.subarray(middle, end);
   // Bytecode that V8 does not take, since it runs with other flags, is as if there were none.
-  const script = new vm.Script(bytes.latin1Slice(at, middle), { filename: file, cachedData });
+  const script = new Script(bytes.latin1Slice(at, middle), { filename: file, cachedData });
   const loaded = new Module(file, module);
   loaded.filename = file;
   require.cache[file] = loaded;

@@ -11,6 +11,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 
 const errors = require('./errors');
+const { currentTarget } = require('./native');
 
 const INSPECT = /--inspect(?:-brk|-port)?|--debug-port/;
 
@@ -43,7 +44,8 @@ class Launcher {
       execArgv: process.execArgv,
       script: path.join(fs.realpathSync(path.dirname(this.#script)), path.basename(this.#script)),
       args: process.argv.slice(2),
-      env: { ...process.env },
+      // The target spares them a look into the program file, which is the same.
+      env: { ...process.env, CLUSTER2_TARGET: currentTarget() },
       cwd: this.#follows ? fs.realpathSync(this.#cwd) : null,
       inspectPort: wantsInspector() ? process.debugPort : null,
     };

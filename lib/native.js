@@ -27,6 +27,7 @@ const PT_INTERP = 3;
 
 let addon;
 let file;
+let target;
 
 /**
  * Returns the addon; the first call loads it. Throws ERR_CLUSTER2_UNSUPPORTED_PLATFORM,
@@ -43,15 +44,16 @@ function addonFile() {
   return file;
 }
 
-/** What a worker was told by its master, which has looked already; nothing is looked up then. */
-function useAddon(found) {
-  file = found;
+/** What a worker was told by its master, whose program file it runs: then nobody looks into that again. */
+function useTarget(known) {
+  target = known;
 }
 
 /** The target of this process, such as `linux-x64-gnu`. */
 function currentTarget() {
   const { platform, arch } = process;
-  return targetName(platform, arch, platform === 'linux' ? libcName() : undefined);
+  target ??= targetName(platform, arch, platform === 'linux' ? libcName() : undefined);
+  return target;
 }
 
 /** The name under which the addon for a platform is built and published. `libc` matters on Linux only. */
@@ -142,4 +144,4 @@ function errorWithCode(code, message, cause) {
   return new Cluster2Error(code, message, cause && { cause });
 }
 
-module.exports = { SUPPORTED, load, addonFile, useAddon, targetName, locate, libcOfLoader, loaderOf, currentTarget };
+module.exports = { SUPPORTED, load, addonFile, useTarget, targetName, locate, libcOfLoader, loaderOf, currentTarget };

@@ -1,11 +1,11 @@
 // What a worker's row says of the process itself: that its loop turns, how late, how busy; heap, memory, processor,
 // garbage collection.
 //
-// lib/worker.js starts it once. It owns one timer, which keeps nothing alive, and one observer.
+// lib/worker.js starts it once. It owns one timer, which keeps nothing alive, and one observer. What takes time waits
+// for the timer's first turn, so that a worker listens sooner; what tells why one died in its start does not.
 'use strict';
 
 const v8 = require('node:v8');
-const { constants, performance, PerformanceObserver } = require('node:perf_hooks');
 
 const { clock } = require('./scoreboard');
 
@@ -18,7 +18,7 @@ class VitalSigns {
   #board;
   #due;
   #turns = 0;
-  #utilisation = performance.eventLoopUtilization();
+  #utilisation = { idle: 0, active: 0 };
   #lag = { since: 0, max: 0, maxBefore: 0 };
   #onLook = [];
 
@@ -33,20 +33,21 @@ class VitalSigns {
 
   start() {
     const { numbers, at } = this.#board;
+    const begun = clock();
     this.#board.set('heapOldLimit', oldSpaceLimit());
-    this.#observeCollections();
-    this.#look();
-    this.#lag.since = clock();
-    this.#due = clock() + TURN_MS;
-    this.#board.turn(clock());
+    this.#weigh();
+    this.#lag.since = begun;
+    this.#due = begun + TURN_MS;
+    this.#board.turn(begun);
     setInterval(() => {
       const now = clock();
       this.#board.turn(now);
       numbers[at.loopLag] = Math.max(0, now - this.#due);
       this.#due = now + TURN_MS;
       this.#keepLargest(now, numbers[at.loopLag]);
-      this.#turns += 1;
       if (this.#turns % TURNS_PER_LOOK === 0) this.#look();
+      if (this.#turns === 0) this.#observeCollections();
+      this.#turns += 1;
     }, TURN_MS).unref();
   }
 
@@ -66,13 +67,11 @@ class VitalSigns {
     const utilisation = performance.eventLoopUtilization();
     board.set('loopUtilisation', performance.eventLoopUtilization(utilisation, this.#utilisation).utilization);
     this.#utilisation = utilisation;
-    const { user, system } = process.cpuUsage();
-    board.set('cpuUser', user / 1000);
-    board.set('cpuSystem', system / 1000);
     this.#weigh();
     for (const look of this.#onLook) look();
   }
 
+  // What it has used so far.
   #weigh() {
     const board = this.#board;
     const heap = v8.getHeapStatistics();
@@ -81,14 +80,23 @@ class VitalSigns {
     board.set('heapLimit', heap.heap_size_limit);
     board.set('external', heap.external_memory);
     board.set('rss', process.memoryUsage.rss());
+    const { user, system } = process.cpuUsage();
+    board.set('cpuUser', user / 1000);
+    board.set('cpuSystem', system / 1000);
   }
 
   #observeCollections() {
+    const { constants, PerformanceObserver } = require('node:perf_hooks');
+    const fields = new Map([
+      [constants.NODE_PERFORMANCE_GC_MINOR, 'gcMinor'],
+      [constants.NODE_PERFORMANCE_GC_MAJOR, 'gcMajor'],
+      [constants.NODE_PERFORMANCE_GC_INCREMENTAL, 'gcIncremental'],
+    ]);
     const board = this.#board;
     const observer = new PerformanceObserver((list) => {
       for (const { detail, duration } of list.getEntries()) {
         board.add('gcPauseMs', duration);
-        const field = COLLECTIONS.get(detail.kind);
+        const field = fields.get(detail.kind);
         if (field) board.add(field);
         // A heap that fills up is collected often: so its last size is known when it is full.
         if (field === 'gcMajor') this.#weigh();
@@ -97,12 +105,6 @@ class VitalSigns {
     observer.observe({ entryTypes: ['gc'] });
   }
 }
-
-const COLLECTIONS = new Map([
-  [constants.NODE_PERFORMANCE_GC_MINOR, 'gcMinor'],
-  [constants.NODE_PERFORMANCE_GC_MAJOR, 'gcMajor'],
-  [constants.NODE_PERFORMANCE_GC_INCREMENTAL, 'gcIncremental'],
-]);
 
 // V8 tells only the sum of old and young, and what the young may become differs from version to version.
 function oldSpaceLimit() {
