@@ -1,7 +1,8 @@
 'use strict';
 
 // The cluster that scripts/compile.js runs: one worker, which serves one request. Master and worker compile the modules
-// of `lib/` by themselves, and leave sources and bytecode in the directory that is the argument when they end.
+// of `lib/` by themselves, and leave sources and bytecode in the directory that is the argument before they drain, since
+// what a process needs for its end is in no hurry.
 
 const cluster = require('node:cluster');
 const fs = require('node:fs');
@@ -19,21 +20,25 @@ const SETTLE_MS = 150;
 const place = process.argv[2];
 const role = cluster.isPrimary ? 'master' : 'worker';
 
-/** A cluster that serves one request and ends. */
-function serve() {
+/** A cluster that serves one request and ends; `done` is called in each process before it does that. */
+function serve(done) {
   const Cluster = require('..');
   const port = path.join(place, 'socket');
   const c = new Cluster({ port, monPort: false, noWorkers: 1, pids: path.join(place, 'pids'), logs: place });
   c.listen((callback) => callback(http.createServer((request, response) => response.end('compiled'))));
+  c.once('draining', done);
   if (role === 'worker') return;
   c.once('listening', () => {
     http.get({ socketPath: port }, (response) => {
-      response.resume().on('end', () => setTimeout(() => c.shutdown(), SETTLE_MS));
+      response.resume().on('end', () => setTimeout(() => {
+        done();
+        c.shutdown();
+      }, SETTLE_MS));
     });
   });
 }
 
-/** Compiles the modules of `lib/` in this process by itself, and leaves them in `place` when the process ends. */
+/** Compiles the modules of `lib/` in this process by itself; gives what leaves them in `place`. */
 function keep() {
   const kept = [];
   const compileOne = Module.prototype._compile;
@@ -48,7 +53,7 @@ function keep() {
     const require = Module.createRequire(filename);
     return script.runInThisContext()(this.exports, require, this, filename, LIB);
   };
-  process.on('exit', () => {
+  return () => {
     const { compiledFile } = require('../lib/compiled');
     const parts = kept.map(({ script, source, filename }) => {
       const { size, mtimeMs } = fs.statSync(filename);
@@ -58,8 +63,7 @@ function keep() {
     });
     const head = Buffer.from(`${JSON.stringify(parts.map(({ entry }) => entry))}\n`);
     fs.writeFileSync(compiledFile(role, place), Buffer.concat([head, ...parts.flatMap(({ bytes }) => bytes)]));
-  });
+  };
 }
 
-keep();
-serve();
+serve(keep());

@@ -6,14 +6,13 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use serde::Deserialize;
 
 use super::inspector;
 use crate::error::Error;
-use crate::os::child;
+use crate::os::child::{self, Program};
 
 /// What passes to a worker in its environment. The first three are Node's, the others ours.
 pub mod env {
@@ -93,37 +92,34 @@ impl Launch {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, flags)
             .map_err(|errno| failed(errno.into()))?;
-        let mut command = self.command(id, theirs.as_raw_fd());
-        let mut kept = vec![theirs.as_fd()];
-        if let Some(Place { board, row }) = place {
-            command.env(env::SCOREBOARD, board.as_raw_fd().to_string());
-            command.env(env::ROW, row.to_string());
-            kept.push(board);
-        }
-        child::prepare(&mut command, &kept);
-        let pid = command.spawn().map_err(failed)?.id();
+        let pid = child::start(&self.program(id, theirs.as_fd(), place)).map_err(failed)?;
         Ok(Spawned { pid, channel: ours })
     }
 
-    fn command(&self, id: u32, channel: i32) -> Command {
-        let mut command = Command::new(&self.exec_path);
-        command.args(&self.exec_argv);
+    fn program<'a>(&'a self, id: u32, channel: BorrowedFd<'a>, place: Option<Place<'a>>) -> Program<'a> {
+        let mut args = self.exec_argv.clone();
         match self.inspect_port_of(id) {
-            Some(port) => drop(command.arg(format!("--inspect-port={port}"))),
-            None if self.may_inspect => drop(command.arg(inspector::FLAG)),
+            Some(port) => args.push(format!("--inspect-port={port}")),
+            None if self.may_inspect => args.push(inspector::FLAG.to_owned()),
             None => {}
         }
-        command.arg(&self.script).args(&self.args);
-        if let Some(cwd) = &self.cwd {
-            command.current_dir(cwd);
+        args.push(self.script.clone());
+        args.extend_from_slice(&self.args);
+        let mut ours = BTreeMap::from([
+            (env::UNIQUE_ID, id.to_string()),
+            (env::CHANNEL_FD, channel.as_raw_fd().to_string()),
+            (env::SERIALIZATION, "json".to_owned()),
+            (env::MASTER, std::process::id().to_string()),
+        ]);
+        let mut kept = vec![channel];
+        if let Some(Place { board, row }) = place {
+            ours.insert(env::SCOREBOARD, board.as_raw_fd().to_string());
+            ours.insert(env::ROW, row.to_string());
+            kept.push(board);
         }
-        command.env_clear().envs(&self.env);
-        command.env(env::UNIQUE_ID, id.to_string());
-        command.env(env::CHANNEL_FD, channel.to_string());
-        command.env(env::SERIALIZATION, "json");
-        command.env(env::MASTER, std::process::id().to_string());
-        command.stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit());
-        command
+        let theirs = self.env.iter().map(|(name, value)| (name.as_str(), value.clone()));
+        let env = theirs.filter(|(name, _)| !ours.contains_key(name)).chain(ours.clone()).collect();
+        Program { exec: &self.exec_path, args, env, cwd: self.cwd.as_deref(), kept }
     }
 
     /// Counts up from the master's port and starts over above 1024 where the ports end, as `cluster.fork` does.
@@ -168,12 +164,13 @@ mod tests {
             inspect_port: None,
             may_inspect: false,
         };
-        let command = launch.command(7, 12);
-        let args: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
-        assert_eq!(args, ["--no-warnings", "app.js", "--port", "1"]);
-        assert_eq!(command.get_current_dir(), Some(std::path::Path::new("/srv")));
-        let envs: BTreeMap<_, _> = command.get_envs().collect();
-        assert_eq!(envs[std::ffi::OsStr::new(env::CHANNEL_FD)], Some(std::ffi::OsStr::new("12")));
-        assert_eq!(envs[std::ffi::OsStr::new(env::UNIQUE_ID)], Some(std::ffi::OsStr::new("7")));
+        let channel = std::io::stdin();
+        let program = launch.program(7, channel.as_fd(), None);
+        assert_eq!(program.args, ["--no-warnings", "app.js", "--port", "1"]);
+        assert_eq!(program.cwd, Some(std::path::Path::new("/srv")));
+        let variables: BTreeMap<_, _> = program.env.into_iter().collect();
+        assert_eq!(variables["A"], "b");
+        assert_eq!(variables[env::CHANNEL_FD], channel.as_raw_fd().to_string());
+        assert_eq!(variables[env::UNIQUE_ID], "7");
     }
 }
