@@ -1,8 +1,8 @@
 'use strict';
 
 // The cluster that scripts/compile.js runs: one worker, which serves one request. Master and worker compile the modules
-// of `lib/` by themselves, and leave sources and bytecode in the directory that is the argument before they drain, since
-// what a process needs for its end is in no hurry.
+// of `lib/` by themselves, and leave sources and bytecode in the directory that is the argument before they drain, for
+// what they need then is in no hurry.
 
 const cluster = require('node:cluster');
 const fs = require('node:fs');
