@@ -62,6 +62,8 @@ class Contestant {
       execPath: node,
       execArgv: [],
       cwd: this.#home,
+      // A session of its own, as PM2's daemon makes itself one: the kernel shares its processors out by session.
+      detached: true,
       env: {
         ...process.env,
         ...environment,

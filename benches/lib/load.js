@@ -32,6 +32,8 @@ class Load {
     const load = new Load();
     load.#child = spawn(PROGRAM, [JSON.stringify(orders)], {
       env: { ...process.env, ...environment },
+      // As the contestants.
+      detached: true,
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     load.#child.on('error', (error) => load.#end(error));

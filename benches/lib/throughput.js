@@ -24,6 +24,10 @@ const ROUNDS = 2;
 const SECONDS = 1.2;
 const CLIENTS = 40;
 const WORKERS = 2;
+// As many as workers: a load of one thread shares one of two cores with one worker, and the other answers more.
+const THREADS = 2;
+
+const ORDERS = { clients: CLIENTS, threads: THREADS };
 
 /**
  * The measure of one mode of the load: `what` the clients do, in words, and the `causes` for which we may be behind, by
@@ -38,8 +42,8 @@ function throughput({ name, title, mode, what, causes }) {
       const { results, rounds } = await loadInTurns(bench, mode, begin);
       return [
         {
-          text: `${WORKERS} workers, ${CLIENTS} ${what}. Medians of ${rounds}; CPU is ms for 1,000 requests; ` +
-            'busiest is the share of the worker that answered most.',
+          text: `${WORKERS} workers, ${CLIENTS} ${what}; the load has ${THREADS} threads. Medians of ${rounds}; ` +
+            'CPU is ms for 1,000 requests; busiest is the share of the worker that answered most.',
           rows: rowsOf(results),
         },
         {
@@ -63,7 +67,7 @@ async function loadInTurns(bench, mode, begin) {
   for (let start = 0; start < starts; start += 1) {
     const contestants = await begin();
     // Machine code is made in the first second, and belongs to no round.
-    for (const contestant of contestants) await underLoad(contestant, { mode, clients: CLIENTS, seconds: 1 });
+    for (const contestant of contestants) await underLoad(contestant, { ...ORDERS, mode, seconds: 1 });
     const found = await takeTurns(contestants, rounds, (contestant) => loadOnce(bench, mode, contestant));
     for (const [name, findings] of Object.entries(found)) (results[name] ??= []).push(...findings);
     for (const contestant of contestants) await contestant.end();
@@ -72,7 +76,7 @@ async function loadInTurns(bench, mode, begin) {
 }
 
 async function loadOnce(bench, mode, contestant) {
-  const findings = await underLoad(contestant, { mode, clients: CLIENTS, seconds: bench.seconds(SECONDS) });
+  const findings = await underLoad(contestant, { ...ORDERS, mode, seconds: bench.seconds(SECONDS) });
   const { p50, p99, p999 } = findings.latencyUs;
   return { ...findings, p50: p50 / 1000, p99: p99 / 1000, p999: p999 / 1000, busiest: findings.busiest * 100 };
 }

@@ -6,16 +6,15 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
 use crate::client::{Client, News};
-use crate::findings::{Failure, Findings, Tally};
+use crate::findings::{Failure, Tally};
 use crate::orders::{Mode, Orders};
 
 const TIMER: u64 = u64::MAX;
@@ -27,7 +26,6 @@ const LOOK: Duration = Duration::from_millis(50);
 const AFTER_FAILURE: Duration = Duration::from_millis(10);
 /// So many idle connections are being opened at a time.
 const OPENING: usize = 64;
-const LONGEST_IDLE: u16 = 60_000;
 
 pub(crate) struct Engine {
     orders: Orders,
@@ -39,7 +37,7 @@ pub(crate) struct Engine {
     free: Vec<usize>,
     /// Who is to begin its next request when.
     pauses: BinaryHeap<Reverse<(Instant, usize)>>,
-    tally: Tally,
+    pub(crate) tally: Tally,
     start: Instant,
     until: Instant,
     next_look: Instant,
@@ -75,10 +73,8 @@ impl Engine {
         })
     }
 
-    /// Works off the orders; says on `out` that it has begun and, with idle connections, that all are open.
-    pub(crate) fn run(mut self, out: &mut impl Write) -> io::Result<Findings> {
-        writeln!(out, "{{\"started\":true}}")?;
-        out.flush()?;
+    /// Works off the orders. Connections that are open then stay so as long as the engine lives.
+    pub(crate) fn run(&mut self) -> io::Result<()> {
         self.start = Instant::now();
         self.until = self.start + Duration::from_secs_f64(self.orders.seconds);
         if matches!(self.orders.mode, Mode::Short | Mode::Kept) {
@@ -87,23 +83,15 @@ impl Engine {
                 self.begin(index, self.start)?;
             }
         }
-        let mut in_time = None;
         loop {
             let now = Instant::now();
             let is_over = self.is_over(now);
-            if is_over && in_time.is_none() {
-                in_time = Some((self.tally.answered(), now - self.start));
-            }
-            if let Some((answered, window)) = in_time
-                && self.busy == 0
-            {
-                let findings = self.tally.findings(answered, window);
-                if self.orders.mode == Mode::Idle {
-                    Self::hold(out, &findings)?;
+            if is_over {
+                self.tally.close_window(now - self.start);
+                if self.busy == 0 {
+                    return Ok(());
                 }
-                return Ok(findings);
-            }
-            if !is_over {
+            } else {
                 self.begin_due(now)?;
             }
             self.end_overdue(now)?;
@@ -119,15 +107,6 @@ impl Engine {
             Mode::Rate => self.planned() >= self.until,
             Mode::Idle => now >= self.until || (self.begun as usize >= self.orders.clients && self.busy == 0),
         }
-    }
-
-    /// Says that all connections are open and keeps them until stdin ends, for a minute at most.
-    fn hold(out: &mut impl Write, findings: &Findings) -> io::Result<()> {
-        writeln!(out, "{{\"opened\":{}}}", serde_json::to_string(findings)?)?;
-        out.flush()?;
-        let stdin = io::stdin();
-        poll(&mut [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)], PollTimeout::from(LONGEST_IDLE))?;
-        Ok(())
     }
 
     fn grow(&mut self, count: usize) {
@@ -339,9 +318,9 @@ mod tests {
     }
 
     fn findings(orders: Value) -> Value {
-        let orders = serde_json::from_value(orders).unwrap();
-        let findings = Engine::new(orders).unwrap().run(&mut io::sink()).unwrap();
-        serde_json::to_value(findings).unwrap()
+        let mut engine = Engine::new(serde_json::from_value(orders).unwrap()).unwrap();
+        engine.run().unwrap();
+        serde_json::to_value(engine.tally.findings()).unwrap()
     }
 
     fn number(found: &Value, path: &str) -> u64 {
@@ -362,6 +341,24 @@ mod tests {
         let port = serve(ANSWER);
         let found = findings(json!({"port": port, "mode": "short", "clients": 3, "seconds": 0.2}));
         assert_eq!(number(&found, "/connections"), number(&found, "/answered"));
+    }
+
+    #[test]
+    fn threads_share_the_clients_and_their_findings_are_added() {
+        let text = json!({"port": 1, "mode": "kept", "clients": 5, "seconds": 0.1, "threads": 2});
+        let orders: Orders = serde_json::from_value(text).unwrap();
+        assert_eq!(orders.shares().iter().map(|share| share.clients).collect::<Vec<_>>(), [2, 3]);
+        let orders = Orders { port: serve(ANSWER), ..orders };
+        let mut engines: Vec<_> =
+            orders.shares().into_iter().map(|share| Engine::new(share).unwrap()).collect();
+        let mut tally = Tally::default();
+        for engine in &mut engines {
+            engine.run().unwrap();
+            tally.add(&engine.tally);
+        }
+        let found = serde_json::to_value(tally.findings()).unwrap();
+        assert_eq!(number(&found, "/connections"), 5);
+        assert_eq!(number(&found, "/workers/1"), number(&found, "/answered"));
     }
 
     #[test]

@@ -34,6 +34,16 @@ pub(crate) struct Failures {
     cut_short: u64,
 }
 
+impl Failures {
+    fn add(&mut self, other: Self) {
+        self.refused += other.refused;
+        self.reset += other.reset;
+        self.timed_out += other.timed_out;
+        self.bad_status += other.bad_status;
+        self.cut_short += other.cut_short;
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     answered: u64,
@@ -41,6 +51,9 @@ pub(crate) struct Tally {
     latency: Histogram,
     by_mark: BTreeMap<u8, u64>,
     connections: u64,
+    /// How long requests were begun, and the answers that came by then.
+    window: Option<Duration>,
+    in_time: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -82,14 +95,31 @@ impl Tally {
         *count += 1;
     }
 
-    pub(crate) fn answered(&self) -> u64 {
-        self.answered
+    /// Requests are begun no more: answers from now on came too late for the rate.
+    pub(crate) fn close_window(&mut self, window: Duration) {
+        if self.window.is_none() {
+            self.window = Some(window);
+            self.in_time = self.answered;
+        }
     }
 
-    /// `in_time` answers came in the `window` in which requests were begun.
-    pub(crate) fn findings(&self, in_time: u64, window: Duration) -> Findings {
+    /// Adds what another thread found at the same time.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.answered += other.answered;
+        self.in_time += other.in_time;
+        self.window = self.window.max(other.window);
+        self.failures.add(other.failures);
+        self.latency.add(&other.latency);
+        for (mark, count) in &other.by_mark {
+            *self.by_mark.entry(*mark).or_default() += count;
+        }
+        self.connections += other.connections;
+    }
+
+    pub(crate) fn findings(&self) -> Findings {
         let latency = &self.latency;
-        let in_time = u32::try_from(in_time).unwrap_or(u32::MAX);
+        let in_time = u32::try_from(self.in_time).unwrap_or(u32::MAX);
+        let window = self.window.unwrap_or_default();
         Findings {
             answered: self.answered,
             per_second: f64::from(in_time) / window.as_secs_f64(),

@@ -23,6 +23,17 @@ impl Histogram {
         self.longest = self.longest.max(micros);
     }
 
+    pub(crate) fn add(&mut self, other: &Self) {
+        if other.buckets.len() > self.buckets.len() {
+            self.buckets.resize(other.buckets.len(), 0);
+        }
+        for (count, more) in self.buckets.iter_mut().zip(&other.buckets) {
+            *count += more;
+        }
+        self.total += other.total;
+        self.longest = self.longest.max(other.longest);
+    }
+
     /// The least value that so many thousandths of all do not exceed, as the upper end of its bucket.
     pub(crate) fn at_permille(&self, permille: u64) -> u64 {
         let wanted = (self.total * permille).div_ceil(1000).max(1);
@@ -80,6 +91,18 @@ mod tests {
         (1..=100).for_each(|value| histogram.record(value));
         assert_eq!([500, 990, 999].map(|permille| histogram.at_permille(permille)), [50, 99, 100]);
         assert_eq!(histogram.above(90), 10);
+    }
+
+    #[test]
+    fn two_are_added_as_if_one_had_recorded_all() {
+        let (mut low, mut high, mut all) = (Histogram::default(), Histogram::default(), Histogram::default());
+        for value in 1..=1000 {
+            all.record(value);
+            if value < 100 { low.record(value) } else { high.record(value) }
+        }
+        low.add(&high);
+        let told = |it: &Histogram| (it.at_permille(50), it.at_permille(500), it.above(900), it.longest());
+        assert_eq!(told(&low), told(&all));
     }
 
     #[test]

@@ -14,6 +14,9 @@ pub(crate) struct Orders {
     pub(crate) clients: usize,
     /// How long requests are begun; those under way then are waited for.
     pub(crate) seconds: f64,
+    /// For `Short` and `Kept`: how many threads share the clients.
+    #[serde(default = "one")]
+    pub(crate) threads: usize,
     #[serde(default = "root")]
     pub(crate) path: String,
     /// For `Rate`: connections begun in a second, whatever became of earlier ones.
@@ -42,6 +45,13 @@ pub(crate) enum Mode {
 }
 
 impl Orders {
+    /// The orders of each thread.
+    pub(crate) fn shares(&self) -> Vec<Self> {
+        let count = if matches!(self.mode, Mode::Short | Mode::Kept) { self.threads.max(1) } else { 1 };
+        let share = |thread: usize| self.clients * (thread + 1) / count - self.clients * thread / count;
+        (0..count).map(|thread| Self { clients: share(thread), ..self.clone() }).collect()
+    }
+
     pub(crate) fn request(&self) -> Vec<u8> {
         let closing = match self.mode {
             Mode::Short | Mode::Rate => "Connection: close\r\n",
@@ -57,6 +67,10 @@ impl Orders {
     pub(crate) fn think(&self) -> Duration {
         Duration::from_millis(self.think_ms)
     }
+}
+
+fn one() -> usize {
+    1
 }
 
 fn root() -> String {
