@@ -22,8 +22,8 @@ const COLUMNS = [
 // One start of a program may be faster than another by more than anything that is measured here (where its memory lies,
 // what its compiler chose to optimise), so rounds are spread over several.
 const STARTS = 3;
-// 8 s after a start V8 collects all garbage of a process that is idle, if it has grown by a megabyte, which a server does
-// that is more than the bare one measured here; the machine code for sockets goes with it, once. Then it is measured.
+// 8 s after a start V8 collects all garbage of a process that is idle, if it has grown by a megabyte, as every server
+// has that is more than the bare one measured here. The machine code for sockets goes with it, once; so we wait.
 const GROWN_UP_MS = 9500;
 const ROUNDS = 2;
 const SECONDS = 1.2;
