@@ -23,7 +23,7 @@ const COLUMNS = [
 // what its compiler chose to optimise), so rounds are spread over several.
 const STARTS = 3;
 // 8 s after a start V8 collects all garbage of a process that is idle, if it has grown by a megabyte, as every server
-// has that is more than the bare one measured here. The machine code for sockets goes with it, once; so we wait.
+// has that is more than the bare one measured here. Machine code goes with it: what is measured comes after that.
 const GROWN_UP_MS = 9500;
 const ROUNDS = 2;
 const SECONDS = 1.2;
