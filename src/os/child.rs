@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_started_says_why_and_leaves_nothing() {
+    fn what_cannot_be_started_says_why() {
         let nowhere = PathBuf::from("/nowhere");
         assert_eq!(failure("/nowhere", None), Some(libc::ENOENT));
         assert_eq!(failure("/bin/sh", Some(&nowhere)), Some(libc::ENOENT));
