@@ -11,6 +11,7 @@ const { EventEmitter } = require('node:events');
 const errors = require('./errors');
 const { load, useTarget } = require('./native');
 const { encode } = require('./encode');
+require('./kept-tick');
 
 // Tells our workers from those of somebody else's cluster (PM2's cluster mode runs a script as one); taken out
 // of the environment, as Node does with its own variables, so that programs started by a worker don't take

@@ -10,6 +10,7 @@
 const diagnostics = require('node:diagnostics_channel');
 
 const { FlightRecorder } = require('./flight-recorder');
+const { OpenConnections } = require('./open-connections');
 const { clock } = require('./scoreboard');
 const { Turnover } = require('./turnover');
 
@@ -48,9 +49,7 @@ class Traffic {
   #histogram;
   #statusBase;
   #recorder;
-  // And when each was accepted.
-  #open = new Map();
-  #asked;
+  #open = new OpenConnections();
   #isCounting;
   #onClose;
   /** How soon connections close. */
@@ -97,15 +96,7 @@ class Traffic {
 
   /** Asks open connections what they have moved. */
   look() {
-    for (let asked = 0; asked < ASKED_PER_LOOK; asked += 1) {
-      this.#asked ??= this.#open.keys();
-      const { value, done } = this.#asked.next();
-      if (done) {
-        this.#asked = undefined;
-        return;
-      }
-      this.#addMoved(value, value[kConnection] ?? this.#follow(value));
-    }
+    this.#open.visit(ASKED_PER_LOOK, (socket) => this.#addMoved(socket, socket[kConnection] ?? this.#follow(socket)));
   }
 
   #watchConnections() {
@@ -118,7 +109,7 @@ class Traffic {
       numbers[connectionsTotal] += 1;
       numbers[connectionsOpen] += 1;
       board.addLoad(1);
-      open.set(socket, clock());
+      open.add(socket, clock());
       socket.on('close', onClose);
     });
   }
@@ -189,9 +180,8 @@ class Traffic {
 
   #closed(socket) {
     const connection = socket[kConnection];
-    const openedAt = this.#open.get(socket);
+    const openedAt = this.#open.remove(socket);
     if (openedAt !== undefined) {
-      this.#open.delete(socket);
       this.#numbers[this.#at.connectionsOpen] -= 1;
       this.#board.addLoad(-1);
       this.turnover.closed(openedAt, clock());
