@@ -23,10 +23,12 @@ const COLUMNS = [
 // what its compiler chose to optimise), so rounds are spread over several.
 const STARTS = 3;
 // 8 s after a start V8 collects all garbage of a process that is idle, if it has grown by a megabyte, as every server
-// has that is more than the bare one measured here. Machine code goes with it: what is measured comes after that.
+// has that is more than the bare one measured here. What is measured comes after that.
 const GROWN_UP_MS = 9500;
 const ROUNDS = 2;
 const SECONDS = 1.2;
+// Machine code is made in the first seconds of load, and goes when a process is idle while others have their turn: so
+// each turn begins with a load that is not measured.
 const WARM_SECONDS = 2;
 const CLIENTS = 40;
 const WORKERS = 2;
@@ -73,10 +75,6 @@ async function loadInTurns(bench, mode, begin) {
   for (let start = 0; start < starts; start += 1) {
     const contestants = await begin();
     await sleep(bench.isQuick ? 0 : GROWN_UP_MS);
-    // Machine code is made in the first seconds, and belongs to no round.
-    for (const contestant of contestants) {
-      await underLoad(contestant, { ...ORDERS, mode, seconds: bench.seconds(WARM_SECONDS) });
-    }
     const found = await takeTurns(contestants, rounds, (contestant) => loadOnce(bench, mode, contestant));
     for (const [name, findings] of Object.entries(found)) (results[name] ??= []).push(...findings);
     for (const contestant of contestants) await contestant.end();
@@ -85,6 +83,7 @@ async function loadInTurns(bench, mode, begin) {
 }
 
 async function loadOnce(bench, mode, contestant) {
+  await underLoad(contestant, { ...ORDERS, mode, seconds: bench.seconds(WARM_SECONDS) });
   const findings = await underLoad(contestant, { ...ORDERS, mode, seconds: bench.seconds(SECONDS) });
   const { p50, p99, p999 } = findings.latencyUs;
   return { ...findings, p50: p50 / 1000, p99: p99 / 1000, p999: p999 / 1000, busiest: findings.busiest * 100 };

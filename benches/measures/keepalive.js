@@ -10,8 +10,8 @@ module.exports = throughput({
   what: 'connections that stay open',
   // See docs/BENCHMARKS.md.
   causes: {
-    perSecond: 'requests are counted; V8 has thrown machine code away before the load: see above',
+    perSecond: 'requests are counted and recorded, and idle connections watched; see above',
     p99: 'requests are counted and recorded; most of it is up to the scheduler of a machine that is full',
-    workersCpu: 'requests are counted; V8 has thrown machine code away before the load: see above',
+    workersCpu: 'requests are counted and recorded, and idle connections watched; see above',
   },
 });
