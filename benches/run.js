@@ -1,4 +1,4 @@
-// npm run bench                              everything, in a few minutes
+// npm run bench                              everything, in ten to eleven minutes
 // npm run bench -- short kill                these measures only
 // npm run bench -- --nodes all short         on each supported Node, one after the other
 // npm run bench -- --node FILE               on another Node

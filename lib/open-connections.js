@@ -21,8 +21,7 @@ class OpenConnections {
   }
 
   has(socket) {
-    const place = socket[kPlace];
-    return place !== undefined && place !== NOWHERE;
+    return socket[kPlace] > NOWHERE;
   }
 
   /** Forgets `socket`; gives when it was opened, or undefined if it isn't here. */

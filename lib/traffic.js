@@ -1,7 +1,7 @@
 // Counts connections and requests into a worker's row, whoever made the server: Node tells of each by its diagnostics
 // channels. HTTP/2 has such channels on some versions of Node only, so its servers are told to us.
 //
-// lib/worker.js makes one `Traffic`, and calls `look` about once a second. It owns the set of open connections, and a
+// lib/worker.js makes one `Traffic`, and calls `look` about once a second. It owns the list of open connections, and a
 // record for each that was asked for something. What runs for each connection and request is kept to plain stores: one
 // listener serves all sockets, and nothing is made for a connection before it is needed.
 // Invariant: requests begun = those under way + those answered + those aborted.
