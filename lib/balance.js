@@ -16,6 +16,8 @@ const { INTERNAL } = require('./tell');
 // How many more than the worker with the fewest are too many: so many, or this part of the mean.
 const SLACK = 2;
 const SLACK_SHARE = 0.1;
+// How long a look at the others is good for: they may lose connections meanwhile.
+const LOOK_MS = 10;
 // How long a connection that seems too many is held until the next look at the others, and how many looks there are at
 // most while these still accept.
 const HOLD_MS = 4;
@@ -35,6 +37,9 @@ class Balance {
   #leftAt = 0;
   #isOver = false;
   #isWatching = false;
+  // By the last look at the others, more of its own than these are too many.
+  #most = SLACK;
+  #isFresh = false;
 
   /** `board` is this worker's; `turnover` tells how soon its connections close. */
   constructor(board, turnover) {
@@ -50,8 +55,11 @@ class Balance {
     const { onconnection } = handle;
     if (typeof onconnection !== 'function') return;
     this.#watchMaster();
+    const { header } = this.#board;
+    const own = this.#ownPlace();
+    // For most connections the first comparison is the last.
     handle.onconnection = (status, client) => {
-      if (status !== 0 || !client || !this.#isSuspect() || this.#handed.has(client)) {
+      if (header[own] + 1 <= this.#most || status !== 0 || !client || !this.#isSuspect() || this.#handed.has(client)) {
         onconnection.call(handle, status, client);
       } else {
         this.#hold({ client, serve: () => onconnection.call(handle, status, client) });
@@ -79,28 +87,32 @@ class Balance {
     });
   }
 
-  // For most connections the first comparisons are the last; no list is made, since this runs for each.
+  // Looks at the others; who comes before the next look is compared with what was seen.
   #isSuspect() {
-    const own = this.#own();
-    if (own < SLACK || this.#isOver) return false;
-    const now = clock();
-    if (this.#mayGive(now) < 1 || own < this.#turnover.recent(now)) return false;
-    const { header } = this.#board;
-    const { takers, takerRows, loads } = this.#places;
-    const count = header[takers];
-    let fewest = Infinity;
-    let sum = 0;
-    for (let at = takerRows; at < takerRows + count; at += 1) {
-      const load = header[loads + header[at]];
-      sum += load;
-      if (load < fewest) fewest = load;
-    }
-    return count > 1 && isClearlyMore(own + 1, fewest, sum / count);
+    this.#most = this.#lookAround(clock());
+    this.#forgetSoon();
+    return this.#own() + 1 > this.#most;
+  }
+
+  #lookAround(now) {
+    if (this.#isOver || !this.#mayHold(now)) return Infinity;
+    const recent = this.#turnover.recent(now);
+    return this.#own() < recent ? recent : mostOf(this.#loads());
+  }
+
+  #forgetSoon() {
+    if (this.#isFresh) return;
+    this.#isFresh = true;
+    setTimeout(() => {
+      this.#isFresh = false;
+      this.#most = SLACK;
+    }, LOOK_MS).unref();
   }
 
   #hold(entry) {
     this.#held.push(entry);
     this.#board.addLoad(1);
+    if (!this.#mayHold(clock())) this.#most = Infinity;
     if (this.#held.length === 1) this.#lookAgain(this.#loads(), LOOKS);
   }
 
@@ -118,7 +130,7 @@ class Balance {
     const held = this.#held.splice(0);
     const stays = me < 0 || this.#turnover.recent(clock()) > this.#own();
     for (const entry of held) {
-      if (stays || !isTooMany(loads[me], loads) || this.#mayGive(clock()) < 1) {
+      if (stays || loads[me] <= mostOf(loads) || this.#mayGive(clock()) < 1) {
         this.#serve(entry);
       } else {
         this.#left -= 1;
@@ -148,6 +160,11 @@ class Balance {
     if (this.#sent.delete(entry)) entry.serve();
   }
 
+  // What can't be given need not wait.
+  #mayHold(now) {
+    return this.#mayGive(now) >= this.#held.length + 1;
+  }
+
   // How many.
   #mayGive(now) {
     this.#left = Math.min(MOST, this.#left + (now - this.#leftAt) * (PER_SECOND / 1000));
@@ -163,7 +180,11 @@ class Balance {
 
   // Those that are held included.
   #own() {
-    return this.#board.header[this.#places.loads + this.#board.row];
+    return this.#board.header[this.#ownPlace()];
+  }
+
+  #ownPlace() {
+    return this.#places.loads + this.#board.row;
   }
 
   #loads() {
@@ -173,13 +194,11 @@ class Balance {
   }
 }
 
-function isTooMany(own, loads) {
+// More than these are too many for one of the workers that have `loads`.
+function mostOf(loads) {
+  if (loads.length < 2) return Infinity;
   const sum = loads.reduce((total, load) => total + load, 0);
-  return loads.length > 1 && isClearlyMore(own, Math.min(...loads), sum / loads.length);
-}
-
-function isClearlyMore(own, fewest, mean) {
-  return own - fewest > Math.max(SLACK, SLACK_SHARE * mean);
+  return Math.min(...loads) + Math.max(SLACK, SLACK_SHARE * sum / loads.length);
 }
 
 module.exports = { Balance };

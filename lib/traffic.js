@@ -104,12 +104,13 @@ class Traffic {
     const open = this.#open;
     const board = this.#board;
     const onClose = this.#onClose;
-    const { connectionsOpen, connectionsTotal } = this.#at;
+    const { connectionsOpen, connectionsTotal, tick } = this.#at;
     diagnostics.subscribe('net.server.socket', ({ socket }) => {
       numbers[connectionsTotal] += 1;
       numbers[connectionsOpen] += 1;
       board.addLoad(1);
-      open.add(socket, clock());
+      // That the loop turned last is near enough, and costs no look at the clock.
+      open.add(socket, numbers[tick]);
       socket.on('close', onClose);
     });
   }
@@ -184,7 +185,7 @@ class Traffic {
     if (openedAt !== undefined) {
       this.#numbers[this.#at.connectionsOpen] -= 1;
       this.#board.addLoad(-1);
-      this.turnover.closed(openedAt, clock());
+      this.turnover.closed(openedAt, this.#numbers[this.#at.tick]);
       this.#addMoved(socket, connection);
     }
     if (connection === undefined) return;

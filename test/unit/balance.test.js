@@ -95,6 +95,16 @@ describe('a worker that compares its connections with those of others', () => {
     assert.deepEqual([sent, handle.served], [[client], []]);
   });
 
+  it('sees soon that others have lost theirs', async () => {
+    load(9, 8, 8);
+    assert.ok(isServed(arrive()));
+    await eventually(() => {
+      load(5, 0, 0);
+      return !isServed(arrive());
+    });
+    await eventually(() => sent.length > 0);
+  });
+
   it('gives back no more than evens it out', async () => {
     load(4, 1, 4);
     const clients = Array.from({ length: 6 }, () => arrive());
@@ -147,6 +157,7 @@ describe('a worker that compares its connections with those of others', () => {
   it('gives back a bounded number at once', async () => {
     load(100, 0, 0);
     const clients = Array.from({ length: 60 }, () => arrive());
+    assert.equal(clients.filter(isServed).length, 36, 'what can not be given does not wait');
     await Promise.all(clients.map(decided));
     assert.equal(sent.length, 24);
     assert.equal(handle.served.length, 36);
