@@ -21,6 +21,8 @@ delete process.env.CLUSTER2_MASTER;
 const place = takePlace(process.env);
 if (isWorker) useTarget(process.env.CLUSTER2_TARGET);
 delete process.env.CLUSTER2_TARGET;
+const knownHost = isWorker ? process.env.CLUSTER2_HOST : undefined;
+delete process.env.CLUSTER2_HOST;
 // The script may fail before it comes to `listen`.
 if (isWorker) require('./exceptions').reportExceptions();
 
@@ -73,6 +75,7 @@ class Cluster extends EventEmitter {
       createApp,
       callback,
       board,
+      knownHost,
       raw: this.#given,
       parsed: this.#parsed,
       validator: this.#validator,

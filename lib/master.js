@@ -52,7 +52,7 @@ class Master {
 
   async run() {
     const { createApp, parsed, raw } = this.#setup;
-    this.#launcher = new Launcher(parsed.cwd);
+    this.#launcher = new Launcher(parsed);
     const start = this.#launcher.settings();
     const { apps, monApp } = await collectApps(createApp);
     for (const { app } of apps) {

@@ -8,6 +8,7 @@ const { toServer } = require('./apps');
 const { Drain } = require('./drain');
 const { extraServer } = require('./extra-ports');
 const { applyIdleTimeout } = require('./idle-timeout');
+const { listening } = require('./listening');
 const { portsOf } = require('./ports');
 
 class Service {
@@ -16,6 +17,7 @@ class Service {
   #traffic;
   #ecv;
   #balance;
+  #knownHost;
   #drain;
   #drained;
   #requests = 0;
@@ -23,14 +25,16 @@ class Service {
 
   /**
    * `traffic` counts, where somebody does; `ecv` answers balancers, where that is not off; `balance` gives
-   * connections back that are too many, where there are other workers.
+   * connections back that are too many, where there are other workers; `knownHost` is the address of which the master
+   * lends ports, if it does.
    */
-  constructor(cluster, options, traffic, ecv, balance) {
+  constructor(cluster, options, traffic, { ecv, balance, knownHost } = {}) {
     this.#cluster = cluster;
     this.#options = options;
     this.#traffic = traffic;
     this.#ecv = ecv;
     this.#balance = balance;
+    this.#knownHost = knownHost;
   }
 
   /** Connections accepted since the start, over all servers of the process; counted where there is a `traffic`. */
@@ -53,6 +57,7 @@ class Service {
    * Rejects with the error of the first server that can't listen.
    */
   async listen(apps, onListening) {
+    const { host, backlog } = this.#options;
     const served = [];
     for (const { app, port } of apps) {
       const ports = portsOf({ port }, this.#options);
@@ -65,7 +70,7 @@ class Service {
       this.#watch(server);
       for (const [at, port] of ports.entries()) {
         const listener = at === 0 ? server : extraServer(server);
-        await listening(listener, this.#where(port));
+        await listening(listener, port, { host, backlog, knownHost: this.#knownHost });
         this.#balance?.watch(listener);
         this.#listeners += 1;
       }
@@ -104,26 +109,6 @@ class Service {
     });
     for (const server of servers) server.on('session', (session) => session.on('stream', count));
   }
-
-  #where(port) {
-    const { host, backlog } = this.#options;
-    return typeof port === 'string' ? { path: port, backlog } : { port, host, backlog };
-  }
-}
-
-function listening(server, where) {
-  return new Promise((resolve, reject) => {
-    const done = (settle) => (value) => {
-      server.removeListener('error', failed);
-      server.removeListener('listening', opened);
-      settle(value);
-    };
-    const failed = done(reject);
-    const opened = done(resolve);
-    server.once('error', failed);
-    server.once('listening', opened);
-    server.listen(where);
-  });
 }
 
 module.exports = { Service };

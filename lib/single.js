@@ -117,7 +117,7 @@ class Single {
     const board = new Board(load(), this.#native.place() ?? undefined);
     const traffic = new Traffic(board, parsed);
     const ecv = parsed.ecv ? new Ecv(this.#setup, this.#ecvHost(board)) : undefined;
-    this.#service = new Service(this.#cluster, parsed, traffic, ecv);
+    this.#service = new Service(this.#cluster, parsed, traffic, { ecv });
     const signs = new VitalSigns(board);
     signs.also(() => traffic.look());
     signs.start();

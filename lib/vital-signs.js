@@ -2,7 +2,7 @@
 // garbage collection.
 //
 // lib/worker.js starts it once. It owns one timer, which keeps nothing alive, and one observer. What takes time waits
-// for the timer's first turn, so that a worker listens sooner; what tells why one died in its start does not.
+// for a second, so that other workers start sooner too; what tells why one died in its start does not.
 'use strict';
 
 const v8 = require('node:v8');
@@ -45,9 +45,9 @@ class VitalSigns {
       numbers[at.loopLag] = Math.max(0, now - this.#due);
       this.#due = now + TURN_MS;
       this.#keepLargest(now, numbers[at.loopLag]);
-      if (this.#turns % TURNS_PER_LOOK === 0) this.#look();
-      if (this.#turns === 0) this.#observeCollections();
       this.#turns += 1;
+      if (this.#turns % TURNS_PER_LOOK === 0) this.#look();
+      if (this.#turns === TURNS_PER_LOOK) this.#observeCollections();
     }, TURN_MS).unref();
   }
 

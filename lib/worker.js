@@ -20,8 +20,8 @@ const { VitalSigns } = require('./vital-signs');
 const SIGNAL_OF_ORDER = { shutdown: 'SIGTERM', recycle: 'SIGINT', leave: undefined };
 // How long closing frames and last bytes may take once the deadline has come.
 const LAST_BYTES_MS = 100;
-// Looking after itself may wait until a worker has served its first clients.
-const SETTLE_MS = 50;
+// Looking after itself may wait until a worker has served its first clients, and others have started.
+const SETTLE_MS = 1000;
 
 class Worker {
   #cluster;
@@ -45,7 +45,7 @@ class Worker {
     this.#traffic = new Traffic(setup.board, setup.parsed);
     const ecv = setup.parsed.ecv ? new Ecv(setup, this.#ecvHost()) : undefined;
     const balance = new Balance(setup.board, this.#traffic.turnover);
-    this.#service = new Service(cluster, setup.parsed, this.#traffic, ecv, balance);
+    this.#service = new Service(cluster, setup.parsed, this.#traffic, { ecv, balance, knownHost: setup.knownHost });
   }
 
   async run() {

@@ -29,6 +29,7 @@ impl State {
         match message {
             ToMaster::Online => self.publish(Event::Online { worker: id }),
             ToMaster::QueryServer { seq, query, data } => {
+                let query = Box::new(query.with_host(self.options.host.parse().ok()));
                 self.lend_or_wait(id, Question { seq, query, data }, now);
             }
             ToMaster::Listening(address) => self.server_listens(id, address, now),
@@ -124,6 +125,7 @@ impl State {
         let Some(worker) = self.crew.get_mut(&id) else { return };
         let is_first_without_agent = !worker.has_agent && worker.addresses.is_empty();
         let pid = worker.pid();
+        let address = Box::new(address.with_host(self.options.host.parse().ok()));
         worker.addresses.push((*address).clone());
         self.pending.steering = true;
         self.publish(Event::ServerListening { worker: id, address });
