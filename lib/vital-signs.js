@@ -5,8 +5,6 @@
 // for a second, so that other workers start sooner too; what tells why one died in its start does not.
 'use strict';
 
-const v8 = require('node:v8');
-
 const { clock } = require('./scoreboard');
 
 const TURN_MS = 100;
@@ -47,7 +45,7 @@ class VitalSigns {
       this.#keepLargest(now, numbers[at.loopLag]);
       this.#turns += 1;
       if (this.#turns % TURNS_PER_LOOK === 0) this.#look();
-      if (this.#turns === TURNS_PER_LOOK) this.#observeCollections();
+      if (this.#turns === TURNS_PER_LOOK) this.#settle();
     }, TURN_MS).unref();
   }
 
@@ -74,15 +72,20 @@ class VitalSigns {
   // What it has used so far.
   #weigh() {
     const board = this.#board;
-    const heap = v8.getHeapStatistics();
-    board.set('heapUsed', heap.used_heap_size);
-    board.set('heapTotal', heap.total_heap_size);
-    board.set('heapLimit', heap.heap_size_limit);
-    board.set('external', heap.external_memory);
-    board.set('rss', process.memoryUsage.rss());
+    const { external, heapTotal, heapUsed, rss } = process.memoryUsage();
+    board.set('heapUsed', heapUsed);
+    board.set('heapTotal', heapTotal);
+    board.set('external', external);
+    board.set('rss', rss);
     const { user, system } = process.cpuUsage();
     board.set('cpuUser', user / 1000);
     board.set('cpuSystem', system / 1000);
+  }
+
+  // What costs a millisecond or more to load.
+  #settle() {
+    this.#board.set('heapLimit', require('node:v8').getHeapStatistics().heap_size_limit);
+    this.#observeCollections();
   }
 
   #observeCollections() {

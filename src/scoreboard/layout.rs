@@ -112,7 +112,7 @@ fields! {
     LoopUtilisation = "loopUtilisation", "share", Gauge, "How much of the last second the event loop worked, 0 to 1.";
     HeapUsed = "heapUsed", "bytes", Gauge, "V8's heap in use.";
     HeapTotal = "heapTotal", "bytes", Gauge, "V8's heap as it was taken from the system.";
-    HeapLimit = "heapLimit", "bytes", Gauge, "What V8's heap may become, the part for young objects included.";
+    HeapLimit = "heapLimit", "bytes", Gauge, "What V8's heap may become, young objects included; 0 in the first second.";
     HeapOldLimit = "heapOldLimit", "bytes", Gauge, "What its part for old objects may become, where a flag says so.";
     External = "external", "bytes", Gauge, "Memory outside the heap that objects in it own.";
     Rss = "rss", "bytes", Gauge, "Resident memory of the process.";

@@ -104,15 +104,18 @@ impl Evidence {
     /// of the whole process since the row was written stands for the heap's.
     fn heap_limit_reached(&self) -> Option<f64> {
         let row = self.row.as_ref()?;
-        let limit = row.get(Field::HeapLimit);
         let used = row.get(Field::HeapUsed);
         #[expect(clippy::cast_precision_loss, reason = "an estimate")]
         let growth = self.peak_rss.map_or(0.0, |peak| peak as f64 - row.get(Field::Rss)).max(0.0);
         let old = match row.get(Field::HeapOldLimit) {
             told if told > 0.0 => told,
-            _ => (limit - YOUNG).max(limit * 0.5),
+            _ => {
+                let limit = row.get(Field::HeapLimit);
+                (limit - YOUNG).max(limit * 0.5)
+            }
         };
-        (limit > 0.0 && used + growth >= old * NEAR_LIMIT).then_some(old)
+        // A worker knows its limit after a second, unless a flag says it.
+        (old > 0.0 && used + growth >= old * NEAR_LIMIT).then_some(old)
     }
 }
 
@@ -191,6 +194,15 @@ mod tests {
             assert!(died.reason(&options()).ends_with(": it aborted itself"));
             died.row = Some(row(90.0, 100.0, 130.0));
             assert!(died.reason(&options()).ends_with(": the heap limit of V8 was reached (100 MiB)"));
+        }
+    }
+
+    #[test]
+    fn a_limit_that_a_flag_told_is_enough_in_the_first_second() {
+        let mut died = evidence(Exit::Signal(libc::SIGABRT), Cause::Unasked);
+        for (field, is_full) in [(Field::HeapOldLimit, true), (Field::HeapTotal, false)] {
+            died.row = Some(Row::with(&[(Field::HeapUsed, 1e8), (field, 1e8)]));
+            assert_eq!(died.reason(&options()).contains("the heap limit of V8"), is_full, "{field:?}");
         }
     }
 
