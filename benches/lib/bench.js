@@ -3,7 +3,7 @@
 
 const { execFileSync } = require('node:child_process');
 
-const { Contestant, KINDS, OURS } = require('./contestants');
+const { Contestant, KINDS, OURS, REUSE_PORT } = require('./contestants');
 
 class Bench {
   #settings;
@@ -17,11 +17,16 @@ class Bench {
 
   /** The kinds of contestants that can be had here: all, or those that are clusters. */
   get everyone() {
-    return KINDS.filter((kind) => kind !== 'PM2' || this.#settings.pm2 !== null);
+    return KINDS.filter((kind) => kind !== REUSE_PORT && (kind !== 'PM2' || this.#settings.pm2 !== null));
   }
 
   get clusters() {
     return this.everyone.filter((kind) => kind !== 'one process');
+  }
+
+  /** Nobody's usual way to run a cluster, and to be had from Node 23 on: for a measure that explains itself by it. */
+  get socketEach() {
+    return parseInt(this.version, 10) >= 23 ? [REUSE_PORT] : [];
   }
 
   get ours() {

@@ -18,11 +18,14 @@ const ANSWER_MS = 60_000;
 const LOOK_MS = 10;
 
 const OURS = 'cluster2-rs';
+const REUSE_PORT = 'Node reusePort';
 const KINDS = {
   [OURS]: { server: 'cluster2.js', env: {} },
   'Node default': { server: 'node.js', env: { NODE_CLUSTER_SCHED_POLICY: 'rr' } },
   'Node shared': { server: 'node.js', env: { NODE_CLUSTER_SCHED_POLICY: 'none' } },
-  'PM2': { server: 'pm2.js', env: { NODE_CLUSTER_SCHED_POLICY: 'rr' } },
+  // As this package does it, and nothing else that it does: each worker has a socket of its own.
+  [REUSE_PORT]: { server: 'node.js', env: { NODE_CLUSTER_SCHED_POLICY: 'none' }, needsPort: true },
+  'PM2': { server: 'pm2.js', needsPort: true, env: { NODE_CLUSTER_SCHED_POLICY: 'rr' } },
   'one process': { server: 'bare.js', env: {} },
 };
 
@@ -56,7 +59,8 @@ class Contestant {
     this.#notes = path.join(this.#home, 'notes');
     fs.writeFileSync(this.#notes, '');
     const expected = kind === 'one process' ? 1 : workers;
-    const own = kind === 'PM2' ? await surroundingsOfPm2(pm2, node, this.#home) : {};
+    const own = kind === 'PM2' ? surroundingsOfPm2(pm2, node, this.#home) : {};
+    if (KINDS[kind].needsPort) own.BENCH_PORT = String(await freePort());
     this.#begun = performance.timeOrigin + performance.now();
     this.#child = fork(path.join(__dirname, 'servers', KINDS[kind].server), {
       execPath: node,
@@ -182,10 +186,9 @@ class Contestant {
   }
 }
 
-async function surroundingsOfPm2(pm2, node, folder) {
+function surroundingsOfPm2(pm2, node, folder) {
   return {
     BENCH_PM2: pm2,
-    BENCH_PORT: String(await freePort()),
     PM2_HOME: path.join(folder, 'pm2'),
     PM2_PID_FILE_PATH: path.join(folder, 'pm2', 'pm2.pid'),
     PM2_DISCRETE_MODE: 'true',
@@ -194,7 +197,7 @@ async function surroundingsOfPm2(pm2, node, folder) {
   };
 }
 
-/** PM2's workers must be told a port; whoever takes this one in between makes the start fail. */
+/** For workers that must be told a port; whoever takes this one in between makes the start fail. */
 function freePort() {
   return new Promise((resolve, reject) => {
     const server = net.createServer().on('error', reject).listen(0, '127.0.0.1', () => {
@@ -204,4 +207,4 @@ function freePort() {
   });
 }
 
-module.exports = { Contestant, KINDS: Object.keys(KINDS), OURS, freePort, signal };
+module.exports = { Contestant, KINDS: Object.keys(KINDS), OURS, REUSE_PORT, freePort, signal };

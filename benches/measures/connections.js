@@ -24,7 +24,8 @@ module.exports = {
   name: 'connections',
   title: `${CONNECTIONS} idle connections`,
   async run(bench) {
-    const kinds = bench.clusters.map((name) => ({ name }));
+    const names = [...bench.clusters, ...bench.socketEach];
+    const kinds = names.map((name) => ({ name }));
     const results = await takeTurns(kinds, bench.rounds(ROUNDS), ({ name }) => openAll(bench, name));
     const rows = Object.entries(results).map(([name, rounds]) => {
       const of = (key) => rounds.map((round) => round[key]);
@@ -40,7 +41,7 @@ module.exports = {
       ];
     });
     const of = (name, key) => results[name].map((one) => one[key]);
-    const others = (key) => bench.clusters.slice(1)
+    const others = (key) => names.slice(1)
       .map((name) => `${ratio(of(bench.ours, key), of(name, key))} of ${name}`).join('; ');
     const figures = [['time to open', 'ms'], ['time to open again', 'again'], ['spread', 'uneven'],
       ['workers\' memory', 'workersKb']];
@@ -50,7 +51,8 @@ module.exports = {
       text: `${CONNECTIONS} connections to ${WORKERS} workers, opened 64 at a time, each with one answered request; ` +
         'and again, once those are closed. Spread: the connections of the fullest worker by those of the emptiest. ' +
         'Memory: what the master and all workers grew by, in kB for a connection. ' +
-        `Time to open, compared: ${others('ms')}. Again: ${others('again')}.`,
+        `Time to open, compared: ${others('ms')}. Again: ${others('again')}.` +
+        bench.socketEach.map((name) => ` ${name} has a socket for each worker too, and nothing else.`).join(''),
       rows: [['', 'open ms', 'again ms', 'spread max/min', 'master kB', 'workers kB', 'failed'], ...rows],
       comparisons,
     }];

@@ -1,5 +1,6 @@
-// The same application in the workers of Node's own `cluster`; NODE_CLUSTER_SCHED_POLICY chooses rr or none. Dead
-// workers are forked again, a reload is the loop that everyone writes, and SIGTERM lets the workers finish.
+// The same application in the workers of Node's own `cluster`; NODE_CLUSTER_SCHED_POLICY chooses rr or none, and where
+// there is a BENCH_PORT, each worker has a socket of its own on it. Dead workers are forked again, a reload is the loop
+// that everyone writes, and SIGTERM lets the workers finish.
 'use strict';
 
 const cluster = require('node:cluster');
@@ -25,7 +26,8 @@ if (cluster.isPrimary) {
     process.send({ done: order.do, ms: performance.now() - began });
   });
 } else {
-  createApp().listen(0, '127.0.0.1');
+  const port = Number(process.env.BENCH_PORT ?? 0);
+  createApp().listen({ port, host: '127.0.0.1', reusePort: port > 0 });
 }
 
 async function replaceAll() {
