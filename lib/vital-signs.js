@@ -1,8 +1,9 @@
 // What a worker's row says of the process itself: that its loop turns, how late, how busy; heap, memory, processor,
 // garbage collection.
 //
-// lib/worker.js starts it once. It owns one timer, which keeps nothing alive, and one observer. What takes time waits
-// for a second, so that other workers start sooner too; what tells why one died in its start does not.
+// lib/worker.js starts it once. It owns one timer, which keeps nothing alive, and an observer of collections where Rust
+// can't count them (src/os/collections.rs). What takes time waits for a second, so that other workers start sooner too;
+// what tells why one died in its start does not.
 'use strict';
 
 const { clock } = require('./scoreboard');
@@ -85,9 +86,10 @@ class VitalSigns {
   // What costs a millisecond or more to load.
   #settle() {
     this.#board.set('heapLimit', require('node:v8').getHeapStatistics().heap_size_limit);
-    this.#observeCollections();
+    if (!this.#board.countsCollections) this.#observeCollections();
   }
 
+  // Costs 2 % of a busy worker's time, so it is done only where Rust can't.
   #observeCollections() {
     const { constants, PerformanceObserver } = require('node:perf_hooks');
     const fields = new Map([
@@ -101,8 +103,6 @@ class VitalSigns {
         board.add('gcPauseMs', duration);
         const field = fields.get(detail.kind);
         if (field) board.add(field);
-        // A heap that fills up is collected often: so its last size is known when it is full.
-        if (field === 'gcMajor') this.#weigh();
       }
     });
     observer.observe({ entryTypes: ['gc'] });

@@ -3,6 +3,7 @@
 
 pub mod child;
 pub mod clock;
+pub mod collections;
 pub mod fd;
 pub mod inside;
 pub mod memory;
@@ -11,5 +12,6 @@ pub mod peer;
 pub mod pidfd;
 pub mod process_facts;
 pub mod queues;
+mod symbols;
 pub mod uv;
 pub mod watch;

@@ -5,10 +5,12 @@
 //! A watch owns itself: memory, descriptor and callback live until libuv says that it has let go of them.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{c_int, c_void};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::OnceLock;
+
+use super::symbols::symbol;
 
 /// Number of `uv_poll_t` in `uv_handle_type`.
 const POLL: c_int = 8;
@@ -127,11 +129,6 @@ fn functions() -> Option<&'static Functions> {
 }
 
 fn find() -> Option<Functions> {
-    let symbol = |name: &CStr| -> Option<NonNull<c_void>> {
-        let name: *const c_char = name.as_ptr();
-        // SAFETY: the name ends with a zero; the lookup reads what is loaded and nothing else.
-        NonNull::new(unsafe { libc::dlsym(libc::RTLD_DEFAULT, name) })
-    };
     /// Takes an address for a function of the type that is given.
     macro_rules! function {
         ($name:literal, $type:ty) => {{
