@@ -8,7 +8,7 @@
 
 const net = require('node:net');
 
-// A port of the master's host, plus this: src/ipc/message.rs knows it.
+// A port of the master's host, plus this: src/ipc/listen.rs knows it.
 const PORT_OF_HOST = 0x7fff0000;
 
 /**

@@ -184,4 +184,12 @@ describe('Turnover', () => {
     assert.equal(turnover.recent(12_100), 1);
     assert.equal(turnover.recent(13_100), 0);
   });
+
+  it('forgets nothing when it is told a little late', () => {
+    const turnover = new Turnover();
+    turnover.closed(10_000, 10_900);
+    assert.equal(turnover.recent(11_010), 1);
+    turnover.closed(10_800, 10_990);
+    assert.equal(turnover.recent(11_020), 2);
+  });
 });
