@@ -14,7 +14,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::ids::WorkerId;
 use crate::ipc::intake::Turn;
-use crate::ipc::message::ListeningAddress;
+use crate::ipc::listen::ListeningAddress;
 use crate::process::exit::Exit;
 
 /// One thing that happened.

@@ -3,5 +3,6 @@
 pub mod channel;
 pub mod frame;
 pub mod intake;
+pub mod listen;
 pub mod message;
 pub mod speaker;

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::spreading::ANSWER;
 use crate::ids::{SlotIndex, WorkerId};
-use crate::ipc::message::{ListeningAddress, Query};
+use crate::ipc::listen::{ListeningAddress, Query};
 use crate::ipc::speaker::Speaker;
 use crate::process::exit::{Child, Exit};
 use crate::socket::ListenerId;

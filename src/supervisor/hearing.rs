@@ -17,7 +17,8 @@ use super::state::State;
 use crate::ecv::Change;
 use crate::event::Event;
 use crate::ids::{SlotIndex, WorkerId};
-use crate::ipc::message::{FromAgent, ListeningAddress, Query, ToMaster, ToWorker};
+use crate::ipc::listen::{ListeningAddress, Query};
+use crate::ipc::message::{FromAgent, ToMaster, ToWorker};
 use crate::socket::{Kind, ListenerId, Want};
 
 /// How long a worker whose channel ended unannounced may take to die of it.
