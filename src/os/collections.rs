@@ -1,8 +1,8 @@
 //! Counting V8's collections of garbage where they happen.
 //!
-//! V8 is part of the Node that has loaded us, and its functions are looked up there by name, so nothing is linked. They have
-//! had the same form since V8 6; where they are absent nothing is counted, and callers do without. A callback runs in the
-//! midst of a collection and does nothing but read the clock and add to numbers in memory that stays.
+//! V8 is part of the Node that has loaded us, and its functions are looked up there by name, so nothing is linked. The names
+//! say the types, and were tried on Node 18 to 26; where they are absent nothing is counted, and callers do without. A
+//! callback runs in the midst of a collection and only reads the clock and adds to numbers in memory that stays.
 
 use std::ffi::{c_int, c_uint, c_void};
 use std::ptr::NonNull;
