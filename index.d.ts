@@ -460,7 +460,8 @@ interface ClusterOptions {
 
   /**
    * Idle timeout of connections, in whole milliseconds from 1 to 2147483647. A connection on which nothing moves for so
-   * long is closed, also while its request is being answered, and `warning` is emitted in the worker.
+   * long is closed, also while its request is being answered, and `warning` is emitted in the worker. HTTP/1 clients are
+   * advised to give up an idle connection a second earlier (`Keep-Alive: timeout=29`), if it is 2000 or more.
    * @default 30000
    */
   timeout?: number | string;

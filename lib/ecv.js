@@ -56,10 +56,11 @@ class Ecv {
     const { path } = this.#options;
     const takes = (event, first, second) => this.#takes(server, event, first, second);
     server.emit = function emitOrAnswer(event, first, second) {
-      // By far most are requests for something else, and go on after one comparison.
+      // By far most events are these, and go on after one comparison; V8 is slow with `arguments` (0.1 us).
+      if (event === 'connection') return emit.call(this, event, first);
       const isOther = event === 'request' && typeof first?.url === 'string' && !first.url.startsWith(path);
-      if (!isOther && takes(event, first, second)) return true;
-      return emit.apply(this, arguments);
+      if (isOther) return emit.call(this, event, first, second);
+      return takes(event, first, second) || emit.apply(this, arguments);
     };
   }
 

@@ -7,6 +7,7 @@
 // (`server.timeout`, `keepAliveTimeout`). An application that sets another timeout on one of its sockets has
 // the last word there.
 
+const diagnostics = require('node:diagnostics_channel');
 const net = require('node:net');
 const { watchUpgrades } = require('./websocket');
 
@@ -14,6 +15,9 @@ const { watchUpgrades } = require('./websocket');
 // cut.
 const ADVICE_MARGIN = 1000;
 const kSelf = Symbol('cluster2.self');
+const kAdvice = Symbol('cluster2.advice');
+
+let isAdvising = false;
 
 /**
  * Destroys every connection of `server` that is idle for `ms` milliseconds (no byte either way), and calls
@@ -41,13 +45,24 @@ function applyIdleTimeout(server, ms, onTimeout) {
 
 module.exports = { applyIdleTimeout };
 
-// After each answer Node sets the socket's timer to `keepAliveTimeout` plus a buffer, and advises the client
-// of the former. Where the buffer cannot be chosen (before Node 22), and where the advice would be nil, a
-// zero makes Node leave our timer alone and advise nothing.
+// With a `keepAliveTimeout` of its own, Node would set a new timer after each answer and another for the next request,
+// which is 3 % of a short one; with none it leaves the socket's timer alone, and advises nothing. So each answer is
+// given the advice here. It is left out where it would be nil.
 function bound(server, ms) {
-  const isAdvised = 'keepAliveTimeoutBuffer' in server && ms >= 2 * ADVICE_MARGIN;
-  server.keepAliveTimeout = isAdvised ? ms - ADVICE_MARGIN : 0;
-  if (isAdvised) server.keepAliveTimeoutBuffer = ADVICE_MARGIN;
+  server.keepAliveTimeout = 0;
+  if (ms < 2 * ADVICE_MARGIN) return;
+  server[kAdvice] = ms - ADVICE_MARGIN;
+  advise();
+}
+
+function advise() {
+  if (isAdvising) return;
+  isAdvising = true;
+  diagnostics.subscribe('http.server.request.start', ({ response, server }) => {
+    const advice = server[kAdvice];
+    // What Node writes into the header `Keep-Alive`; an application that has set a timeout since knows better.
+    if (advice !== undefined && response._keepAliveTimeout === 0) response._keepAliveTimeout = advice;
+  });
 }
 
 function isPlainHttp(server) {

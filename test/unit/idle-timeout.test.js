@@ -19,6 +19,11 @@ const LATE = 60;
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
 const answer = (request, response) => response.end('done');
 
+// After how many seconds clients are told to give up, by each answer that tells it.
+function adviceIn(text) {
+  return Array.from(text.matchAll(/keep-alive: timeout=(\d+)/gi), ([, seconds]) => seconds);
+}
+
 describe('applyIdleTimeout', () => {
   let cuts;
 
@@ -109,13 +114,28 @@ describe('applyIdleTimeout', () => {
     await assertCut(socket);
   });
 
-  it('advises clients to give up earlier, where Node can', async () => {
+  for (const [what, timeout, advised] of [['advises clients to give up earlier', 30000, ['29']],
+    ['advises nothing where there is no time to', 1999, []]]) {
+    it(what, async () => {
+      const socket = await connect(await serve(http.createServer(answer), timeout));
+      let asked = 0;
+      for (const expected of [advised, [...advised, ...advised]]) {
+        socket.write(GET);
+        assert.deepStrictEqual(adviceIn(await received(socket, new RegExp(`(done[^]*){${(asked += 1)}}`))), expected);
+      }
+    });
+  }
+
+  it('leaves the advice to an application that has chosen a timeout since, and to other servers', async () => {
     const server = http.createServer(answer);
     const socket = await connect(await serve(server, 30000));
+    server.keepAliveTimeout = 7000;
     socket.write(GET);
-    const text = await received(socket, /done/);
-    const [, seconds] = /keep-alive: timeout=(\d+)/i.exec(text) ?? [];
-    assert.strictEqual(seconds, 'keepAliveTimeoutBuffer' in server ? '29' : undefined);
+    assert.deepStrictEqual(adviceIn(await received(socket, /done/)), ['7']);
+    const other = http.createServer({ keepAliveTimeout: 0 }, answer);
+    const stranger = await connect(await serve(other, 0));
+    stranger.write(GET);
+    assert.deepStrictEqual(adviceIn(await received(stranger, /done/)), []);
   });
 
   it('lets the application choose another timeout for one of its sockets', async () => {
