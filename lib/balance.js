@@ -37,9 +37,9 @@ class Balance {
   #leftAt = 0;
   #isOver = false;
   #isWatching = false;
-  // By the last look at the others, more of its own than these are too many.
+  // By the last look at the others, more of its own than these are too many, until then.
   #most = SLACK;
-  #isFresh = false;
+  #goodUntil = 0;
 
   /** `board` is this worker's; `turnover` tells how soon its connections close. */
   constructor(board, turnover) {
@@ -57,9 +57,11 @@ class Balance {
     this.#watchMaster();
     const { header } = this.#board;
     const own = this.#ownPlace();
-    // For most connections the first comparison is the last.
     handle.onconnection = (status, client) => {
-      if (header[own] + 1 <= this.#most || status !== 0 || !client || !this.#isSuspect() || this.#handed.has(client)) {
+      const open = header[own] + 1;
+      // For most connections this is all. A timer that forgets the last look would cost more than looks at the clock.
+      const isFew = open <= SLACK || (open <= this.#most && clock() <= this.#goodUntil);
+      if (isFew || status !== 0 || !client || !this.#isSuspect() || this.#handed.has(client)) {
         onconnection.call(handle, status, client);
       } else {
         this.#hold({ client, serve: () => onconnection.call(handle, status, client) });
@@ -89,8 +91,9 @@ class Balance {
 
   // Looks at the others; who comes before the next look is compared with what was seen.
   #isSuspect() {
-    this.#most = this.#lookAround(clock());
-    this.#forgetSoon();
+    const now = clock();
+    this.#most = this.#lookAround(now);
+    this.#goodUntil = now + LOOK_MS;
     return this.#own() + 1 > this.#most;
   }
 
@@ -98,15 +101,6 @@ class Balance {
     if (this.#isOver || !this.#mayHold(now)) return Infinity;
     const recent = this.#turnover.recent(now);
     return this.#own() < recent ? recent : mostOf(this.#loads());
-  }
-
-  #forgetSoon() {
-    if (this.#isFresh) return;
-    this.#isFresh = true;
-    setTimeout(() => {
-      this.#isFresh = false;
-      this.#most = SLACK;
-    }, LOOK_MS).unref();
   }
 
   #hold(entry) {
@@ -187,18 +181,26 @@ class Balance {
     return this.#places.loads + this.#board.row;
   }
 
+  // Thousands of connections right after the start find this code cold: plain loops are the least there is to compile.
   #loads() {
     const { header } = this.#board;
-    const { loads } = this.#places;
-    return Array.from(this.#takers(), (row) => header[loads + row]);
+    const { loads, takerRows, takers } = this.#places;
+    const found = [];
+    for (let at = 0; at < header[takers]; at += 1) found.push(header[loads + header[takerRows + at]]);
+    return found;
   }
 }
 
 // More than these are too many for one of the workers that have `loads`.
 function mostOf(loads) {
   if (loads.length < 2) return Infinity;
-  const sum = loads.reduce((total, load) => total + load, 0);
-  return Math.min(...loads) + Math.max(SLACK, SLACK_SHARE * sum / loads.length);
+  let sum = 0;
+  let fewest = Infinity;
+  for (const load of loads) {
+    sum += load;
+    fewest = Math.min(fewest, load);
+  }
+  return fewest + Math.max(SLACK, SLACK_SHARE * sum / loads.length);
 }
 
 module.exports = { Balance };
