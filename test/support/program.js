@@ -28,6 +28,14 @@ const SHOWN = 1500;
 
 const running = new Set();
 
+// Programs lead groups of their own, so they do not hear the Ctrl-C that ends their tests.
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.once(signal, () => {
+    for (const program of running) program.endAtOnce();
+    process.kill(process.pid, signal);
+  });
+}
+
 /**
  * Starts a script: a name in test/apps (with or without .js) or an absolute path.
  *
@@ -118,6 +126,12 @@ class Program {
 
   killGroup(signal = 'SIGINT') {
     process.kill(-this.pid, signal);
+  }
+
+  /** Kills all that the program started, without waiting for it. */
+  endAtOnce() {
+    for (const pid of this.processes()) process.kill(pid, 'SIGKILL');
+    if (this.#isOwnDirectory) fs.rmSync(this.cwd, { recursive: true, force: true });
   }
 
   /** The pids of all living processes that the program started, itself included. */
