@@ -181,12 +181,12 @@ class Balance {
     return this.#places.loads + this.#board.row;
   }
 
-  // Thousands of connections right after the start find this code cold: plain loops are the least there is to compile.
+  // In plain loops, since thousands of connections right after the start find this code cold.
   #loads() {
     const { header } = this.#board;
-    const { loads, takerRows, takers } = this.#places;
+    const { loads } = this.#places;
     const found = [];
-    for (let at = 0; at < header[takers]; at += 1) found.push(header[loads + header[takerRows + at]]);
+    for (const row of this.#takers()) found.push(header[loads + row]);
     return found;
   }
 }

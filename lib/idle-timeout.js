@@ -3,9 +3,8 @@
 // The option `timeout`: a connection on which nothing moved for so long is cut, whatever it was doing.
 //
 // The worker (and a process with `cluster: false`) calls `applyIdleTimeout` once per server, before it
-// listens. It owns no timer: each socket's own one is set, and so is what Node sets it to by itself
-// (`server.timeout`, `keepAliveTimeout`). An application that sets another timeout on one of its sockets has
-// the last word there.
+// listens. It owns no timer: each socket's own one is set (`server.timeout`), and Node sets it to nothing else
+// (`keepAliveTimeout` is 0). An application that sets another timeout on one of its sockets has the last word there.
 
 const diagnostics = require('node:diagnostics_channel');
 const net = require('node:net');

@@ -4,7 +4,7 @@
 const assert = require('node:assert/strict');
 const { isDeepStrictEqual } = require('node:util');
 
-const { ready, reap, request, start } = require('./support');
+const { eventually, ready, reap, request, start } = require('./support');
 const { readScoreboard } = require('./support/scoreboard');
 
 const TIMES = 3;
@@ -19,14 +19,12 @@ describe('collections of garbage', () => {
       const [{ gcMinor, gcMajor, gcPauseMs }] = readScoreboard(program.pid).rows;
       return { minor: gcMinor, major: gcMajor, pauseMs: gcPauseMs };
     };
-    // Of a moment in which nothing else is collected.
-    const look = async () => {
-      for (;;) {
-        const row = counted();
-        const { body } = await request(program.port);
-        if (isDeepStrictEqual(row, counted())) return { row, told: JSON.parse(body) };
-      }
-    };
+    const ask = async () => JSON.parse((await request(program.port)).body);
+    // Of a moment in which nothing else is collected and the observer has nothing new to tell.
+    const look = () => eventually(async () => {
+      const [row, told] = [counted(), await ask()];
+      return isDeepStrictEqual([row, told], [counted(), await ask()]) && { row, told };
+    });
     const before = await look();
     for (let time = 0; time < TIMES; time += 1) await request(program.port, { path: '/collect' });
     const after = await look();

@@ -130,7 +130,7 @@ class Program {
 
   /** Kills all that the program started, without waiting for it. */
   endAtOnce() {
-    for (const pid of this.processes()) process.kill(pid, 'SIGKILL');
+    for (const pid of this.processes()) killQuietly(pid);
     if (this.#isOwnDirectory) fs.rmSync(this.cwd, { recursive: true, force: true });
   }
 
