@@ -13,8 +13,8 @@ use serde_json::Value;
 use tokio::sync::{Notify, oneshot};
 
 use crate::ids::WorkerId;
-use crate::ipc::intake::Turn;
 use crate::ipc::listen::ListeningAddress;
+use crate::ipc::reader::Turn;
 use crate::process::exit::Exit;
 
 /// One thing that happened.

@@ -8,7 +8,10 @@
 // 1. What JavaScript passed, parsed once at the door.
 pub mod options;
 
-// 2. Decides what should happen to the workers, then does it.
+// 2. Decides what should happen to the workers; pure.
+pub mod fleet;
+
+// 2b. Does it: the one event loop of the master, and its parts.
 pub mod supervisor;
 
 // 3. Child processes as the kernel sees them, and the files that tell others about them.

@@ -6,8 +6,8 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use cluster2::supervisor::backoff;
-use cluster2::supervisor::fleet::{Effect, Fleet, Input, Policy, Restart, WorkerId};
+use cluster2::fleet::backoff;
+use cluster2::fleet::{Effect, Fleet, Input, Policy, Restart, WorkerId};
 use criterion::{BatchSize, Criterion};
 
 fn main() {

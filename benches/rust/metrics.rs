@@ -7,9 +7,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
 use cluster2::ids::{SlotIndex, WorkerId};
-use cluster2::monitor::health::{Limits, Moment};
-use cluster2::monitor::metrics::{Format, render};
-use cluster2::monitor::stats::{Address, ShownOptions, Stats, Worker, WorkerState};
+use cluster2::monitor::data::health::{Limits, Moment};
+use cluster2::monitor::data::stats::{Address, ShownOptions, Stats, Worker, WorkerState};
+use cluster2::monitor::views::metrics::{Format, render};
 use cluster2::scoreboard::Snapshot;
 use cluster2::scoreboard::layout::Field;
 use cluster2::scoreboard::row::Row;

@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::intake::{Intake, READ_SIZE, Turn};
 use super::message::ToMaster;
-use super::speaker::Speaker;
+use super::reader::{Intake, READ_SIZE, Turn};
+use super::writer::Speaker;
 use crate::os::watch::watch;
 
 /// So many reads of the application's lines, each not longer after the one before than [`PAUSE`], are talk without pause.

@@ -2,7 +2,7 @@
 
 pub mod channel;
 pub mod frame;
-pub mod intake;
 pub mod listen;
 pub mod message;
-pub mod speaker;
+pub mod reader;
+pub mod writer;

@@ -9,31 +9,13 @@
 //! What the page shows is put into words by `scene`; `trends` remembers the last minutes, `live` sends each change to all
 //! who watch. `logs`, `deps` and `javascript` answer what takes its time. `rotation` and `control` are what changes anything: they ask the supervisor for it.
 
-mod access;
-mod calendar;
-mod connections;
+mod admission;
+mod app_proxy;
 pub mod control;
-mod deps;
-mod desk;
-#[cfg(target_os = "linux")]
-mod diagnostics;
-pub mod health;
-pub mod history;
-pub mod host;
-mod javascript;
-mod live;
-mod logs;
-pub mod metrics;
+pub mod data;
+mod files;
 mod negotiation;
-mod page;
-mod queues;
 pub mod reply;
-mod rotation;
 pub mod routes;
-mod scene;
 pub mod server;
-mod sheet;
-pub mod stats;
-mod status;
-mod timeline;
-mod trends;
+pub mod views;

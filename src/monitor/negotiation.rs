@@ -10,7 +10,7 @@ type Weight = u16;
 ///
 /// JSON must be named (`application/json`, or a type that ends in `+json`) and not be liked less than HTML. A client that
 /// takes anything gets the page, as with the original.
-pub(super) fn prefers_json(headers: &HeaderMap) -> bool {
+pub(crate) fn prefers_json(headers: &HeaderMap) -> bool {
     let mut json: Weight = 0;
     let mut html: Option<(Specificity, Weight)> = None;
     for header in headers.get_all(ACCEPT) {
@@ -28,7 +28,7 @@ pub(super) fn prefers_json(headers: &HeaderMap) -> bool {
 }
 
 /// Whether the client would rather have HTML where JSON is the rule: it must name HTML, and not like JSON more.
-pub(super) fn prefers_html(headers: &HeaderMap) -> bool {
+pub(crate) fn prefers_html(headers: &HeaderMap) -> bool {
     let (mut html, mut json): (Weight, Weight) = (0, 0);
     for header in headers.get_all(ACCEPT) {
         for range in header.to_str().unwrap_or_default().split(',') {
@@ -44,7 +44,7 @@ pub(super) fn prefers_html(headers: &HeaderMap) -> bool {
 }
 
 /// Whether the client would rather have `OpenMetrics` than Prometheus' own text: it must name it, and not like it less.
-pub(super) fn prefers_open_metrics(headers: &HeaderMap) -> bool {
+pub(crate) fn prefers_open_metrics(headers: &HeaderMap) -> bool {
     let (mut open, mut plain): (Weight, Weight) = (0, 0);
     for header in headers.get_all(ACCEPT) {
         for range in header.to_str().unwrap_or_default().split(',') {

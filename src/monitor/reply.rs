@@ -26,7 +26,7 @@ const ALWAYS: [(HeaderName, HeaderValue); 4] = [
 ];
 
 /// An answer whose whole body is at hand.
-pub(super) fn whole(
+pub(crate) fn whole(
     status: StatusCode,
     content_type: &'static str,
     body: impl Into<Bytes>,
@@ -41,7 +41,7 @@ pub(super) fn whole(
 }
 
 /// An answer whose body comes bit by bit.
-pub(super) fn stream(status: StatusCode, content_type: &'static str, body: Body) -> Response<Body> {
+pub(crate) fn stream(status: StatusCode, content_type: &'static str, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -53,17 +53,17 @@ pub(super) fn stream(status: StatusCode, content_type: &'static str, body: Body)
 /// Marks an answer that may never end by itself: it ends when its client closes its side of the connection, which no other
 /// answer minds.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct EndsWithClient;
+pub(crate) struct EndsWithClient;
 
 /// An answer whose body goes on for as long as somebody listens.
-pub(super) fn endless(content_type: &'static str, body: Body) -> Response<Body> {
+pub(crate) fn endless(content_type: &'static str, body: Body) -> Response<Body> {
     let mut response = stream(StatusCode::OK, content_type, body);
     response.extensions_mut().insert(EndsWithClient);
     response
 }
 
 /// A short sentence. It never repeats what the client sent.
-pub(super) fn text(status: StatusCode, sentence: &'static str) -> Response<Body> {
+pub(crate) fn text(status: StatusCode, sentence: &'static str) -> Response<Body> {
     whole(status, "text/plain; charset=utf-8", sentence)
 }
 
@@ -71,7 +71,7 @@ pub(super) fn text(status: StatusCode, sentence: &'static str) -> Response<Body>
 type Step<S> = Option<(io::Result<Bytes>, S)>;
 
 /// A body whose parts are made one after another, each once there is room for it; an error cuts the connection off.
-pub(super) fn unfold<S, F>(state: S, step: impl Fn(S) -> F + Unpin + 'static) -> Body
+pub(crate) fn unfold<S, F>(state: S, step: impl Fn(S) -> F + Unpin + 'static) -> Body
 where
     S: 'static,
     F: Future<Output = Step<S>> + 'static,

@@ -35,26 +35,26 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use super::access::may_read;
-use super::control::{self, Deed, Order};
-use super::deps::Deps;
-use super::health::{self, Judgement, Moment};
-use super::host::{Host, Watch};
-use super::javascript;
-use super::live::Live;
-use super::logs::Logs;
-use super::metrics;
-use super::negotiation::{prefers_json, prefers_open_metrics};
-use super::page::Page;
-use super::queues;
-use super::reply::{Body, stream, text, whole};
-use super::rotation::{self, Ends};
-use super::scene::Scene;
-use super::stats::Stats;
-use super::status::status;
-use super::trends::Trends;
 use crate::ecv::{Asked, Change, asked};
 use crate::event::MonitorRequest;
+use crate::monitor::app_proxy;
+use crate::monitor::control::access::may_read;
+use crate::monitor::control::ecv::{self, Ends};
+use crate::monitor::control::orders::{self, Deed, Order};
+use crate::monitor::data::health::{self, Judgement, Moment};
+use crate::monitor::data::host::{Host, Watch};
+use crate::monitor::data::queues;
+use crate::monitor::data::stats::Stats;
+use crate::monitor::data::trends::Trends;
+use crate::monitor::files::deps::Deps;
+use crate::monitor::files::logs::Logs;
+use crate::monitor::negotiation::{prefers_json, prefers_open_metrics};
+use crate::monitor::reply::{Body, stream, text, whole};
+use crate::monitor::views::metrics;
+use crate::monitor::views::page::Page;
+use crate::monitor::views::status::status;
+use crate::monitor::views::stream::Live;
+use crate::monitor::views::view_model::Scene;
 use crate::options::{Ecv, Monitor};
 use crate::os::clock::monotonic_ms;
 
@@ -110,7 +110,7 @@ pub struct Site {
     live: Rc<Live>,
     logs: Logs,
     deps: Deps,
-    pub(super) with_javascript: javascript::Open,
+    pub(crate) with_javascript: app_proxy::Open,
 }
 
 /// What a path names.
@@ -159,35 +159,35 @@ impl Site {
             live: Rc::default(),
             logs: Logs::new(rules.logs.clone()),
             deps: Deps::new(rules.dir.clone()),
-            with_javascript: javascript::Open::default(),
+            with_javascript: app_proxy::Open::default(),
             rules,
         }
     }
 
-    pub(super) fn source(&self) -> &dyn Source {
+    pub(crate) fn source(&self) -> &dyn Source {
         &*self.source
     }
 
-    pub(super) fn monitor(&self) -> &Monitor {
+    pub(crate) fn monitor(&self) -> &Monitor {
         &self.rules.monitor
     }
 
     /// Without a slash at its end.
-    pub(super) fn mon_path(&self) -> &str {
+    pub(crate) fn mon_path(&self) -> &str {
         &self.rules.mon_path
     }
 
-    pub(super) fn live(&self) -> &Rc<Live> {
+    pub(crate) fn live(&self) -> &Rc<Live> {
         &self.live
     }
 
     /// Takes in how things are, for the trends.
-    pub(super) fn look(&self) {
+    pub(crate) fn look(&self) {
         self.trends.borrow_mut().look(&self.source.stats(), monotonic_ms());
     }
 
     /// Renders how things are for those who watch, if it has changed.
-    pub(super) fn publish(&self) {
+    pub(crate) fn publish(&self) {
         let revision = self.source.revision();
         if self.live.is_outdated(revision, self.trends.borrow().number()) {
             self.with_scene(&self.source.stats(), |scene| self.live.publish(scene, revision));
@@ -234,10 +234,10 @@ impl Site {
 
     /// Whether the application's own monitor app is asked first. What health and control need must not depend on
     /// JavaScript, and who may not read here may not read there.
-    pub(super) fn is_for_app<B>(&self, request: &Request<B>) -> bool {
+    pub(crate) fn is_for_app<B>(&self, request: &Request<B>) -> bool {
         let is_ours = |route: Route| route.is_health() || matches!(route, Route::Control(_));
         self.rules.has_app
-            && javascript::is_passable(request)
+            && app_proxy::is_passable(request)
             && !self.route(request.uri().path()).is_some_and(is_ours)
             && may_read(request.headers(), self.monitor())
     }
@@ -266,7 +266,7 @@ where
     let is_open = route.is_some_and(Route::is_health) || may_read(request.headers(), site.monitor());
     match (route, request.method()) {
         // Who steers brings a token as well, by other ways too.
-        (Some(Route::Control(deed)), &Method::POST) => control::steer(request, deed, site, ends).await,
+        (Some(Route::Control(deed)), &Method::POST) => orders::steer(request, deed, site, ends).await,
         _ if !is_open => unauthorized(),
         (None, _) => nothing_here(),
         (Some(Route::Disable), &Method::POST) => rotate(&request, true, site, ends),
@@ -277,7 +277,7 @@ where
             site.deps.answer(request.headers(), site.mon_path()).await
         }
         (Some(Route::Components), &Method::GET | &Method::HEAD) => {
-            let answer = javascript::components(&request, site, ends).await;
+            let answer = app_proxy::components(&request, site, ends).await;
             answer.unwrap_or_else(|| {
                 text(StatusCode::SERVICE_UNAVAILABLE, "The master's JavaScript does not answer.\n")
             })
@@ -290,7 +290,7 @@ where
 fn read<B>(route: Route, request: &Request<B>, site: &Site, ends: Ends) -> Response<Body> {
     let (headers, stats) = (request.headers(), site.source.stats());
     match route {
-        Route::Ecv => rotation::tell(&site.moment(&stats), &stats, &site.watch.boot().hostname, ends),
+        Route::Ecv => ecv::tell(&site.moment(&stats), &stats, &site.watch.boot().hostname, ends),
         Route::Live => judgement(&site.moment(&stats).live()),
         Route::Ready => judgement(&site.moment(&stats).ready()),
         Route::Metrics => scrape(headers, site, &stats),
@@ -320,7 +320,7 @@ fn unauthorized() -> Response<Body> {
 
 fn rotate<B>(request: &Request<B>, disabled: bool, site: &Site, ends: Ends) -> Response<Body> {
     match &site.rules.ecv {
-        Some(ecv) => rotation::control(request, disabled, ecv, &*site.source, ends),
+        Some(ecv) => ecv::control(request, disabled, ecv, &*site.source, ends),
         None => nothing_here(),
     }
 }

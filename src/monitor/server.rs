@@ -18,12 +18,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::TcpStream;
 
-use super::connections::{Admitted, Connections, Watched};
-use super::javascript;
-use super::live;
-use super::reply::EndsWithClient;
-use super::rotation::Ends;
-use super::routes::Site;
+use crate::monitor::admission::{Admitted, Connections, Watched};
+use crate::monitor::app_proxy;
+use crate::monitor::control::ecv::Ends;
+use crate::monitor::reply::EndsWithClient;
+use crate::monitor::routes::Site;
+use crate::monitor::views::stream;
 use crate::tasks::LocalTasks;
 
 /// How many connections the kernel queues; Node's own number.
@@ -115,7 +115,7 @@ pub async fn serve_within(
     let site = site.into();
     let listener = watched(&listener).await;
     let connections = Connections::new(limits.connections);
-    tasks.spawn(live::pulse(Rc::clone(&site)));
+    tasks.spawn(stream::pulse(Rc::clone(&site)));
     loop {
         match listener.accept().await {
             Ok((socket, remote)) => match connections.admit() {
@@ -165,7 +165,7 @@ async fn converse(socket: TcpStream, remote: SocketAddr, admitted: Admitted, sit
     let answer = service_fn(async |request| {
         // From now on, since some answers take their time.
         connection.begins();
-        let response = javascript::answer(request, &site, ends).await;
+        let response = app_proxy::answer(request, &site, ends).await;
         let socket = response.extensions().get::<EndsWithClient>().map(|_| Rc::clone(&socket));
         Ok::<_, Infallible>(response.map(|body| connection.answering(body, socket)))
     });

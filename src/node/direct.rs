@@ -15,7 +15,7 @@ use napi::{Env, JsValue, sys};
 
 use super::emitter::EventArgs;
 use crate::ids::WorkerId;
-use crate::ipc::intake::{Found, Turn};
+use crate::ipc::reader::{Found, Turn};
 use crate::os::uv::watch_readable;
 
 /// The callback for events; used on the thread of JavaScript only.

@@ -5,7 +5,6 @@
 
 #![expect(clippy::needless_pass_by_value, reason = "napi hands every argument over by value")]
 
-pub mod agent;
 mod convert;
 mod direct;
 pub mod ecv;
@@ -13,3 +12,4 @@ mod emitter;
 pub mod master;
 pub mod options;
 pub mod stop;
+pub mod worker_row;

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::spreading::ANSWER;
 use crate::ids::{SlotIndex, WorkerId};
 use crate::ipc::listen::{ListeningAddress, Query};
-use crate::ipc::speaker::Speaker;
+use crate::ipc::writer::Speaker;
 use crate::process::exit::{Child, Exit};
 use crate::socket::ListenerId;
+use crate::supervisor::connections::rebalance::ANSWER;
 
 /// A socket that a worker was lent.
 #[derive(Debug)]

@@ -18,43 +18,24 @@ use crate::error::Error;
 use crate::event::{Event, Undelivered};
 use crate::ids::WorkerId;
 use crate::ipc::message::ToMaster;
-use crate::monitor::metrics::AppMetrics;
+use crate::monitor::views::metrics::AppMetrics;
 use crate::process::control::Request;
 use crate::process::exit::Exit;
 use crate::process::spawn::Launch;
 
-pub mod backoff;
-mod cause;
-pub mod contract;
+mod connections;
 mod crew;
-pub mod fleet;
-mod handoff;
-mod hearing;
-mod heartbeat;
-mod hung;
-mod performing;
-mod recycle;
-mod releasing;
-mod reload;
-mod rotation;
-mod scale;
+mod ecv;
+mod effects;
+mod messages;
+mod requesters;
 pub mod setup;
-pub mod slot;
-mod spares;
-mod spreading;
+mod snapshot;
 mod state;
-mod telling;
-mod watching;
+mod watch;
 
-pub use releasing::Asker;
+pub use requesters::Asker;
 pub use setup::Setup;
-
-#[cfg(test)]
-mod fleet_tests;
-#[cfg(test)]
-mod reload_tests;
-#[cfg(test)]
-mod spares_tests;
 
 /// How many inputs may wait for the loop; a full queue makes the readers of channels wait, and so the workers.
 const INPUTS: usize = 1024;

@@ -12,26 +12,16 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::crew::{Crew, Leave, Speakers};
-use super::fleet::{self, Fleet, Phase};
-use super::handoff::HandOff;
-use super::heartbeat::Heartbeat;
-use super::hung::HangWatch;
-use super::performing::{Door, Retiring, policy};
-use super::releasing::{Asker, Releases, refusal};
-use super::rotation::Switch;
-use super::setup::Setup;
-use super::telling::{Clocks, View, first_stats};
-use super::watching::Watching;
-use super::{Call, Input, Shared};
 use crate::ecv::{Change, Rotation};
 use crate::error::Error;
 use crate::event::{Event, Undelivered};
+use crate::fleet::{self, Fleet, Phase};
 use crate::ids::WorkerId;
-use crate::monitor::metrics::AppMetrics;
+use crate::monitor;
+use crate::monitor::data::health;
+use crate::monitor::data::stats::Stats;
 use crate::monitor::routes::{Rules, Site};
-use crate::monitor::stats::Stats;
-use crate::monitor::{self, health};
+use crate::monitor::views::metrics::AppMetrics;
 use crate::options::{Options, calls};
 use crate::process::cgroup::OomWatch;
 use crate::process::control::{self, AGAIN_AFTER, Reply, Request};
@@ -39,6 +29,17 @@ use crate::process::pidfile::PidDir;
 use crate::process::spawn::Launch;
 use crate::scoreboard::Scoreboard;
 use crate::socket::{ListenerId, Sockets};
+use crate::supervisor::connections::blocked::Watching;
+use crate::supervisor::connections::handoff::HandOff;
+use crate::supervisor::crew::{Crew, Leave, Speakers};
+use crate::supervisor::ecv::Switch;
+use crate::supervisor::effects::{Door, Retiring, policy};
+use crate::supervisor::requesters::{Asker, Releases, refusal};
+use crate::supervisor::setup::Setup;
+use crate::supervisor::snapshot::{Clocks, View, first_stats};
+use crate::supervisor::watch::hang::HangWatch;
+use crate::supervisor::watch::heartbeat::Heartbeat;
+use crate::supervisor::{Call, Input, Shared};
 use crate::tasks::LocalTasks;
 
 /// How long the loop sleeps when nothing is due.
@@ -429,7 +430,7 @@ impl State {
         }
     }
 
-    pub(crate) fn worker_mut(&mut self, id: WorkerId) -> Option<&mut super::crew::Worker> {
+    pub(crate) fn worker_mut(&mut self, id: WorkerId) -> Option<&mut crate::supervisor::crew::Worker> {
         self.crew.get_mut(&id)
     }
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use cluster2::supervisor::fleet::{Cause, Input, Report, Restart, SlotIndex, State, Strategy, Why, WorkerId};
+use cluster2::fleet::{Cause, Input, Report, Restart, SlotIndex, State, Strategy, Why, WorkerId};
 
 use super::{SLACK, World};
 

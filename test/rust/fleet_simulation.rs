@@ -17,8 +17,8 @@ mod fleet_books;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use cluster2::supervisor::backoff;
-use cluster2::supervisor::fleet::{
+use cluster2::fleet::backoff;
+use cluster2::fleet::{
     Effect, Fleet, Input, Phase, Policy, Purpose, Restart, SlotIndex, Strategy, Why, WorkerId,
 };
 

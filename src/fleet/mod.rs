@@ -1,0 +1,420 @@
+//! All slots together: start, keep full, shut down, stop; pure.
+//!
+//! The supervisor's loop owns one [`Fleet`], feeds it every [`Input`] with the time, and performs the [`Effect`]s in
+//! order. Scaling, recycling, reloading and spares are in files of their own beside this one; `docs/lifecycle.md` has the
+//! whole as a table.
+//! Invariants: a slot has one worker in post, and at most one more, its successor. A worker in post is told to go by us
+//! only once its successor is ready, or because there are to be fewer workers. Nothing is forked after a shutdown or a
+//! stop. News that comes too late, twice or about nobody changes nothing.
+
+pub mod backoff;
+mod recycle;
+mod reload;
+mod scale;
+mod slot;
+mod spares;
+mod terms;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+pub use crate::ids::{SlotIndex, WorkerId};
+use backoff::{Jitter, after};
+use recycle::Recycles;
+use reload::Reload;
+use scale::within_bounds;
+use slot::{Life, News, Order, Place, Post, Slot, Worker};
+use spares::Spares;
+pub use terms::{
+    Cause, Effect, Input, Phase, Policy, Purpose, Replaced, Report, Restart, State, Strategy, View, Why,
+};
+
+/// The workers of one master, and what is to become of them.
+#[derive(Debug)]
+pub struct Fleet {
+    policy: Policy,
+    phase: Phase,
+    started: bool,
+    /// What the user asked for last; what is wanted sinks below it when workers leave.
+    configured: usize,
+    /// The number of slots to be kept full, as last reported.
+    wanted: usize,
+    /// How many reloads have begun.
+    generation: u32,
+    last_worker: u32,
+    jitter: Jitter,
+    workers: BTreeMap<WorkerId, Worker>,
+    slots: BTreeMap<SlotIndex, Slot>,
+    recycles: Recycles,
+    reload: Option<Reload>,
+    spares: Spares,
+    told_none_left: bool,
+    /// What the step under way has decided so far.
+    effects: Vec<Effect>,
+}
+
+impl Fleet {
+    /// A fleet that forks nobody before [`Input::Start`].
+    #[must_use]
+    pub fn new(policy: Policy) -> Self {
+        let wanted = within_bounds(policy.wanted);
+        Self {
+            phase: Phase::Running,
+            started: false,
+            configured: wanted,
+            wanted,
+            generation: 0,
+            last_worker: 0,
+            jitter: Jitter::new(policy.seed),
+            workers: BTreeMap::new(),
+            slots: BTreeMap::new(),
+            recycles: Recycles::default(),
+            reload: None,
+            spares: Spares::default(),
+            told_none_left: false,
+            effects: Vec::new(),
+            policy,
+        }
+    }
+
+    /// Takes in one input and says what must be done, in order. Deadlines up to `now` are kept as well.
+    #[must_use]
+    pub fn step(&mut self, input: Input, now: Instant) -> Vec<Effect> {
+        match input {
+            Input::Start => self.start(now),
+            Input::Ready { worker } => self.on_ready(worker, now),
+            Input::Quiet { worker } => self.note_quiet(worker),
+            Input::Warm { worker } => self.note_warm(worker, now),
+            Input::Exited { worker, clean } => self.on_gone(worker, clean, now),
+            Input::SpawnFailed { worker } => self.on_gone(worker, false, now),
+            Input::Leaving { worker } => {
+                let by = after(now, self.policy.drain_timeout);
+                self.on_departure(worker, News::Drain { cause: Cause::Left, by }, now);
+            }
+            Input::Disconnected { worker } => {
+                let by = after(now, self.policy.drain_timeout);
+                self.on_departure(worker, News::CutOff { cause: Cause::Left, by }, now);
+            }
+            Input::Recycle { worker, why } => self.queue_recycle(worker, why, now),
+            Input::Reload { strategy } => self.start_reload(strategy, now),
+            Input::Scale { wanted } => self.scale(wanted, now),
+            Input::Shutdown => self.shut_down(now),
+            Input::Stop => self.stop(now),
+            // The deadlines are looked at below, after every input.
+            Input::Tick => {}
+        }
+        self.advance(now);
+        std::mem::take(&mut self.effects)
+    }
+
+    /// When to send [`Input::Tick`]; later than the last step, unless the policy has a timeout of zero.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let lives = self.workers.values().filter_map(|worker| worker.life.deadline());
+        let forks = self.slots.values().filter_map(|slot| match slot.place {
+            Place::Waiting { until } => Some(until),
+            Place::Held { .. } | Place::Exchanging { .. } | Place::Retired => None,
+        });
+        let proof = self.reload.as_ref().and_then(|reload| reload.deadline(&self.policy));
+        let spares = self.spares_deadline();
+        lives.chain(forks).chain(self.recycles.deadline()).chain(proof).chain(spares).min()
+    }
+
+    /// How many workers there are to be.
+    #[must_use]
+    pub fn wanted(&self) -> usize {
+        self.wanted
+    }
+
+    /// Where the fleet is in its own life.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Every worker that is not gone yet, oldest first.
+    pub fn workers(&self) -> impl Iterator<Item = View> + '_ {
+        self.workers.iter().map(|(&id, worker)| View {
+            worker: id,
+            slot: worker.slot,
+            state: worker.life.state(),
+            since: worker.since,
+            generation: worker.generation,
+        })
+    }
+
+    /// The slot that a worker was forked for or took over; `None` for a spare, and once it is gone.
+    #[must_use]
+    pub fn slot_of(&self, worker: WorkerId) -> Option<SlotIndex> {
+        self.workers.get(&worker).and_then(|worker| worker.slot)
+    }
+
+    /// Whether a worker takes clients.
+    #[must_use]
+    pub fn is_serving(&self, worker: WorkerId) -> bool {
+        self.workers.get(&worker).is_some_and(|worker| worker.life == Life::Serving)
+    }
+
+    fn start(&mut self, now: Instant) {
+        // A second start, or one after the end, finds everything decided.
+        if self.started || self.phase != Phase::Running {
+            return;
+        }
+        self.started = true;
+        self.grow(now);
+    }
+
+    fn on_ready(&mut self, id: WorkerId, now: Instant) {
+        if self.slot_of(id).is_none() {
+            // Without a slot it is as warm as it can be.
+            self.note_warm(id, now);
+            return;
+        }
+        let was_starting = self.state_of(id) == Some(State::Starting);
+        self.tell(id, News::Ready, now);
+        if was_starting && let Some(reload) = &mut self.reload {
+            reload.note_ready(id, now);
+        }
+    }
+
+    fn on_gone(&mut self, id: WorkerId, clean: bool, now: Instant) {
+        // Already gone, or never ours: it was counted then.
+        let Some(worker) = self.workers.remove(&id) else { return };
+        let cause = worker.life.cause();
+        self.report(Report::Died { worker: id, slot: worker.slot, cause });
+        let Some(slot) = worker.slot else {
+            self.on_spare_gone(&worker, now);
+            return;
+        };
+        if let Some(reload) = &mut self.reload {
+            reload.note_gone(id, now);
+        }
+        let failed = !clean || cause == Cause::StartTimeout || self.policy.restart == Restart::Always;
+        match self.post(slot, id) {
+            Post::Alone if failed => self.refill(slot, &worker, now),
+            Post::Alone => self.set_place(slot, Place::Retired),
+            // Its successor is under way, so nobody else is forked; the death counts all the same.
+            Post::Relieved { successor } => {
+                if failed {
+                    self.count_death(slot, &worker, now);
+                }
+                self.set_place(slot, Place::Held { by: successor });
+            }
+            Post::Successor { of } => self.successor_failed(slot, id, of, now),
+            Post::Out => {}
+        }
+        self.check_reload_lost(id, now);
+    }
+
+    /// A worker goes on its own account.
+    fn on_departure(&mut self, id: WorkerId, news: News, now: Instant) {
+        let Some(worker) = self.workers.get(&id) else { return };
+        let (slot, was_in_post) = (worker.slot, worker.is_in_post());
+        self.tell(id, news, now);
+        // One that was on its way out has left its post before, and goes by the deadline it has. A spare has none.
+        let Some(slot) = slot.filter(|_| was_in_post) else { return };
+        match self.post(slot, id) {
+            Post::Alone => self.set_place(slot, Place::Retired),
+            Post::Relieved { successor } => self.set_place(slot, Place::Held { by: successor }),
+            Post::Successor { of } => self.successor_failed(slot, id, of, now),
+            Post::Out => {}
+        }
+        self.check_reload_lost(id, now);
+    }
+
+    fn refill(&mut self, index: SlotIndex, dead: &Worker, now: Instant) {
+        let Some((until, failures)) = self.count_death(index, dead, now) else { return };
+        if self.take_over(index, until, now) {
+            return;
+        }
+        if until <= now {
+            self.fork(index, Purpose::Refill, now);
+            return;
+        }
+        self.set_place(index, Place::Waiting { until });
+        self.report(Report::BackingOff { slot: Some(index), failures, delay: until - now });
+    }
+
+    /// Counts a death; says when the slot may fork again, and after how many deaths in a row.
+    fn count_death(&mut self, index: SlotIndex, dead: &Worker, now: Instant) -> Option<(Instant, u32)> {
+        let backoff = &mut self.slots.get_mut(&index)?.backoff;
+        let until = backoff.died(dead.served(now), &self.policy.backoff, &mut self.jitter);
+        Some((until, backoff.failures()))
+    }
+
+    fn shut_down(&mut self, now: Instant) {
+        // A second one, or one during a stop, has nothing to add.
+        if self.phase != Phase::Running {
+            return;
+        }
+        self.end_keeping(Phase::ShuttingDown);
+        for id in self.ids() {
+            self.dismiss(id, Cause::Drained, self.policy.drain_timeout, now);
+        }
+    }
+
+    fn stop(&mut self, now: Instant) {
+        if self.phase == Phase::Finished {
+            return;
+        }
+        self.end_keeping(Phase::Stopping);
+        for id in self.ids() {
+            self.tell(id, News::Kill { cause: Cause::Stopped }, now);
+        }
+    }
+
+    /// Slots, recycles and reloads are about keeping workers, which is over.
+    fn end_keeping(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.slots.clear();
+        self.recycles = Recycles::default();
+        self.reload = None;
+    }
+
+    /// Whatever follows from the state and the time alone.
+    fn advance(&mut self, now: Instant) {
+        self.expire(now);
+        match self.phase {
+            Phase::Running if self.started => {
+                self.fork_where_due(now);
+                self.advance_reload(now);
+                self.advance_recycles(now);
+                self.advance_spares(now);
+                self.settle_accounts();
+            }
+            Phase::ShuttingDown | Phase::Stopping if self.workers.is_empty() => {
+                self.phase = Phase::Finished;
+                self.report(Report::Finished);
+            }
+            Phase::Running | Phase::ShuttingDown | Phase::Stopping | Phase::Finished => {}
+        }
+    }
+
+    fn expire(&mut self, now: Instant) {
+        let is_due = |worker: &Worker| worker.life.deadline().is_some_and(|deadline| deadline <= now);
+        let due: Vec<_> =
+            self.workers.iter().filter(|(_, worker)| is_due(worker)).map(|(&id, w)| (id, w.slot)).collect();
+        for (id, slot) in due {
+            self.tell(id, News::Tick { kill_timeout: self.policy.kill_timeout }, now);
+            // A successor that isn't ready in time has failed now, whenever its process is gone. A worker alone in its
+            // slot keeps it until then, so that no two of them run.
+            if let Some(slot) = slot
+                && let Post::Successor { of } = self.post(slot, id)
+            {
+                self.successor_failed(slot, id, of, now);
+            }
+        }
+    }
+
+    fn fork_where_due(&mut self, now: Instant) {
+        let is_due = |slot: &Slot| matches!(slot.place, Place::Waiting { until } if until <= now);
+        let due: Vec<_> =
+            self.slots.iter().filter(|(_, slot)| is_due(slot)).map(|(&index, _)| index).collect();
+        for index in due {
+            if !self.take_over(index, now, now) {
+                self.fork(index, Purpose::Refill, now);
+            }
+        }
+    }
+
+    /// Closes what nobody uses any more, and tells of changed numbers.
+    fn settle_accounts(&mut self) {
+        let in_use: BTreeSet<_> = self.workers.values().filter_map(|worker| worker.slot).collect();
+        let effects = &mut self.effects;
+        self.slots.retain(|index, slot| {
+            let is_over = slot.place == Place::Retired && !in_use.contains(index);
+            if is_over {
+                effects.push(Effect::CloseSlot { slot: *index });
+            }
+            !is_over
+        });
+        let wanted = self.kept_slots().len();
+        if wanted != self.wanted {
+            self.wanted = wanted;
+            self.report(Report::WantedChanged { wanted });
+        }
+        if self.slots.is_empty() && self.workers.is_empty() && !self.told_none_left {
+            self.told_none_left = true;
+            self.effects.push(Effect::CloseSockets);
+            self.report(Report::NoneLeft);
+        }
+    }
+
+    /// Forks a worker into a slot that is there.
+    fn fork(&mut self, index: SlotIndex, purpose: Purpose, now: Instant) -> WorkerId {
+        let id = self.spawn(Some(index), purpose, now);
+        if let Some(slot) = self.slots.get_mut(&index) {
+            slot.backoff.forked(now);
+            slot.place = match purpose {
+                Purpose::First | Purpose::Refill | Purpose::Spare => Place::Held { by: id },
+                Purpose::Successor { of } => Place::Exchanging { by: of, successor: id },
+            };
+        }
+        id
+    }
+
+    /// Forks a worker.
+    fn spawn(&mut self, slot: Option<SlotIndex>, purpose: Purpose, now: Instant) -> WorkerId {
+        // Four thousand million forks outlast any master: at one a second, 136 years.
+        self.last_worker = self.last_worker.saturating_add(1);
+        let id = WorkerId(self.last_worker);
+        let life = Life::Starting { ready_by: after(now, self.policy.start_timeout) };
+        let worker = Worker { slot, generation: self.generation, since: now, life };
+        self.workers.insert(id, worker);
+        self.told_none_left = false;
+        self.effects.push(Effect::Spawn { worker: id, slot, purpose });
+        id
+    }
+
+    /// Sends a worker away, gently if it may have clients.
+    fn dismiss(&mut self, id: WorkerId, cause: Cause, grace: Duration, now: Instant) {
+        let (drain_by, kill_by) = (after(now, grace), after(now, self.policy.kill_timeout));
+        self.tell(id, News::Dismiss { cause, drain_by, kill_by }, now);
+    }
+
+    /// Lets one worker's life take in news, and passes on the order that follows.
+    fn tell(&mut self, id: WorkerId, news: News, now: Instant) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let before = worker.life.state();
+        let (life, order) = worker.life.step(news, now);
+        worker.life = life;
+        if life.state() != before {
+            worker.since = now;
+        }
+        self.effects.extend(order.map(|order| match order {
+            Order::Drain { by } => Effect::Drain { worker: id, by },
+            Order::End => Effect::End { worker: id },
+            Order::Kill => Effect::Kill { worker: id },
+        }));
+    }
+
+    fn report(&mut self, report: Report) {
+        self.effects.push(Effect::Report(report));
+    }
+
+    fn is_keeping(&self) -> bool {
+        self.started && self.phase == Phase::Running
+    }
+
+    /// What a worker does; `None` once it is gone.
+    pub(crate) fn state_of(&self, id: WorkerId) -> Option<State> {
+        self.workers.get(&id).map(|worker| worker.life.state())
+    }
+
+    /// What a worker, gone or not, is to a slot.
+    fn post(&self, index: SlotIndex, id: WorkerId) -> Post {
+        self.slots.get(&index).map_or(Post::Out, |slot| slot.post(id))
+    }
+
+    fn set_place(&mut self, index: SlotIndex, place: Place) {
+        if let Some(slot) = self.slots.get_mut(&index) {
+            slot.place = place;
+        }
+    }
+
+    fn ids(&self) -> Vec<WorkerId> {
+        self.workers.keys().copied().collect()
+    }
+}

@@ -1,0 +1,79 @@
+//! How many slots there are: more, or fewer; pure.
+//!
+//! The part of [`Fleet`] that adds slots and takes them away. Invariant: taking slots away never sends off a worker that
+//! serves while one could go that does not.
+
+use std::time::Instant;
+
+use super::Fleet;
+use super::backoff::Backoff;
+use super::slot::{Place, Slot};
+use super::terms::{Cause, Phase, Purpose};
+use crate::ids::SlotIndex;
+
+impl Fleet {
+    pub(super) fn scale(&mut self, wanted: usize, now: Instant) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        self.configured = within_bounds(wanted);
+        if !self.started {
+            self.wanted = self.configured;
+            return;
+        }
+        self.grow(now);
+        // The highest go, but a slot where nobody serves goes before any where somebody does.
+        let mut kept = self.kept_slots();
+        kept.sort_by_key(|&index| !self.has_serving(index));
+        for &index in kept.iter().skip(self.configured) {
+            self.drop_slot(index, now);
+        }
+    }
+
+    fn has_serving(&self, index: SlotIndex) -> bool {
+        self.slots.get(&index).is_some_and(|slot| match slot.place {
+            Place::Held { by } | Place::Exchanging { by, .. } => self.is_serving(by),
+            Place::Waiting { .. } | Place::Retired => false,
+        })
+    }
+
+    /// Adds slots, lowest free index first, until there are as many as the user asked for.
+    pub(super) fn grow(&mut self, now: Instant) {
+        let missing = self.configured.saturating_sub(self.kept_slots().len());
+        for _ in 0..missing {
+            let free = (0..=u16::MAX).map(SlotIndex).find(|index| !self.slots.contains_key(index));
+            // As many slots as an index can name, closing ones included: the next call finds room again.
+            let Some(index) = free else { return };
+            let place = Place::Waiting { until: now };
+            self.slots.insert(index, Slot { place, backoff: Backoff::new(now), calm_until: None });
+            self.fork(index, Purpose::First, now);
+        }
+    }
+
+    fn drop_slot(&mut self, index: SlotIndex, now: Instant) {
+        let Some(slot) = self.slots.get(&index) else { return };
+        let (by, successor) = match slot.place {
+            Place::Waiting { .. } | Place::Retired => (None, None),
+            Place::Held { by } => (Some(by), None),
+            Place::Exchanging { by, successor } => (Some(by), Some(successor)),
+        };
+        self.set_place(index, Place::Retired);
+        for id in by.into_iter().chain(successor) {
+            self.dismiss(id, Cause::ScaledDown, self.policy.drain_timeout, now);
+            if let Some(reload) = &mut self.reload {
+                reload.forget(id);
+            }
+        }
+    }
+
+    /// The slots to be kept full, lowest first.
+    pub(super) fn kept_slots(&self) -> Vec<SlotIndex> {
+        let is_kept = |slot: &Slot| slot.place != Place::Retired;
+        self.slots.iter().filter(|(_, slot)| is_kept(slot)).map(|(&index, _)| index).collect()
+    }
+}
+
+/// As many workers as slots can be named, and one at least.
+pub(super) fn within_bounds(wanted: usize) -> usize {
+    wanted.clamp(1, usize::from(u16::MAX))
+}

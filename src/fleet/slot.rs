@@ -1,0 +1,357 @@
+//! The life of one worker and the state of one slot; pure: no clock, no process.
+//!
+//! The fleet owns both and brings the news. A worker's life has its data only where it means something, every deadline
+//! sits in the state that it bounds, and the way out is always the same ladder: drain, end, kill.
+//! Invariant: a life only moves forward; news that comes too late or twice leaves it as it is.
+
+use std::time::{Duration, Instant};
+
+use super::backoff::{Backoff, after};
+use super::terms::{Cause, State};
+use crate::ids::{SlotIndex, WorkerId};
+
+/// Where a worker is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    /// Forked, not ready yet.
+    Starting { ready_by: Instant },
+    /// Booted, and waits for a slot.
+    Spare,
+    /// Takes clients.
+    Serving,
+    /// Was ordered to drain; at its deadline it is ordered to end.
+    Draining { cause: Cause, end_by: Instant },
+    /// Closed its channel: no order reaches it, so at its deadline it is killed.
+    Adrift { cause: Cause, kill_by: Instant },
+    /// Was ordered to end at once; at its deadline it is killed.
+    Ending { cause: Cause, kill_by: Instant },
+    /// Was sent SIGKILL; only its exit is missing.
+    Killed { cause: Cause },
+}
+
+/// What a life can be told.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum News {
+    Ready,
+    /// It has booted, and has no slot.
+    Warm,
+    /// It has got a slot.
+    Serve {
+        ready_by: Instant,
+    },
+    /// To drain, ready or not.
+    Drain {
+        cause: Cause,
+        by: Instant,
+    },
+    /// To drain if it may have clients, else to end at once; who is on the way out already has less time at most.
+    Dismiss {
+        cause: Cause,
+        drain_by: Instant,
+        kill_by: Instant,
+    },
+    /// Its channel is closed for good.
+    CutOff {
+        cause: Cause,
+        by: Instant,
+    },
+    Kill {
+        cause: Cause,
+    },
+    Tick {
+        kill_timeout: Duration,
+    },
+}
+
+/// What the process must be told in turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    Drain { by: Instant },
+    End,
+    Kill,
+}
+
+impl Life {
+    /// Takes in one piece of news; says which order follows.
+    pub(super) fn step(self, news: News, now: Instant) -> (Self, Option<Order>) {
+        match news {
+            News::Ready => (self.ready(), None),
+            News::Warm => (self.warm(), None),
+            News::Serve { ready_by } => (self.serve(ready_by), None),
+            News::Drain { cause, by } => self.drain(cause, by),
+            News::Dismiss { cause, drain_by, kill_by } => self.dismiss(cause, drain_by, kill_by),
+            News::CutOff { cause, by } => (self.cut_off(cause, by), None),
+            News::Kill { cause } => self.kill(cause),
+            News::Tick { kill_timeout } => self.tick(now, kill_timeout),
+        }
+    }
+
+    fn ready(self) -> Self {
+        match self {
+            Self::Starting { .. } => Self::Serving,
+            // Each further server of a worker says so again; and one that is on its way out takes no clients.
+            // A spare has nothing to listen on.
+            Self::Spare
+            | Self::Serving
+            | Self::Draining { .. }
+            | Self::Adrift { .. }
+            | Self::Ending { .. }
+            | Self::Killed { .. } => self,
+        }
+    }
+
+    fn warm(self) -> Self {
+        match self {
+            Self::Starting { .. } => Self::Spare,
+            // It is said once by whoever has more than one server.
+            Self::Spare
+            | Self::Serving
+            | Self::Draining { .. }
+            | Self::Adrift { .. }
+            | Self::Ending { .. }
+            | Self::Killed { .. } => self,
+        }
+    }
+
+    fn serve(self, ready_by: Instant) -> Self {
+        match self {
+            Self::Spare => Self::Starting { ready_by },
+            // One that still boots has a deadline, and listens when it comes to that.
+            Self::Starting { .. }
+            | Self::Serving
+            | Self::Draining { .. }
+            | Self::Adrift { .. }
+            | Self::Ending { .. }
+            | Self::Killed { .. } => self,
+        }
+    }
+
+    fn drain(self, cause: Cause, by: Instant) -> (Self, Option<Order>) {
+        match self {
+            Self::Starting { .. } | Self::Spare | Self::Serving => {
+                (Self::Draining { cause, end_by: by }, Some(Order::Drain { by }))
+            }
+            // It is going already, for the reason that came first.
+            Self::Draining { .. } | Self::Adrift { .. } | Self::Ending { .. } | Self::Killed { .. } => {
+                (self, None)
+            }
+        }
+    }
+
+    fn dismiss(self, cause: Cause, drain_by: Instant, kill_by: Instant) -> (Self, Option<Order>) {
+        match self {
+            Self::Starting { .. } | Self::Spare => (Self::Ending { cause, kill_by }, Some(Order::End)),
+            Self::Serving => {
+                (Self::Draining { cause, end_by: drain_by }, Some(Order::Drain { by: drain_by }))
+            }
+            Self::Draining { cause, end_by } => {
+                (Self::Draining { cause, end_by: end_by.min(drain_by) }, None)
+            }
+            Self::Adrift { cause, kill_by: due } => {
+                (Self::Adrift { cause, kill_by: due.min(drain_by) }, None)
+            }
+            // Nothing is quicker than what was ordered.
+            Self::Ending { .. } | Self::Killed { .. } => (self, None),
+        }
+    }
+
+    fn cut_off(self, cause: Cause, by: Instant) -> Self {
+        match self {
+            Self::Starting { .. } | Self::Spare | Self::Serving => Self::Adrift { cause, kill_by: by },
+            Self::Draining { cause, end_by } => Self::Adrift { cause, kill_by: end_by },
+            // Its last order has been given, or it is known to have lost its channel.
+            Self::Adrift { .. } | Self::Ending { .. } | Self::Killed { .. } => self,
+        }
+    }
+
+    fn kill(self, cause: Cause) -> (Self, Option<Order>) {
+        match self {
+            Self::Starting { .. }
+            | Self::Spare
+            | Self::Serving
+            | Self::Draining { .. }
+            | Self::Adrift { .. }
+            | Self::Ending { .. } => (Self::Killed { cause }, Some(Order::Kill)),
+            // A process dies once.
+            Self::Killed { .. } => (self, None),
+        }
+    }
+
+    fn tick(self, now: Instant, kill_timeout: Duration) -> (Self, Option<Order>) {
+        if self.deadline().is_none_or(|deadline| deadline > now) {
+            return (self, None);
+        }
+        match self {
+            Self::Starting { .. } => self.kill(Cause::StartTimeout),
+            Self::Draining { cause, .. } => {
+                (Self::Ending { cause, kill_by: after(now, kill_timeout) }, Some(Order::End))
+            }
+            Self::Adrift { cause, .. } | Self::Ending { cause, .. } => self.kill(overdue(cause)),
+            // None of these has a deadline.
+            Self::Spare | Self::Serving | Self::Killed { .. } => (self, None),
+        }
+    }
+
+    /// When a `Tick` changes something.
+    pub(super) fn deadline(self) -> Option<Instant> {
+        match self {
+            Self::Starting { ready_by: due }
+            | Self::Draining { end_by: due, .. }
+            | Self::Adrift { kill_by: due, .. }
+            | Self::Ending { kill_by: due, .. } => Some(due),
+            Self::Spare | Self::Serving | Self::Killed { .. } => None,
+        }
+    }
+
+    /// Why it is gone, if it is gone now.
+    pub(super) fn cause(self) -> Cause {
+        match self {
+            Self::Starting { .. } | Self::Spare | Self::Serving => Cause::Unasked,
+            Self::Draining { cause, .. }
+            | Self::Adrift { cause, .. }
+            | Self::Ending { cause, .. }
+            | Self::Killed { cause } => cause,
+        }
+    }
+
+    /// What the outside sees.
+    pub(super) fn state(self) -> State {
+        match self {
+            Self::Starting { .. } => State::Starting,
+            Self::Spare => State::Spare,
+            Self::Serving => State::Serving,
+            Self::Draining { .. } | Self::Adrift { .. } | Self::Ending { .. } | Self::Killed { .. } => {
+                State::Draining
+            }
+        }
+    }
+}
+
+/// A worker that had to be killed was overdue, unless it mattered to nobody any more how it went.
+fn overdue(cause: Cause) -> Cause {
+    match cause {
+        Cause::GivenUp => Cause::GivenUp,
+        Cause::Unasked
+        | Cause::StartTimeout
+        | Cause::Drained
+        | Cause::Left
+        | Cause::Recycled(_)
+        | Cause::Reloaded
+        | Cause::ScaledDown
+        | Cause::Stopped
+        | Cause::Overdue => Cause::Overdue,
+    }
+}
+
+/// One worker, from its `Spawn` until it is gone.
+#[derive(Debug)]
+pub(super) struct Worker {
+    /// None for a spare.
+    pub(super) slot: Option<SlotIndex>,
+    pub(super) generation: u32,
+    /// When its state as seen from outside last changed.
+    pub(super) since: Instant,
+    pub(super) life: Life,
+}
+
+impl Worker {
+    /// Not on its way out.
+    pub(super) fn is_in_post(&self) -> bool {
+        self.life.state() != State::Draining
+    }
+
+    /// How long it has taken clients; `None` if it never did.
+    pub(super) fn served(&self, now: Instant) -> Option<Duration> {
+        (self.life == Life::Serving).then(|| now.saturating_duration_since(self.since))
+    }
+}
+
+/// Who holds a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Nobody; the next fork may happen then.
+    Waiting { until: Instant },
+    /// One worker, in post or killed because it was not ready in time.
+    Held { by: WorkerId },
+    /// One worker that serves, and the one that is to relieve it.
+    Exchanging { by: WorkerId, successor: WorkerId },
+    /// Nobody ever again; the slot closes with its last worker.
+    Retired,
+}
+
+/// What a worker is to its slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Post {
+    /// The one that fills it.
+    Alone,
+    /// The one that fills it until `successor` is ready.
+    Relieved { successor: WorkerId },
+    /// The one that is to relieve `of`.
+    Successor { of: WorkerId },
+    /// Nothing any more.
+    Out,
+}
+
+/// One place that should hold a worker.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) place: Place,
+    pub(super) backoff: Backoff,
+    /// Until then, exceptions recycle nobody here.
+    pub(super) calm_until: Option<Instant>,
+}
+
+impl Slot {
+    /// What `worker` is to this slot.
+    pub(super) fn post(&self, worker: WorkerId) -> Post {
+        match self.place {
+            Place::Held { by } if by == worker => Post::Alone,
+            Place::Exchanging { by, successor } if by == worker => Post::Relieved { successor },
+            Place::Exchanging { by, successor } if successor == worker => Post::Successor { of: by },
+            Place::Waiting { .. } | Place::Held { .. } | Place::Exchanging { .. } | Place::Retired => {
+                Post::Out
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const TICK: News = News::Tick { kill_timeout: SECOND };
+
+    #[test]
+    fn the_ladder_is_drain_then_end_then_kill() {
+        let now = Instant::now();
+        let by = now + SECOND;
+        let (life, order) = Life::Serving.step(News::Drain { cause: Cause::Left, by }, now);
+        assert_eq!(order, Some(Order::Drain { by }));
+        assert_eq!(life.step(TICK, now), (life, None), "not before its deadline");
+        let (life, order) = life.step(TICK, by);
+        assert_eq!(order, Some(Order::End));
+        let (life, order) = life.step(TICK, by + SECOND);
+        assert_eq!((life, order), (Life::Killed { cause: Cause::Overdue }, Some(Order::Kill)));
+        assert_eq!(life.step(TICK, by + SECOND * 9), (life, None));
+    }
+
+    #[test]
+    fn an_order_is_never_given_to_a_worker_without_a_channel() {
+        let now = Instant::now();
+        let by = now + SECOND;
+        let (life, _) = Life::Serving.step(News::CutOff { cause: Cause::Left, by }, now);
+        assert_eq!(life.step(News::Drain { cause: Cause::Drained, by: now }, now), (life, None));
+        assert_eq!(life.step(TICK, by).1, Some(Order::Kill));
+    }
+
+    #[test]
+    fn a_shutdown_shortens_a_drain_and_never_lengthens_it() {
+        let now = Instant::now();
+        let draining = Life::Draining { cause: Cause::Reloaded, end_by: now + SECOND * 5 };
+        let dismiss =
+            |after: Duration| News::Dismiss { cause: Cause::Drained, drain_by: now + after, kill_by: now };
+        assert_eq!(draining.step(dismiss(SECOND), now).0.deadline(), Some(now + SECOND));
+        assert_eq!(draining.step(dismiss(SECOND * 9), now).0, draining);
+    }
+}

@@ -1,0 +1,283 @@
+//! Requests that only JavaScript can answer: the application's own monitor app, and `/ComponentStatus`.
+//!
+//! `server` and the routes call it. Each request gets a pair of connected sockets; JavaScript is handed one end as an event,
+//! serves HTTP on it with the application's app, and this side is the client. Nobody else can connect, nothing has to be
+//! cleaned up, and when a client leaves its pair is closed.
+//! Invariant: nothing waits for JavaScript longer than [`TAKEN_IN`] for it to turn and [`ANSWERED_IN`] for it to answer, and
+//! a request is sent only once JavaScript has turned: what was given up is not acted on later.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::client::conn::http1::{Connection, handshake};
+use hyper::header::{self, HeaderMap, HeaderName};
+use hyper::http::request::Parts;
+use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use crate::event::{Addressee, MonitorRequest};
+use crate::monitor::control::ecv::Ends;
+use crate::monitor::reply::{Body, EndsWithClient, text};
+use crate::monitor::routes::{self, Site};
+
+/// How long the loop of JavaScript has to turn once.
+const TAKEN_IN: Duration = Duration::from_secs(1);
+/// How long the head of an answer may take; longer than the 3 s for which components are waited for.
+const ANSWERED_IN: Duration = Duration::from_secs(5);
+/// The same for one with a body that is too long to be kept.
+const UPLOADED_IN: Duration = Duration::from_secs(60);
+/// How long a body that can be kept may take to come.
+const BODY_IN: Duration = Duration::from_secs(10);
+/// How many requests JavaScript may have at once.
+const AT_ONCE: usize = 64;
+/// How long a body may be for a request that ours answer where the application's app says 404.
+const KEPT: usize = 64 * 1024;
+
+/// How many requests JavaScript has now.
+#[derive(Debug, Default)]
+pub(crate) struct Open {
+    count: Rc<Cell<usize>>,
+    /// Held by each that is on its way, also when nobody waits for it any more: while the loop is blocked they would pile
+    /// up, each with a descriptor.
+    queued: Arc<()>,
+}
+
+/// One of them.
+#[derive(Debug)]
+struct Place(Rc<Cell<usize>>);
+
+impl Open {
+    fn admit(&self) -> Option<Place> {
+        let (count, queued) = (self.count.get(), Arc::strong_count(&self.queued) - 1);
+        (count.max(queued) < AT_ONCE).then(|| {
+            self.count.set(count + 1);
+            Place(Rc::clone(&self.count))
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
+}
+
+/// Answers one request: by the application's app where there is one that has an answer, else by the routes.
+///
+/// The paths of health and control are always ours. So is what the app answers with 404, fails at, or doesn't answer in time.
+pub(crate) async fn answer(request: Request<Incoming>, site: &Site, ends: Ends) -> Response<Body> {
+    if !site.is_for_app(&request) {
+        return routes::answer(request, site, ends).await;
+    }
+    let (head, body) = request.into_parts();
+    let Ok(Ok(body)) = timeout(BODY_IN, Upload::read(body)).await else {
+        // Its client has gone, or is too slow, or sends what is no body.
+        return text(StatusCode::BAD_REQUEST, "The request's body could not be read.\n");
+    };
+    let (for_ours, patience) = match &body {
+        Upload::Kept(bytes) => {
+            (Some(Request::from_parts(head.clone(), Full::new(bytes.clone()))), ANSWERED_IN)
+        }
+        Upload::Passed(..) => (None, UPLOADED_IN),
+    };
+    let answer = ask(site, Addressee::App, forwarded(head, body), ends, patience).await;
+    match (answer, for_ours) {
+        (Some(answer), Some(_)) if answer.status() != StatusCode::NOT_FOUND => with_client(answer),
+        (_, Some(for_ours)) => routes::answer(for_ours, site, ends).await,
+        // Its body is used up, and none of ours takes one of that length.
+        (Some(answer), None) => with_client(answer),
+        (None, None) => text(StatusCode::PAYLOAD_TOO_LARGE, "The request's body is too long.\n"),
+    }
+}
+
+/// Tells the app when its client leaves, as Node does.
+fn with_client(mut answer: Response<Body>) -> Response<Body> {
+    answer.extensions_mut().insert(EndsWithClient);
+    answer
+}
+
+/// What the application's components say.
+pub(crate) async fn components<B>(request: &Request<B>, site: &Site, ends: Ends) -> Option<Response<Body>> {
+    let mut asked = Request::new(Upload::Kept(Bytes::new()).body());
+    *asked.uri_mut() = request.uri().path_and_query().cloned().map(Uri::from)?;
+    asked.headers_mut().insert(header::HOST, header::HeaderValue::from_static("localhost"));
+    *asked.method_mut() = request.method().clone();
+    ask(site, Addressee::Components, asked, ends, ANSWERED_IN).await
+}
+
+/// Lets JavaScript answer; `None` if it can't, or not in time.
+async fn ask(
+    site: &Site,
+    to: Addressee,
+    request: Request<Body>,
+    ends: Ends,
+    patience: Duration,
+) -> Option<Response<Body>> {
+    let place = site.with_javascript.admit()?;
+    let (ours, theirs) = UnixStream::pair().ok()?;
+    let (taken, is_taken) = oneshot::channel();
+    let queued = Arc::clone(&site.with_javascript.queued);
+    site.source().ask(MonitorRequest { to, remote: ends.remote, socket: theirs.into(), taken, queued });
+    timeout(TAKEN_IN, is_taken).await.ok()?.ok()?;
+    ours.set_nonblocking(true).ok()?;
+    let socket = TokioIo::new(tokio::net::UnixStream::from_std(ours).ok()?);
+    timeout(patience, exchange(socket, request, place)).await.ok()?
+}
+
+type Socket = TokioIo<tokio::net::UnixStream>;
+
+async fn exchange(socket: Socket, request: Request<Body>, place: Place) -> Option<Response<Body>> {
+    let (mut sender, connection) = handshake(socket).await.ok()?;
+    let mut connection = Some(Box::pin(connection));
+    let answer = {
+        let mut answer = pin!(sender.send_request(request));
+        std::future::poll_fn(|cx| {
+            drive(&mut connection, cx);
+            // After the connection, which may have ended with the answer in the same turn.
+            answer.as_mut().poll(cx)
+        })
+        .await
+        .ok()?
+    };
+    let (mut head, body) = answer.into_parts();
+    drop_hop_by_hop(&mut head.headers);
+    Some(Response::from_parts(head, Box::pin(Answer { body, connection, _place: place })))
+}
+
+type Driven = Option<Pin<Box<Connection<Socket, Body>>>>;
+
+/// Lets a connection go on; one that has ended is dropped, and its answer says how.
+fn drive(connection: &mut Driven, cx: &mut Context<'_>) {
+    if connection.as_mut().is_some_and(|it| it.as_mut().poll(cx).is_ready()) {
+        *connection = None;
+    }
+}
+
+/// The body of JavaScript's answer, which keeps its connection going.
+struct Answer {
+    body: Incoming,
+    connection: Driven,
+    _place: Place,
+}
+
+impl hyper::body::Body for Answer {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        drive(&mut self.connection, cx);
+        Pin::new(&mut self.body).poll_frame(cx).map_err(io::Error::other)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// What a client sends with its request.
+enum Upload {
+    /// All of it, so that it can be given to two in turn.
+    Kept(Bytes),
+    /// It is too long for that: what has come, and the rest.
+    Passed(Bytes, Incoming),
+}
+
+impl Upload {
+    async fn read(mut body: Incoming) -> Result<Self, hyper::Error> {
+        let mut kept = Vec::new();
+        while kept.len() <= KEPT {
+            let Some(frame) = body.frame().await else { return Ok(Self::Kept(kept.into())) };
+            if let Ok(data) = frame?.into_data() {
+                kept.extend_from_slice(&data);
+            }
+        }
+        Ok(Self::Passed(kept.into(), body))
+    }
+
+    fn body(self) -> Body {
+        match self {
+            Self::Kept(bytes) => Box::pin(Full::new(bytes).map_err(|never| match never {})),
+            Self::Passed(begun, rest) => Box::pin(Passed { begun: Some(begun), rest }),
+        }
+    }
+}
+
+/// A body of which the beginning has been read already.
+struct Passed {
+    begun: Option<Bytes>,
+    rest: Incoming,
+}
+
+impl hyper::body::Body for Passed {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        if let Some(begun) = self.begun.take() {
+            return Poll::Ready(Some(Ok(Frame::data(begun))));
+        }
+        let frame = ready!(Pin::new(&mut self.rest).poll_frame(cx));
+        Poll::Ready(frame.map(|frame| frame.map_err(io::Error::other)))
+    }
+}
+
+/// The request as JavaScript gets it: as it came, but for what concerns the connection.
+fn forwarded(mut head: Parts, body: Upload) -> Request<Body> {
+    drop_hop_by_hop(&mut head.headers);
+    // Whether to go on was decided when the body was read, and the length of one that is kept is known.
+    head.headers.remove(header::EXPECT);
+    if matches!(body, Upload::Kept(_)) {
+        head.headers.remove(header::CONTENT_LENGTH);
+    }
+    if let Some(path) = head.uri.path_and_query() {
+        head.uri = Uri::from(path.clone());
+    }
+    head.extensions.clear();
+    head.version = hyper::Version::HTTP_11;
+    Request::from_parts(head, body.body())
+}
+
+/// Whether a request is of a kind that can be passed on.
+pub(crate) fn is_passable<B>(request: &Request<B>) -> bool {
+    request.method() != Method::CONNECT && request.uri().path().starts_with('/')
+}
+
+/// Takes away what is said between two ends of a connection.
+fn drop_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(',').filter_map(|name| name.trim().parse().ok()))
+        .collect();
+    let always = [
+        header::CONNECTION,
+        header::TE,
+        header::TRAILER,
+        header::UPGRADE,
+        header::TRANSFER_ENCODING,
+        header::PROXY_AUTHENTICATE,
+        header::PROXY_AUTHORIZATION,
+        HeaderName::from_static("keep-alive"),
+        HeaderName::from_static("proxy-connection"),
+    ];
+    for name in named.into_iter().chain(always) {
+        headers.remove(name);
+    }
+}

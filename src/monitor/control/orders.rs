@@ -1,0 +1,209 @@
+//! Steering the cluster from the page: `POST /control/enable`, `/disable`, `/reload`, `/scale` and `/recycle`.
+//!
+//! Called by the routes, only where `monitor: {control: true, token}` is set. Arguments and, if need be, the token come in a
+//! small form (`application/x-www-form-urlencoded`). What is asked for goes to the supervisor by the way that the control
+//! socket takes; its answer comes back as JSON, or, to a browser without JavaScript, as the way back to the page.
+//! Invariant: whoever may not is told nothing but that.
+
+use std::collections::BTreeMap;
+use std::error::Error as StdError;
+use std::time::{Duration, SystemTime};
+
+use http_body_util::{BodyExt, Limited};
+use hyper::header::{ACCEPT, HeaderValue, LOCATION};
+use hyper::{HeaderMap, Request, Response, StatusCode};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use crate::ecv::{self, Change};
+use crate::error::Error;
+use crate::monitor::control::access::may_steer;
+use crate::monitor::control::ecv::Ends;
+use crate::monitor::reply::{Body, text, whole};
+use crate::monitor::routes::Site;
+
+/// How long a form may be; reasons are short.
+const FORM_LIMIT: usize = 8 * 1024;
+/// How long one may take to come in.
+const FORM_TIME: Duration = Duration::from_secs(5);
+/// How long an answer of the supervisor is waited for; a reload takes longer, and the timeline tells how it ends.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Deed {
+    Enable,
+    Disable,
+    Reload,
+    Scale,
+    Recycle,
+}
+
+/// Something for the supervisor to do.
+#[derive(Debug)]
+pub struct Order {
+    /// `reload`, `scale` or `recycle`, as on the control socket.
+    pub call: &'static str,
+    /// Its arguments.
+    pub args: Value,
+    /// Who wants it, for people.
+    pub by: String,
+}
+
+impl Deed {
+    const ALL: [(&'static str, Self); 5] = [
+        ("enable", Self::Enable),
+        ("disable", Self::Disable),
+        ("reload", Self::Reload),
+        ("scale", Self::Scale),
+        ("recycle", Self::Recycle),
+    ];
+
+    /// What `/control/...` names.
+    pub(crate) fn named_by(path: &str) -> Option<Self> {
+        let name = path.strip_prefix("/control/")?;
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, deed)| *deed)
+    }
+
+    /// What the supervisor is asked for; the others are done here.
+    fn order(self, form: &Form) -> Option<(&'static str, Value)> {
+        match self {
+            Self::Enable | Self::Disable => None,
+            Self::Reload => Some(("reload", form.some_of(&["strategy"]))),
+            Self::Scale => Some(("scale", form.some_of(&["workers", "by"]))),
+            Self::Recycle => Some(("recycle", form.some_of(&["pid"]))),
+        }
+    }
+}
+
+/// Does it, if the client may.
+pub(crate) async fn steer<B>(request: Request<B>, deed: Deed, site: &Site, ends: Ends) -> Response<Body>
+where
+    B: hyper::body::Body,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    let (head, body) = request.into_parts();
+    let Some(form) = Form::receive(body).await else {
+        return text(StatusCode::BAD_REQUEST, "The form is too long, or came too slowly.\n");
+    };
+    if !may_steer(&head.headers, site.monitor(), form.get("token")) {
+        return text(StatusCode::FORBIDDEN, "Forbidden\n");
+    }
+    let by = format!("the monitor's page, from {}", ends.remote.ip().to_canonical());
+    let answer = match deed.order(&form) {
+        None => {
+            let change = Change::new(&by, SystemTime::now(), form.get("reason"));
+            site.source().rotate(deed == Deed::Disable, change);
+            json!({ "ok": true })
+        }
+        Some((call, args)) => done(site.source().order(Order { call, args, by })).await,
+    };
+    if wants_page(&head.headers) { back_to_page(site) } else { answered(&answer) }
+}
+
+/// The supervisor's answer, or, when it takes its time, that it goes on.
+async fn done(answer: Option<oneshot::Receiver<Value>>) -> Value {
+    let nobody = Error::NotRunning;
+    let nobody = || json!({ "ok": false, "code": nobody.code(), "message": nobody.to_string() });
+    match answer {
+        None => nobody(),
+        Some(answer) => match timeout(PATIENCE, answer).await {
+            Ok(answer) => answer.unwrap_or_else(|_| nobody()),
+            Err(_) => json!({ "ok": true, "pending": true }),
+        },
+    }
+}
+
+fn answered(answer: &Value) -> Response<Body> {
+    let is = |name: &str| answer.get(name) == Some(&Value::Bool(true));
+    let code = answer.get("code").and_then(Value::as_str);
+    let status = match (is("ok"), is("pending"), code) {
+        (true, true, _) => StatusCode::ACCEPTED,
+        (true, false, _) => StatusCode::OK,
+        (false, _, Some("ERR_CLUSTER2_INVALID_OPTION")) => StatusCode::BAD_REQUEST,
+        (false, ..) => StatusCode::CONFLICT,
+    };
+    whole(status, "application/json", answer.to_string())
+}
+
+/// A form that was sent without JavaScript; the page shows what came of it.
+fn back_to_page(site: &Site) -> Response<Body> {
+    let mut response = text(StatusCode::SEE_OTHER, "");
+    // Relative, for proxies that add a prefix. The option's rule lets nothing through that a header can't hold.
+    if let Ok(path) = HeaderValue::from_str(&format!("..{}/", site.mon_path())) {
+        response.headers_mut().insert(LOCATION, path);
+    }
+    response
+}
+
+fn wants_page(headers: &HeaderMap) -> bool {
+    let accepts = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    accepts.starts_with("text/html")
+}
+
+/// The fields of a small form.
+#[derive(Debug, Default)]
+struct Form(BTreeMap<String, String>);
+
+impl Form {
+    /// `None` if it is too long, too slow, or breaks off.
+    async fn receive<B>(body: B) -> Option<Self>
+    where
+        B: hyper::body::Body,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let body = std::pin::pin!(Limited::new(body, FORM_LIMIT).collect());
+        let bytes = timeout(FORM_TIME, body).await.ok()?.ok()?.to_bytes();
+        Some(Self::parse(&String::from_utf8_lossy(&bytes)))
+    }
+
+    fn parse(text: &str) -> Self {
+        let pairs = text.split('&').filter_map(|pair| pair.split_once('='));
+        Self(pairs.map(|(name, value)| (ecv::decoded(name), ecv::decoded(value))).collect())
+    }
+
+    /// A field that was filled in.
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// Arguments as the control socket takes them: what looks like a number is one.
+    fn some_of(&self, names: &[&str]) -> Value {
+        let value = |text: &str| text.parse::<i64>().map_or_else(|_| Value::from(text), Value::from);
+        let given = names.iter().filter_map(|name| Some(((*name).to_owned(), value(self.get(name)?))));
+        Value::Object(given.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_are_read_as_browsers_write_them() {
+        let form = Form::parse("reason=new+disk%21&workers=4&by=&strategy=all-first&junk&=&%zz=1");
+        assert_eq!((form.get("reason"), form.get("by")), (Some("new disk!"), None));
+        assert_eq!(Deed::Scale.order(&form), Some(("scale", json!({ "workers": 4 }))));
+        assert_eq!(Deed::Reload.order(&form), Some(("reload", json!({ "strategy": "all-first" }))));
+        assert_eq!(Deed::Recycle.order(&form), Some(("recycle", json!({}))));
+    }
+
+    #[test]
+    fn deeds_have_their_own_paths_and_no_others() {
+        assert_eq!(Deed::named_by("/control/scale"), Some(Deed::Scale));
+        for path in ["/control", "/control/", "/control/stop", "/control/scale/x", "/Control/scale"] {
+            assert_eq!(Deed::named_by(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_wish_that_can_not_be_met_is_not_a_success() {
+        let status = |answer: Value| answered(&answer).status().as_u16();
+        assert_eq!(status(json!({ "ok": true, "wanted": 3 })), 200);
+        assert_eq!(status(json!({ "ok": true, "pending": true })), 202);
+        assert_eq!(status(json!({ "ok": false, "code": "ERR_CLUSTER2_INVALID_OPTION" })), 400);
+        assert_eq!(status(json!({ "ok": false, "code": "ERR_CLUSTER2_NOT_RUNNING" })), 409);
+        assert_eq!(status(Value::Null), 409);
+    }
+}

@@ -1,0 +1,10 @@
+//! What is shown: snapshots of the cluster and the machine, and what is derived from them.
+
+pub mod health;
+pub mod history;
+pub mod host;
+#[cfg(target_os = "linux")]
+mod netlink;
+pub(crate) mod queues;
+pub mod stats;
+pub(crate) mod trends;

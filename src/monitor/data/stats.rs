@@ -1,0 +1,343 @@
+//! What the monitor shows of the cluster: plain data, a snapshot.
+//!
+//! The supervisor owns one [`Stats`], brings it up to date after each change and hands out clones; whoever renders one can
+//! take its time. Nothing here reads a clock, a file or a socket.
+//! Invariant: its size is bounded, by the number of live workers and slots, and by [`History`]'s own limits.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use crate::ecv::Rotation;
+use crate::event::Event;
+use crate::ids::{SlotIndex, WorkerId};
+use crate::monitor::data::history::{Entry, History, Lost};
+use crate::scoreboard::{Row, Snapshot};
+
+/// Everything that is known of the cluster at one moment.
+#[derive(Clone, Debug)]
+pub struct Stats {
+    /// The master's process.
+    pub master_pid: u32,
+    /// When the master began.
+    pub started: SystemTime,
+    /// What the cluster as a whole is doing.
+    pub state: ClusterState,
+    /// How many workers should serve.
+    pub wanted: usize,
+    /// How many workers were ever forked.
+    pub forked: u64,
+    /// How many workers ever died, however they ended.
+    pub died: u64,
+    /// How many workers were forked in the place of one that died or was recycled.
+    pub restarts: u64,
+    /// The workers that live; the dead are forgotten.
+    pub workers: Vec<Worker>,
+    /// What was really bound for the application, in the order in which it was asked for.
+    pub addresses: Vec<Address>,
+    /// The options that an operator looks for.
+    pub options: ShownOptions,
+    /// What happened last.
+    pub history: History,
+    /// In rotation or not.
+    pub rotation: Rotation,
+    /// A shutdown has been announced or has begun.
+    pub leaving: bool,
+    /// What workers say of themselves; `None` where the system has no shared memory for that.
+    pub board: Option<Snapshot>,
+    /// What was counted by reason.
+    pub tallies: Tallies,
+    /// Grows with every change of what is above, but for the board.
+    pub revision: u64,
+}
+
+/// Counts by reason; the reasons are words of [`DEATHS`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tallies {
+    /// Workers that died.
+    pub deaths: BTreeMap<&'static str, u64>,
+    /// Workers that were forked in the place of one that died, by the reason of that death.
+    pub restarts: BTreeMap<&'static str, u64>,
+    /// Workers that were recycled, by what made them due.
+    pub recycles: BTreeMap<&'static str, u64>,
+    /// Connections that were taken from a queue that nobody emptied, and given to a worker.
+    pub rescued: u64,
+    /// Fresh connections that a worker gave back because it had more than others, and that another one took.
+    pub moved: u64,
+    /// How often such a connection went past a worker that did not show in time that its loop turns.
+    pub passed_over: u64,
+    /// How the last worker of each slot ended.
+    pub last_deaths: BTreeMap<SlotIndex, &'static str>,
+    /// How often a slot got another worker.
+    pub slot_restarts: BTreeMap<SlotIndex, u64>,
+}
+
+/// Every reason for a death, in the words of labels and of the page.
+pub const DEATHS: [&str; 10] = [
+    "crash",
+    "start_timeout",
+    "shutdown",
+    "left",
+    "recycle",
+    "reload",
+    "scale_down",
+    "stop",
+    "overdue",
+    "given_up",
+];
+
+/// Everything that makes a worker due, in the words of labels.
+pub const RECYCLES: [&str; 7] = ["asked", "connections", "requests", "uptime", "memory", "exception", "hung"];
+
+/// Adds one to a count.
+pub fn count(counts: &mut BTreeMap<&'static str, u64>, reason: &'static str) {
+    *counts.entry(reason).or_default() += 1;
+}
+
+/// What the cluster as a whole is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClusterState {
+    /// No worker has served yet.
+    Starting,
+    /// The cluster is at work.
+    Serving,
+    /// It was told to end.
+    ShuttingDown,
+    /// Every worker left by itself, and none is coming.
+    NoWorkerLeft,
+}
+
+/// One live worker.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    /// Node's `cluster.worker.id`.
+    pub id: WorkerId,
+    /// Its process.
+    pub pid: u32,
+    /// The place that it fills; a spare has none.
+    pub slot: Option<SlotIndex>,
+    /// Where it is in its life.
+    pub state: WorkerState,
+    /// Since when it is in that state.
+    pub since: SystemTime,
+    /// When it was forked.
+    pub forked_at: SystemTime,
+    /// When it first said that it listens.
+    pub ready_at: Option<SystemTime>,
+    /// How many reloads had begun when it was forked.
+    pub generation: u32,
+    /// How often it has reported a listening server.
+    pub listening: u32,
+    /// How many workers its place had before.
+    pub restarts: u64,
+}
+
+/// Where a worker is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkerState {
+    /// Forked, and not listening yet.
+    Starting,
+    /// It has booted and stands by until another one dies.
+    Spare,
+    /// It takes connections.
+    Serving,
+    /// It finishes what it has and takes nothing new.
+    Draining,
+}
+
+/// Where the application listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// An address and a port, with the port that the kernel chose where any would do.
+    Ip(SocketAddr),
+    /// A unix socket.
+    Path(PathBuf),
+}
+
+/// The options that an operator looks for, as they were parsed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShownOptions {
+    /// `noWorkers`.
+    pub no_workers: usize,
+    /// `port`, each as the user wrote it: a number or a path.
+    pub ports: Vec<String>,
+}
+
+impl Stats {
+    /// A cluster of which nothing has happened yet.
+    #[must_use]
+    pub fn new(master_pid: u32, started: SystemTime, options: ShownOptions) -> Self {
+        Self {
+            master_pid,
+            started,
+            state: ClusterState::Starting,
+            wanted: options.no_workers,
+            forked: 0,
+            died: 0,
+            restarts: 0,
+            workers: Vec::new(),
+            addresses: Vec::new(),
+            options,
+            history: History::default(),
+            rotation: Rotation::default(),
+            leaving: false,
+            board: None,
+            tallies: Tallies::default(),
+            revision: 0,
+        }
+    }
+
+    /// What a worker has written about itself.
+    #[must_use]
+    pub fn row(&self, id: WorkerId) -> Option<&Row> {
+        let rows = &self.board.as_ref()?.rows;
+        rows.iter().find(|(worker, _)| *worker == id).map(|(_, row)| row)
+    }
+
+    /// Whether there are no workers, and the master serves by itself.
+    #[must_use]
+    pub fn serves_itself(&self) -> bool {
+        self.workers.iter().any(|worker| worker.pid == self.master_pid)
+    }
+
+    /// How many workers take connections.
+    #[must_use]
+    pub fn serving(&self) -> usize {
+        self.workers.iter().filter(|worker| worker.state == WorkerState::Serving).count()
+    }
+
+    /// Counts a published event and remembers it if it belongs to the life of the cluster.
+    pub fn note(&mut self, event: &Event, time: SystemTime) {
+        let (mut lost, mut is_orderly) = (Vec::new(), false);
+        let (event, pid, text) = match event {
+            Event::Forked { worker, pid } => {
+                self.forked = self.forked.saturating_add(1);
+                ("forked", Some(*pid), format!("worker {worker}"))
+            }
+            Event::Listening { worker, pid } => ("listening", Some(*pid), format!("worker {worker}")),
+            Event::LeavesOnPurpose { worker } => {
+                ("leaving", self.pid_of(*worker), format!("worker {worker} leaves by itself"))
+            }
+            Event::Died { worker, pid, exit, reason, facts } => {
+                self.died = self.died.saturating_add(1);
+                (lost, is_orderly) = (Lost::in_facts(facts), exit.is_clean());
+                ("died", Some(*pid), format!("worker {worker}: {reason}"))
+            }
+            Event::Hung { worker, pid, age, .. } => {
+                let stands =
+                    format!("worker {worker}: its event loop has stood still for {} ms", age.as_millis());
+                ("hung", Some(*pid), stands)
+            }
+            Event::Spare { worker, pid } => ("spare", Some(*pid), format!("worker {worker} stands by")),
+            Event::Warning { message, .. } => ("warning", None, message.clone()),
+            Event::Rotated { changed: true, disabled, by, reason, .. } => {
+                let event = if *disabled { "disabled" } else { "enabled" };
+                let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+                (event, None, format!("by {by}{reason}"))
+            }
+            Event::Started => ("started", Some(self.master_pid), String::new()),
+            Event::ShutdownAsked => {
+                ("shutdown", Some(self.master_pid), "another process asked for it".into())
+            }
+            Event::StopAsked => ("stop", Some(self.master_pid), "another process asked for it".into()),
+            Event::Ended => ("ended", Some(self.master_pid), String::new()),
+            // Steps of a start or an end that is told above, what changed nothing, and the application's own talk.
+            Event::Rotated { .. }
+            | Event::Online { .. }
+            | Event::LaunchAsked
+            | Event::Answered { .. }
+            | Event::ServerListening { .. }
+            | Event::Disconnected { .. }
+            | Event::Messages { .. }
+            | Event::Lent { .. }
+            | Event::HandleMessage { .. }
+            | Event::Component { .. }
+            | Event::MonitorRequest(_)
+            | Event::Heartbeat { .. } => return,
+        };
+        self.revision += 1;
+        self.history.add(Entry { time, event, pid, text, lost_count: lost.len(), lost, is_orderly });
+    }
+
+    /// Remembers something that the application isn't told, or not by an event.
+    pub fn remember(&mut self, event: &'static str, pid: Option<u32>, text: String, time: SystemTime) {
+        self.revision += 1;
+        self.history.add(Entry {
+            time,
+            event,
+            pid,
+            text,
+            lost: Vec::new(),
+            lost_count: 0,
+            is_orderly: false,
+        });
+    }
+
+    fn pid_of(&self, id: WorkerId) -> Option<u32> {
+        self.workers.iter().find(|worker| worker.id == id).map(|worker| worker.pid)
+    }
+}
+
+impl ClusterState {
+    /// What people and programs are shown.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Serving => "serving",
+            Self::ShuttingDown => "shutting down",
+            Self::NoWorkerLeft => "no worker left",
+        }
+    }
+}
+
+impl WorkerState {
+    /// Every one.
+    pub const ALL: [Self; 4] = [Self::Starting, Self::Spare, Self::Serving, Self::Draining];
+
+    /// What people and programs are shown.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Spare => "spare",
+            Self::Serving => "serving",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::process::exit::Exit;
+
+    fn stats() -> Stats {
+        Stats::new(1, SystemTime::UNIX_EPOCH, ShownOptions::default())
+    }
+
+    #[test]
+    fn forks_and_deaths_are_counted_and_told() {
+        let (mut stats, now) = (stats(), SystemTime::UNIX_EPOCH);
+        let worker = WorkerId(1);
+        stats.note(&Event::Forked { worker, pid: 7 }, now);
+        stats.note(&Event::Online { worker }, now);
+        stats.note(
+            &Event::Died {
+                worker,
+                pid: 7,
+                exit: Exit::Signal(9),
+                reason: "killed".into(),
+                facts: Value::Null,
+            },
+            now,
+        );
+        assert_eq!((stats.forked, stats.died), (1, 1));
+        let told: Vec<_> = stats.history.iter().map(|entry| (entry.event, entry.pid)).collect();
+        assert_eq!(told, [("forked", Some(7)), ("died", Some(7))]);
+    }
+}

@@ -1,0 +1,311 @@
+//! Tells workers that are blocked from those that are merely busy, as far as clients in the queue can notice.
+//!
+//! A loop that turns takes something out of its queue at every turn, and writes into its row when it does. So a queue in
+//! which something waits over several looks, while the row of its worker stands still, belongs to a loop that does not
+//! turn, be it for a second's computation or under SIGSTOP. Such a worker is left out by steering, and its queue is emptied
+//! by the hand-off, until its row changes again. A saturated worker's queue is full too, but its row changes.
+//!
+//! Nothing is looked at while no connections come: the kernel wakes us for the first one that waits (one descriptor for all
+//! queues, `os::queues`), and from then on we look every [`LOOK`] or [`CLOSE_LOOK`], until none has come for a while. Thus the cost is bounded
+//! by time, not by the number of connections, and an idle master sleeps.
+//! Invariant: a worker that never wrote into its row is unknown, and never held to be blocked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tokio::io::Interest;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::AbortHandle;
+
+use crate::ids::{SlotIndex, WorkerId};
+use crate::os::queues::Queues;
+use crate::os::watch::watch;
+use crate::scoreboard::layout::Field;
+use crate::socket::ListenerId;
+use crate::supervisor::Input;
+use crate::supervisor::crew::Worker;
+use crate::supervisor::state::State;
+
+/// How often queues are looked at while connections come.
+const LOOK: Duration = Duration::from_millis(30);
+/// The same while something waits in one.
+const CLOSE_LOOK: Duration = Duration::from_millis(10);
+/// After so many looks at which nothing waited and nothing had come, the kernel is to wake us.
+const QUIET_LOOKS: u32 = 3;
+/// How long a worker may leave its queue alone while another has nothing to do.
+const PATIENCE: Duration = Duration::from_millis(20);
+/// The same while all have something to do: moving connections from one queue into another helps nobody soon.
+const PATIENCE_WHEN_ALL_ARE_BUSY: Duration = Duration::from_millis(200);
+/// How rarely a worker that is blocked is looked at in the end, to see whether it turns again.
+const SLOWEST_LOOK: Duration = Duration::from_millis(250);
+
+/// What a worker's row says of its loop; any turn that takes a connection changes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    tick: u64,
+    connections: u64,
+}
+
+/// A worker whose loop has left no mark since.
+#[derive(Clone, Copy, Debug)]
+struct Still {
+    mark: Mark,
+    since: Instant,
+}
+
+/// What is known of the workers' loops; pure.
+#[derive(Debug, Default)]
+pub(crate) struct Loops {
+    /// Something waits for them.
+    suspects: BTreeMap<WorkerId, Still>,
+    blocked: BTreeMap<WorkerId, Still>,
+}
+
+impl Loops {
+    /// Takes in whose queues are not empty; says whether somebody is newly blocked.
+    fn look(&mut self, waiting: &[(WorkerId, Mark)], patience: Duration, now: Instant) -> bool {
+        let before = std::mem::take(&mut self.suspects);
+        let blocked_before = self.blocked.len();
+        for &(worker, mark) in waiting {
+            let known = before.get(&worker).filter(|still| still.mark == mark);
+            let still = known.copied().unwrap_or(Still { mark, since: now });
+            if now.saturating_duration_since(still.since) >= patience {
+                self.blocked.insert(worker, Still { mark, since: now });
+            } else {
+                self.suspects.insert(worker, still);
+            }
+        }
+        self.blocked.len() != blocked_before
+    }
+
+    /// Takes back who turns again or is gone (no mark); says whether there was one.
+    fn let_back(&mut self, mark_of: impl Fn(WorkerId) -> Option<Mark>) -> bool {
+        let before = self.blocked.len();
+        self.blocked.retain(|worker, still| mark_of(*worker) == Some(still.mark));
+        self.blocked.len() != before
+    }
+
+    /// When the blocked are to be looked at next: the longer it lasts, the less it matters.
+    fn next_look(&self, now: Instant) -> Option<Instant> {
+        let ages = self.blocked.values().map(|still| now.saturating_duration_since(still.since));
+        ages.min().map(|age| now + (CLOSE_LOOK + age / 10).min(SLOWEST_LOOK))
+    }
+}
+
+/// The supervisor's eye on the queues.
+#[derive(Debug, Default)]
+pub(crate) struct Watching {
+    loops: Loops,
+    /// What `queues` watches, in its order.
+    watched: Vec<(ListenerId, SlotIndex)>,
+    queues: Option<Queues>,
+    waker: Option<Waker>,
+    /// We look by ourselves, rather than being woken.
+    is_awake: bool,
+    /// Looks without news since the last news.
+    quiet_looks: u32,
+    /// How many connections the workers had taken at the last look.
+    taken: u64,
+    next_look: Option<Instant>,
+}
+
+/// Wakes the supervisor once when something waits, each time that it is asked to.
+#[derive(Debug)]
+struct Waker {
+    wanted: Rc<Notify>,
+    task: AbortHandle,
+}
+
+impl Watching {
+    /// Whether the worker's loop does not turn although something waits for it.
+    pub(crate) fn is_blocked(&self, worker: WorkerId) -> bool {
+        self.loops.blocked.contains_key(&worker)
+    }
+
+    pub(crate) fn next_look(&self) -> Option<Instant> {
+        self.next_look
+    }
+
+    fn fall_asleep(&mut self) {
+        self.is_awake = false;
+        self.quiet_looks = 0;
+        if let Some(waker) = &self.waker {
+            waker.wanted.notify_one();
+        }
+    }
+
+    /// Takes in whether anything happened since the last look; falls asleep after a while of nothing.
+    fn note(&mut self, something_waits: bool, taken: u64) {
+        let is_news = something_waits || taken != self.taken;
+        self.taken = taken;
+        self.quiet_looks = if is_news { 0 } else { self.quiet_looks + 1 };
+        if self.quiet_looks >= QUIET_LOOKS {
+            self.fall_asleep();
+        }
+    }
+
+    fn waiting(&self) -> BTreeSet<SlotIndex> {
+        let found = self.queues.as_ref().and_then(|queues| queues.waiting().ok()).unwrap_or_default();
+        found.iter().filter_map(|index| self.watched.get(*index)).map(|(_, slot)| *slot).collect()
+    }
+}
+
+impl State {
+    /// Watches the queues of these slots from now on; a queue that is stranded is looked after by the hand-off.
+    pub(crate) fn watch_queues(&mut self, wanted: Vec<(ListenerId, SlotIndex)>) {
+        if self.watching.watched == wanted || self.scoreboard.is_none() {
+            return;
+        }
+        if let Some(waker) = self.watching.waker.take() {
+            waker.task.abort();
+        }
+        let sockets = &self.sockets;
+        let borrowed = wanted.iter().filter_map(|(listener, slot)| sockets.borrow(*listener, *slot));
+        let watched = Queues::watch(borrowed).and_then(|queues| Ok((queues.descriptor()?, queues)));
+        // Without descriptors left blocked workers go unnoticed; the next change of steering tries again.
+        let Ok((descriptor, queues)) = watched else {
+            self.watching.watched.clear();
+            self.watching.queues = None;
+            return;
+        };
+        let asked = Rc::new(Notify::new());
+        let task = self.tasks.spawn(report_waiting(descriptor, Rc::clone(&asked), self.inputs.clone()));
+        self.watching.waker = Some(Waker { wanted: asked, task });
+        self.watching.queues = Some(queues);
+        self.watching.watched = wanted;
+        self.watching.fall_asleep();
+    }
+
+    /// Whether a worker of the slot writes how it is, so that something can be learnt by looking.
+    pub(crate) fn is_known(&self, slot: SlotIndex) -> bool {
+        let Some(board) = &self.scoreboard else { return false };
+        let mut workers = self.crew.iter().filter(|(_, worker)| worker.slot == Some(slot));
+        workers.any(|(id, _)| mark(&board.borrow(), *id).is_some())
+    }
+
+    /// How many connections a worker has open, as far as it says.
+    pub(crate) fn open_connections(&self, worker: WorkerId) -> u64 {
+        let board = self.scoreboard.as_ref();
+        board.and_then(|board| board.borrow().number(worker, Field::ConnectionsOpen)).map_or(0, whole)
+    }
+
+    /// Looks at once: the waker has found something.
+    pub(crate) fn wake(&mut self, now: Instant) {
+        self.watching.is_awake = true;
+        self.look_at_loops(now);
+    }
+
+    /// Finds who is blocked and who no longer is.
+    pub(crate) fn look_if_due(&mut self, now: Instant) {
+        if self.watching.next_look.is_some_and(|due| due <= now) {
+            self.look_at_loops(now);
+        }
+    }
+
+    fn look_at_loops(&mut self, now: Instant) {
+        let (crew, board) = (&self.crew, self.scoreboard.as_ref());
+        let mark_of =
+            |id| board.filter(|_| crew.contains_key(&id)).and_then(|board| mark(&board.borrow(), id));
+        let mut is_changed = self.watching.loops.let_back(mark_of);
+        if self.watching.is_awake {
+            let slots = self.watching.waiting();
+            let has_queue = |worker: &Worker| worker.slot.is_some_and(|slot| slots.contains(&slot));
+            let (mut waiting, mut is_somebody_free, mut taken) = (Vec::new(), false, 0_u64);
+            for (id, worker) in crew.iter().filter(|(_, worker)| worker.is_in_service()) {
+                let mark = mark_of(*id);
+                taken = taken.wrapping_add(mark.map_or(0, |mark| mark.connections));
+                match mark {
+                    _ if self.watching.is_blocked(*id) => {}
+                    Some(mark) if has_queue(worker) => waiting.push((*id, mark)),
+                    Some(_) | None => is_somebody_free |= !has_queue(worker),
+                }
+            }
+            let patience = if is_somebody_free { PATIENCE } else { PATIENCE_WHEN_ALL_ARE_BUSY };
+            is_changed |= self.watching.loops.look(&waiting, patience, now);
+            self.watching.note(!slots.is_empty(), taken);
+        }
+        self.pending.steering |= is_changed;
+        let period = if self.watching.loops.suspects.is_empty() { LOOK } else { CLOSE_LOOK };
+        let awake = self.watching.is_awake.then(|| now + period);
+        self.watching.next_look = awake.into_iter().chain(self.watching.loops.next_look(now)).min();
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "finite and not below 0")]
+pub(crate) fn whole(number: f64) -> u64 {
+    number as u64
+}
+
+/// What the row of a worker says of its loop; `None` if it never wrote.
+fn mark(board: &crate::scoreboard::Scoreboard, worker: WorkerId) -> Option<Mark> {
+    let tick = board.number(worker, Field::Tick).filter(|tick| *tick > 0.0)?;
+    let connections = board.number(worker, Field::ConnectionsTotal)?;
+    Some(Mark { tick: tick.to_bits(), connections: connections.to_bits() })
+}
+
+/// Says once that something waits, whenever that is asked.
+///
+/// The runtime watches the descriptor only for so long, so that connections at other times wake nobody.
+async fn report_waiting(queues: OwnedFd, wanted: Rc<Notify>, inputs: mpsc::Sender<Input>) {
+    loop {
+        wanted.notified().await;
+        let Ok(watched) = watch(queues.as_fd(), Interest::READABLE) else { return };
+        let seen = watched.readable().await.is_ok();
+        drop(watched);
+        if !seen || inputs.send(Input::Waiting).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: WorkerId = WorkerId(1);
+
+    fn mark(tick: u64) -> Mark {
+        Mark { tick, connections: 0 }
+    }
+
+    #[test]
+    fn a_worker_whose_row_stands_still_while_clients_wait_is_blocked_until_it_changes() {
+        let (mut loops, start) = (Loops::default(), Instant::now());
+        assert!(!loops.look(&[(ONE, mark(1))], PATIENCE, start));
+        assert!(!loops.look(&[(ONE, mark(1))], PATIENCE, start + CLOSE_LOOK));
+        assert!(loops.look(&[(ONE, mark(1))], PATIENCE, start + CLOSE_LOOK * 2));
+        assert!(!loops.let_back(|_| Some(mark(1))));
+        assert!(loops.let_back(|_| Some(mark(2))));
+        assert!(loops.blocked.is_empty());
+    }
+
+    #[test]
+    fn a_busy_worker_is_not_blocked_however_long_its_queue_is_full() {
+        let (mut loops, start) = (Loops::default(), Instant::now());
+        for turn in 0..100 {
+            let now = start + CLOSE_LOOK * turn;
+            assert!(!loops.look(&[(ONE, mark(turn.into()))], PATIENCE, now));
+        }
+    }
+
+    #[test]
+    fn a_queue_that_was_empty_in_between_starts_the_wait_anew() {
+        let (mut loops, start) = (Loops::default(), Instant::now());
+        assert!(!loops.look(&[(ONE, mark(1))], PATIENCE, start));
+        assert!(!loops.look(&[], PATIENCE, start + CLOSE_LOOK));
+        assert!(!loops.look(&[(ONE, mark(1))], PATIENCE, start + CLOSE_LOOK * 2));
+        assert!(!loops.look(&[(ONE, mark(1))], PATIENCE, start + CLOSE_LOOK * 3));
+    }
+
+    #[test]
+    fn one_that_stays_blocked_is_looked_at_ever_more_rarely() {
+        let (mut loops, start) = (Loops::default(), Instant::now());
+        assert_eq!(loops.next_look(start), None);
+        loops.look(&[(ONE, mark(1))], Duration::ZERO, start);
+        assert_eq!(loops.next_look(start), Some(start + CLOSE_LOOK));
+        let later = start + Duration::from_secs(60);
+        assert_eq!(loops.next_look(later), Some(later + SLOWEST_LOOK));
+    }
+}

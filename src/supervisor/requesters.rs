@@ -1,0 +1,284 @@
+//! Reloads and scalings as their callers see them: who asked, with what the workers are started, what is answered.
+//!
+//! The fleet decides how workers are replaced; this file keeps the callers, in JavaScript or on the control socket, until
+//! it has, and the settings ([`Launch`]) with which new workers are forked. A reload brings fresh settings from JavaScript;
+//! one that came over the control socket while JavaScript is blocked does with those that are known.
+//! Invariants: every caller is answered once. A reload that has replaced nobody leaves the settings as they were.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::error::Error;
+use crate::event::{Event, signal_name};
+use crate::fleet::Replaced;
+use crate::fleet::{self, Phase};
+use crate::ids::{SlotIndex, WorkerId};
+use crate::options::calls;
+use crate::process::control::Reply;
+use crate::process::exit::Exit;
+use crate::process::spawn::Launch;
+use crate::supervisor::effects::millis;
+use crate::supervisor::state::State;
+
+/// How long JavaScript may take to say with what workers are to be started.
+const FRESH_SETTINGS: Duration = Duration::from_millis(500);
+/// How long a reload that failed waits for the death that tells why.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Who waits for an answer.
+#[derive(Debug)]
+pub enum Asker {
+    /// A promise, by its ticket.
+    JavaScript(u32),
+    /// Another process.
+    Control(Reply),
+}
+
+/// Everything about reloads that outlasts one input.
+#[derive(Debug, Default)]
+pub(crate) struct Releases {
+    /// Variables that reloads have set for all later workers, or taken away.
+    env: BTreeMap<String, Option<String>>,
+    /// Requests that wait for fresh settings, and until when.
+    waiting: Vec<(Instant, calls::Reload, Asker)>,
+    running: Option<Running>,
+    failed: Option<Failed>,
+}
+
+/// A reload under way.
+#[derive(Debug)]
+struct Running {
+    askers: Vec<Asker>,
+    began: Instant,
+    /// The settings of before, for the case that it fails.
+    launch: Launch,
+    env: BTreeMap<String, Option<String>>,
+    /// Where each worker is, or was, and its process.
+    known: HashMap<WorkerId, (Option<SlotIndex>, u32)>,
+}
+
+/// A reload that has failed and waits for the whole story.
+#[derive(Debug)]
+struct Failed {
+    askers: Vec<Asker>,
+    worker: WorkerId,
+    replaced: usize,
+    until: Instant,
+}
+
+impl Releases {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let failed = self.failed.as_ref().map(|failed| failed.until);
+        self.waiting.iter().map(|(until, ..)| *until).chain(failed).min()
+    }
+
+    /// A worker was forked, or has a slot now.
+    pub(crate) fn note(&mut self, worker: WorkerId, slot: Option<SlotIndex>, pid: u32) {
+        if let Some(running) = &mut self.running {
+            running.known.insert(worker, (slot, pid));
+        }
+    }
+
+    fn take_all(&mut self) -> Vec<Asker> {
+        let waiting = std::mem::take(&mut self.waiting).into_iter().map(|(.., asker)| asker);
+        let running = self.running.take().map(|running| running.askers);
+        let failed = self.failed.take().map(|failed| failed.askers);
+        waiting.chain(running.into_iter().flatten()).chain(failed.into_iter().flatten()).collect()
+    }
+}
+
+impl State {
+    /// Sets the number of workers; the answer is the number that is wanted from now on.
+    pub(crate) fn scale(&mut self, scale: calls::Scale, asker: Asker, now: Instant) {
+        if !self.is_keeping() {
+            return self.answer_to(asker, refusal(&Error::NotRunning));
+        }
+        let wanted = scale.from(self.fleet.wanted());
+        self.step(fleet::Input::Scale { wanted }, now);
+        self.answer_to(asker, json!({ "ok": true, "wanted": self.fleet.wanted() }));
+    }
+
+    /// Another process asks for a reload: JavaScript is asked for fresh settings first.
+    pub(crate) fn ask_for_launch(&mut self, args: calls::Reload, reply: Reply, now: Instant) {
+        self.releases.waiting.push((now + FRESH_SETTINGS, args, Asker::Control(reply)));
+        (self.publish)(Event::LaunchAsked);
+    }
+
+    /// JavaScript says with what workers are to be started, or why there is no telling.
+    pub(crate) fn hear_launch(&mut self, launch: &Result<Launch, String>, now: Instant) {
+        for (_, args, asker) in std::mem::take(&mut self.releases.waiting) {
+            match launch {
+                Ok(launch) => self.reload(args, Some(launch.clone()), asker, now),
+                Err(problem) => self.answer_to(asker, refusal(&reload_failed(problem.clone()))),
+            }
+        }
+    }
+
+    /// Replaces all workers, or joins the reload that is under way; without `launch` the known settings are used.
+    pub(crate) fn reload(&mut self, args: calls::Reload, launch: Option<Launch>, asker: Asker, now: Instant) {
+        if !self.is_keeping() {
+            return self.answer_to(asker, refusal(&Error::NotRunning));
+        }
+        if let Some(running) = &mut self.releases.running {
+            running.askers.push(asker);
+            return;
+        }
+        let known = self.crew.iter().map(|(id, worker)| (*id, (worker.slot, worker.pid()))).collect();
+        let (before, env) = (self.launch.clone(), self.releases.env.clone());
+        self.releases.running = Some(Running { askers: vec![asker], began: now, launch: before, env, known });
+        self.releases.env.extend(args.env);
+        if let Some(launch) = launch {
+            self.launch = launch;
+        }
+        self.launch.overlay(&self.releases.env);
+        self.remember("reload", None, format!("every worker is being replaced, {}", args.strategy.name()));
+        self.step(fleet::Input::Reload { strategy: strategy(args.strategy) }, now);
+    }
+
+    /// The fleet has replaced everybody.
+    pub(crate) fn reload_done(&mut self, replaced: &[Replaced], now: Instant) {
+        let Some(running) = self.releases.running.take() else { return };
+        let since = |at: Instant| millis(at.saturating_duration_since(running.began));
+        let shown = |one: &Replaced| {
+            let (slot, new_pid) = running.known.get(&one.new)?;
+            let (_, old_pid) = running.known.get(&one.old)?;
+            Some(json!({
+                "slot": slot.map(|slot| slot.0),
+                "oldPid": old_pid,
+                "newPid": new_pid,
+                "startMs": since(one.started),
+                "readyMs": since(one.ready),
+                "goneMs": since(one.gone),
+            }))
+        };
+        let workers: Vec<Value> = replaced.iter().filter_map(shown).collect();
+        let took = now.saturating_duration_since(running.began).as_secs_f64();
+        self.remember("reloaded", None, format!("{} workers replaced in {took:.1} s", workers.len()));
+        let answer = json!({ "ok": true, "workers": workers, "ms": since(now) });
+        for asker in running.askers {
+            self.answer_to(asker, answer.clone());
+        }
+    }
+
+    /// The fleet has stopped a reload; why is told when the worker that failed is dead.
+    pub(crate) fn reload_failed(&mut self, worker: WorkerId, replaced: usize, now: Instant) {
+        let Some(running) = self.releases.running.take() else { return };
+        if replaced == 0 {
+            self.launch = running.launch;
+            self.releases.env = running.env;
+        }
+        self.tell_failure(true);
+        let until = now + LAST_WORDS;
+        self.releases.failed = Some(Failed { askers: running.askers, worker, replaced, until });
+    }
+
+    /// Looks at everything of this file that time or other news may have made due.
+    pub(crate) fn advance_releases(&mut self, now: Instant) {
+        let is_late = self.releases.failed.as_ref().is_some_and(|failed| failed.until <= now);
+        self.tell_failure(is_late);
+        let waiting = std::mem::take(&mut self.releases.waiting);
+        let (due, waiting): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(until, ..)| *until <= now);
+        self.releases.waiting = waiting;
+        for (_, args, asker) in due {
+            self.reload(args, None, asker, now);
+        }
+    }
+
+    /// Nothing will be reloaded any more.
+    pub(crate) fn abandon_reloads(&mut self) {
+        for asker in self.releases.take_all() {
+            self.answer_to(asker, refusal(&Error::NotRunning));
+        }
+    }
+
+    /// Tells why a reload failed if that is known, or at any rate `now`.
+    fn tell_failure(&mut self, now: bool) {
+        let Some(failed) = &self.releases.failed else { return };
+        let worker = self.crew.get(&failed.worker);
+        // One that is not dead yet and had something to say was sent away for that.
+        if worker.is_some_and(|worker| worker.reason.is_none() && worker.last_words.is_none()) && !now {
+            return;
+        }
+        let Some(failed) = self.releases.failed.take() else { return };
+        let worker = self.crew.get(&failed.worker);
+        let reason = match worker {
+            Some(worker) => worker
+                .reason
+                .clone()
+                .or_else(|| Some(format!("uncaught exception: {}", worker.last_words.as_ref()?)))
+                .unwrap_or_else(|| "it left".to_owned()),
+            None => self.spawn_problem.take().unwrap_or_else(|| "it could not be started".to_owned()),
+        };
+        let (pid, exit) =
+            (worker.map(crate::supervisor::crew::Worker::pid), worker.and_then(|worker| worker.exit));
+        let rest = match failed.replaced {
+            0 => "the old workers serve on".to_owned(),
+            1 => "1 worker had been replaced, the other old ones serve on".to_owned(),
+            more => format!("{more} workers had been replaced, the other old ones serve on"),
+        };
+        let error = reload_failed(format!("a new worker failed ({reason}); {rest}"));
+        let (exit_code, signal) = match exit {
+            Some(Exit::Code(code)) => (Some(code), None),
+            Some(Exit::Signal(signal)) => (None, Some(signal_name(signal))),
+            None => (None, None),
+        };
+        let facts = json!({ "pid": pid, "exitCode": exit_code, "signal": signal, "reason": reason });
+        let mut answer = refusal(&error);
+        if let (Some(answer), Some(facts)) = (answer.as_object_mut(), facts.as_object()) {
+            answer.insert("facts".to_owned(), Value::from(facts.clone()));
+        }
+        self.warn(error.to_string(), with_code(facts, &error));
+        for asker in failed.askers {
+            self.answer_to(asker, answer.clone());
+        }
+    }
+
+    /// The control socket's `recycle`, of the worker `{"pid": ...}`.
+    pub(crate) fn recycle_by_pid(&mut self, args: &Value, reply: Reply, now: Instant) {
+        let pid = args.get("pid").and_then(Value::as_u64);
+        let found = self.crew.iter().find(|(_, worker)| Some(u64::from(worker.pid())) == pid);
+        let Some(worker) = found.map(|(id, _)| *id).filter(|_| self.is_keeping()) else {
+            let message = "there is no worker with that pid to be recycled";
+            return reply
+                .send(json!({ "ok": false, "code": "ERR_CLUSTER2_WORKER_GONE", "message": message }));
+        };
+        self.step(fleet::Input::Recycle { worker, why: fleet::Why::Asked }, now);
+        reply.send(json!({ "ok": true }));
+    }
+
+    fn answer_to(&self, asker: Asker, answer: Value) {
+        match asker {
+            Asker::JavaScript(ticket) => (self.publish)(Event::Answered { ticket, answer }),
+            Asker::Control(reply) => reply.send(answer),
+        }
+    }
+
+    fn is_keeping(&self) -> bool {
+        self.fleet.phase() == Phase::Running && !self.is_over
+    }
+}
+
+/// An error as an answer.
+pub(crate) fn refusal(error: &Error) -> Value {
+    json!({ "ok": false, "code": error.code(), "message": error.to_string() })
+}
+
+fn reload_failed(problem: String) -> Error {
+    Error::ReloadFailed { problem }
+}
+
+fn with_code(mut facts: Value, error: &Error) -> Value {
+    if let Some(facts) = facts.as_object_mut() {
+        facts.insert("code".to_owned(), error.code().into());
+    }
+    facts
+}
+
+fn strategy(wanted: calls::Strategy) -> fleet::Strategy {
+    match wanted {
+        calls::Strategy::Rolling => fleet::Strategy::Rolling,
+        calls::Strategy::AllFirst => fleet::Strategy::AllFirst,
+    }
+}

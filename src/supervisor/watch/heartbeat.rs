@@ -1,0 +1,165 @@
+//! The master's `heartbeat`: what the scoreboard says of all workers, under the names of cluster2 0.4.
+//!
+//! The first one comes a `heartbeatInterval` after the first worker's, so it has whole cycles to speak of. Counts are sums,
+//! the dead included, so none is lost; times are averages over the workers that write. What restarts after each beat
+//! is the difference from the beat before.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use crate::event::Event;
+use crate::scoreboard::layout::Field;
+use crate::scoreboard::{Row, Snapshot, Totals};
+use crate::supervisor::setup::OWN_ROW;
+use crate::supervisor::state::State;
+
+/// When the next one is due, and what the last one said.
+#[derive(Debug, Default)]
+pub(crate) struct Heartbeat {
+    due: Option<Instant>,
+    last: Option<Instant>,
+    totals: Totals,
+}
+
+impl Heartbeat {
+    /// A worker serves; the first one sets the time.
+    pub(crate) fn begin(&mut self, interval: Duration, now: Instant) {
+        if self.last.is_none() {
+            let first_of_worker = now + interval;
+            self.last = Some(first_of_worker);
+            self.due = Some(first_of_worker + interval);
+        }
+    }
+
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// What the event says, if it is time.
+    fn beat(
+        &mut self,
+        snapshot: impl FnOnce() -> Snapshot,
+        interval: Duration,
+        now: Instant,
+        time: SystemTime,
+    ) -> Option<Value> {
+        self.due.filter(|due| *due <= now)?;
+        self.due = Some(now + interval);
+        let cycle = now.saturating_duration_since(self.last.replace(now)?);
+        let Snapshot { rows, totals, .. } = snapshot();
+        let rows: Vec<Row> =
+            rows.into_iter().map(|(_, row)| row).filter(|row| row.tick().is_some()).collect();
+        let facts = facts(&rows, &totals, &self.totals, cycle, time);
+        self.totals = totals;
+        Some(facts)
+    }
+}
+
+impl State {
+    /// Publishes a heartbeat when one is due.
+    pub(crate) fn beat(&mut self, now: Instant) {
+        let Some(board) = &self.scoreboard else { return };
+        let interval = self.options.heartbeat_interval;
+        let snapshot = || {
+            let mut snapshot = board.borrow().snapshot();
+            // A spare has nothing to tell yet, and would lower every average.
+            snapshot.rows.retain(|(id, _)| *id == OWN_ROW || self.fleet.slot_of(*id).is_some());
+            snapshot
+        };
+        if let Some(facts) = self.heartbeat.beat(snapshot, interval, now, SystemTime::now()) {
+            self.publish(Event::Heartbeat { facts });
+        }
+    }
+}
+
+fn facts(rows: &[Row], totals: &Totals, before: &Totals, cycle: Duration, time: SystemTime) -> Value {
+    let epoch_ms = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64() * 1e3;
+    let uptime = |row: &Row| (epoch_ms - row.get(Field::StartedAt)).max(0.0) / 1e3;
+    let percent = |row: &Row, field| row.get(field) / 10.0 / uptime(row).max(0.001);
+    let since = |field| totals.get(field) - before.get(field);
+    json!({
+        "usertime": average(rows, |row| percent(row, Field::CpuUser)),
+        "systime": average(rows, |row| percent(row, Field::CpuSystem)),
+        "uptime": average(rows, uptime),
+        "totalConnections": totals.get(Field::ConnectionsTotal),
+        "pendingConnections": rows.iter().map(|row| row.get(Field::ConnectionsOpen)).sum::<f64>(),
+        "timedoutConnections": totals.get(Field::TimedOutSockets),
+        "fullGCs": since(Field::GcMajor),
+        "incrementalGCs": since(Field::GcIncremental),
+        "pauseMS": since(Field::GcPauseMs),
+        "totalTransactions": since(Field::Transactions),
+        "totalDuration": since(Field::TransactionMs),
+        "errors": since(Field::Errors),
+        "interval": (cycle.as_secs_f64() * 1e3).round(),
+        "threads": rows.len(),
+    })
+}
+
+fn average(rows: &[Row], of: impl Fn(&Row) -> f64) -> f64 {
+    let sum: f64 = rows.iter().map(of).sum();
+    let count = u32::try_from(rows.len()).unwrap_or(u32::MAX).max(1);
+    sum / f64::from(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::WorkerId;
+
+    const INTERVAL: Duration = Duration::from_secs(60);
+
+    fn snapshot(connections: &[f64], departed: &Row) -> Snapshot {
+        let mut totals = Totals::default();
+        totals.add(departed);
+        let row = |count: &f64| {
+            Row::with(&[
+                (Field::Tick, 1.0),
+                (Field::StartedAt, 40_000.0),
+                (Field::ConnectionsTotal, *count),
+                (Field::ConnectionsOpen, 1.0),
+                (Field::Transactions, *count),
+                (Field::CpuUser, 6_000.0),
+            ])
+        };
+        let rows: Vec<_> = connections.iter().map(|count| (WorkerId(1), row(count))).collect();
+        for (_, row) in &rows {
+            totals.add(row);
+        }
+        Snapshot { rows, totals, ..Snapshot::default() }
+    }
+
+    #[test]
+    fn the_first_comes_an_interval_after_the_first_of_a_worker() {
+        let (mut heartbeat, now) = (Heartbeat::default(), Instant::now());
+        let time = UNIX_EPOCH + Duration::from_secs(100);
+        let none = Row::default();
+        assert_eq!(heartbeat.due(), None);
+        heartbeat.begin(INTERVAL, now);
+        heartbeat.begin(INTERVAL, now + INTERVAL);
+        assert_eq!(heartbeat.due(), Some(now + 2 * INTERVAL));
+        assert_eq!(heartbeat.beat(|| snapshot(&[5.0], &none), INTERVAL, now + INTERVAL, time), None);
+        let facts = heartbeat.beat(|| snapshot(&[5.0], &none), INTERVAL, now + 2 * INTERVAL, time).unwrap();
+        assert_eq!((&facts["totalConnections"], &facts["interval"]), (&json!(5.0), &json!(60_000.0)));
+        assert_eq!(heartbeat.due(), Some(now + 3 * INTERVAL));
+    }
+
+    #[test]
+    fn counts_are_sums_with_the_dead_and_times_are_averages() {
+        let (mut heartbeat, now) = (Heartbeat::default(), Instant::now());
+        let time = UNIX_EPOCH + Duration::from_secs(100);
+        let departed = Row::with(&[(Field::ConnectionsTotal, 7.0), (Field::Transactions, 7.0)]);
+        heartbeat.begin(INTERVAL, now);
+        let facts =
+            heartbeat.beat(|| snapshot(&[5.0, 3.0], &departed), INTERVAL, now + 2 * INTERVAL, time).unwrap();
+        assert_eq!((&facts["totalConnections"], &facts["pendingConnections"]), (&json!(15.0), &json!(2.0)));
+        assert_eq!(
+            (&facts["uptime"], &facts["usertime"], &facts["threads"]),
+            (&json!(60.0), &json!(10.0), &json!(2))
+        );
+        assert_eq!(facts["totalTransactions"], json!(15.0));
+        let facts =
+            heartbeat.beat(|| snapshot(&[5.0, 4.0], &departed), INTERVAL, now + 3 * INTERVAL, time).unwrap();
+        assert_eq!((&facts["totalConnections"], &facts["totalTransactions"]), (&json!(16.0), &json!(1.0)));
+    }
+}
