@@ -45,7 +45,7 @@ module.exports = [
     },
   },
   { files: ['**/*.mjs'], languageOptions: { ecmaVersion: 2022, sourceType: 'module', globals: readonly(NODE) } },
-  { files: ['src/monitor/assets/*.js'], languageOptions: { globals: readonly(BROWSER) } },
+  { files: ['src/monitor/views/assets/*.js'], languageOptions: { globals: readonly(BROWSER) } },
   { files: ['test/page.test.js'], languageOptions: { globals: readonly(BROWSER) } },
   { files: ['test/**/*.js'], languageOptions: { globals: readonly(MOCHA) } },
 ];

@@ -1,10 +1,8 @@
 // The public entry: `require('cluster2-rs')` is the constructor, as it was in cluster2.
 'use strict';
 
-const { load } = require('./lib/compiled');
-
-const Cluster = load('cluster', () => require('./lib/cluster'));
-const { Cluster2Error } = load('errors', () => require('./lib/errors'));
+const Cluster = require('./lib/cluster');
+const { Cluster2Error } = require('./lib/shared/errors');
 
 module.exports = Cluster;
 module.exports.Cluster = Cluster;

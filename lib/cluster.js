@@ -1,17 +1,18 @@
 // The `Cluster` class: an EventEmitter in front of one of three roles.
 //
 // The same script runs in the master and, run again, in each worker; `listen` finds out which it is and hands
-// over to lib/master.js, lib/worker.js or (with `cluster: false`) lib/single.js. This file keeps no state of
-// supervision. Every worker loads it before it can listen, so what most workers never need is loaded when it is.
+// over to lib/master/master.js, lib/worker/worker.js or (with `cluster: false`) lib/single.js. This file keeps no
+// state of supervision. Every worker loads it before it can listen, so what most workers never need is loaded when it
+// is.
 'use strict';
 
 const nodeCluster = require('node:cluster');
 const { EventEmitter } = require('node:events');
 
-const errors = require('./errors');
-const { load, useTarget } = require('./native');
-const { encode } = require('./encode');
-require('./kept-tick');
+const errors = require('./shared/errors');
+const { load, useTarget } = require('./shared/native');
+const { encode } = require('./shared/options-json');
+require('./worker/nexttick-workaround');
 
 // Tells our workers from those of somebody else's cluster (PM2's cluster mode runs a script as one); taken out
 // of the environment, as Node does with its own variables, so that programs started by a worker don't take
@@ -24,7 +25,7 @@ delete process.env.CLUSTER2_TARGET;
 const knownHost = isWorker ? process.env.CLUSTER2_HOST : undefined;
 delete process.env.CLUSTER2_HOST;
 // The script may fail before it comes to `listen`.
-if (isWorker) require('./exceptions').reportExceptions();
+if (isWorker) require('./worker/exceptions').reportExceptions();
 
 // How long another master may take to answer before it is ended by signal.
 const ANSWER_MS = 2000;
@@ -38,8 +39,8 @@ class Cluster extends EventEmitter {
   #parsed;
   #given;
   #validator;
-  #metrics = isWorker ? undefined : new (require('./app-metrics').AppMetrics)();
-  #delegations = isWorker ? undefined : new (require('./delegate').Delegations)(this);
+  #metrics = isWorker ? undefined : new (require('./master/app-metrics').AppMetrics)();
+  #delegations = isWorker ? undefined : new (require('./delegation/delegations').Delegations)(this);
   #asker;
   #components;
 
@@ -203,8 +204,8 @@ class Cluster extends EventEmitter {
   }
 
   #roleClass() {
-    if (isWorker) return require('./worker').Worker;
-    return this.#parsed.cluster ? require('./master').Master : require('./single').Single;
+    if (isWorker) return require('./worker/worker').Worker;
+    return this.#parsed.cluster ? require('./master/master').Master : require('./single').Single;
   }
 
   #endFromOutside(signal, end) {
@@ -221,12 +222,12 @@ class Cluster extends EventEmitter {
 }
 
 function askerFor(delegations) {
-  const { askerOfMaster, askerOfWorker } = require('./ask');
+  const { askerOfMaster, askerOfWorker } = require('./delegation/client');
   return isWorker ? askerOfWorker() : askerOfMaster(delegations);
 }
 
 function notRunning() {
-  return require('./calls').notRunning();
+  return require('./shared/pending-calls').notRunning();
 }
 
 function deferred() {
@@ -273,7 +274,7 @@ Object.defineProperty(Cluster, 'version', { get: () => require('../package.json'
 Object.defineProperty(Cluster, 'defaultOptions', { get: defaultOptions, enumerable: true });
 
 // Before the application runs, so that the error of one that fails to load is left behind as well.
-const board = isWorker ? new (require('./scoreboard').Board)(load(), place) : undefined;
+const board = isWorker ? new (require('./worker/counting/scoreboard').Board)(load(), place) : undefined;
 load();
 
 module.exports = Cluster;

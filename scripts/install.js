@@ -6,9 +6,9 @@
 //
 // It needs nothing but Node, and no network of its own (cargo fetches crates). It is done at installation rather
 // than by the first `require`, because then there is somebody who can act on a problem, the directory may be
-// written, and no server waits for a compiler. It owns a temporary directory, and in the package's own folder the addon
-// and V8's bytecode of `lib/` (compile.js). `node scripts/install.js` may be run again at any time; in a checkout it
-// does nothing: `npm run build` is for that.
+// written, and no server waits for a compiler. It owns a temporary directory, and in the package's own folder the
+// addon. `node scripts/install.js` may be run again at any time; in a checkout it does nothing: `npm run build` is
+// for that.
 
 const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
@@ -16,9 +16,8 @@ const os = require('node:os');
 const path = require('node:path');
 const { gunzipSync } = require('node:zlib');
 
-const { currentTarget, locate } = require('../lib/native.js');
+const { currentTarget, locate } = require('../lib/shared/native.js');
 const { findCargo, isOnPath, libraryIn, replaceFile } = require('./cargo.js');
-const { compile } = require('./compile.js');
 
 const FOLDER = path.resolve(__dirname, '..');
 const SOURCES = path.join(FOLDER, 'sources.json.gz');
@@ -30,8 +29,6 @@ function main() {
   const target = currentTarget();
   const problem = whatIsWrong(target);
   if (problem !== undefined) buildBecause(problem, target);
-  // Only saves time at each start, so it may fail.
-  compile();
 }
 
 function buildBecause(problem, target) {

@@ -3,15 +3,14 @@
 // Makes a checkout ready to run: dev dependencies installed, addon built in release mode. `npm run build`
 // runs it, and start.js and test.js call it first. Work that is already done is recognised by content, not by
 // time, and skipped; to find that out costs a few milliseconds and loads no npm. It owns node_modules, the
-// built addon with native.js and native.d.ts, `compiled/`, and .cache/build.json.
+// built addon with native.js and native.d.ts, and .cache/build.json.
 
 const fs = require('node:fs');
 const path = require('node:path');
 const { isDeepStrictEqual } = require('node:util');
 
-const { currentTarget } = require('../lib/native.js');
+const { currentTarget } = require('../lib/shared/native.js');
 const { findCargo, libraryIn, replaceFile } = require('./cargo.js');
-const { compile } = require('./compile.js');
 const { root, cache, npm, run, say } = require('./tools.js');
 const { filesBelow, hashFiles, isFile, readJson } = require('./tools.js');
 
@@ -30,10 +29,7 @@ async function install() {
 /** Builds the addon, unless one from these very sources is there. Returns whether it is there now. */
 async function build() {
   const addon = `cluster2-rs.${currentTarget()}.node`;
-  const isThere = isBuilt(addon) || await make(addon);
-  // Only saves time, so it may fail.
-  if (isThere) compile();
-  return isThere;
+  return isBuilt(addon) || await make(addon);
 }
 
 async function make(addon) {

@@ -6,7 +6,7 @@ const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 
-const { addonFile } = require('../lib/native');
+const { addonFile } = require('../lib/shared/native');
 const { makeDirectory } = require('./support');
 const { packed, whyNotPacked, fakePrograms, TARGET } = require('./support/packed');
 

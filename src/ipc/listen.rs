@@ -1,6 +1,6 @@
 //! Where a worker wants to listen, and where it does: what Node's protocol says of addresses.
 //!
-//! A worker may name a port of the master's own host as if it were a descriptor (`lib/listening.js` says why); `with_host`
+//! A worker may name a port of the master's own host as if it were a descriptor (`lib/worker/serving/listening.js` says why); `with_host`
 //! gives such a message the form that Node's own would have, so nobody else knows of it.
 
 use std::net::IpAddr;
@@ -41,7 +41,7 @@ pub struct Query {
     pub writable_all: bool,
 }
 
-/// What `lib/listening.js` adds to a port to ask for it on the master's own host: a number that no descriptor has.
+/// What `lib/worker/serving/listening.js` adds to a port to ask for it on the master's own host: a number that no descriptor has.
 const PORT_OF_HOST: i64 = 0x7fff_0000;
 
 impl Query {

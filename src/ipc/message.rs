@@ -69,7 +69,7 @@ pub enum ToMaster {
     Unknown,
 }
 
-/// What `lib/worker.js` tells the master.
+/// What `lib/worker/worker.js` tells the master.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "act", rename_all = "camelCase")]
 pub enum FromAgent {
@@ -114,7 +114,7 @@ pub enum FromAgent {
         #[serde(default)]
         reason: Option<String>,
     },
-    /// Something about components, between `lib/component-status.js` and `lib/component-hub.js`.
+    /// Something about components, between `lib/components/status.js` and `lib/components/hub.js`.
     Component {
         /// Theirs alone.
         fact: Value,

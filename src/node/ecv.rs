@@ -1,6 +1,6 @@
 //! `EcvAnswers`: what a process that serves the application says on the ECV path.
 //!
-//! `lib/ecv.js` makes one per process and calls it once per request to that path; it runs the self-check and reads the
+//! `lib/worker/serving/ecv.js` makes one per process and calls it once per request to that path; it runs the self-check and reads the
 //! state, and everything that is said is decided here. No call waits.
 
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use crate::ecv::guard::Guard;
 use crate::ecv::{self, Answer, Asked, Facts, Verdict};
 use crate::options;
 
-/// An answer as `lib/ecv.js` writes it out.
+/// An answer as `lib/worker/serving/ecv.js` writes it out.
 #[napi(object)]
 pub struct EcvAnswer {
     /// Its status.

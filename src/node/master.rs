@@ -21,7 +21,7 @@ use crate::supervisor::{self, Asker, Call, Handle, Setup};
 /// A worker that leaves so many bytes unread gets no more messages of the application.
 const WAITING_LIMIT: usize = 64 * 1024 * 1024;
 
-/// An address that workers will ask for, as `lib/master.js` resolved it.
+/// An address that workers will ask for, as `lib/master/master.js` resolved it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Address {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 const DOCS: &str = include_str!("../../docs/errors.md");
 const RUST: &str = include_str!("../../src/error.rs");
-const JAVASCRIPT: &str = include_str!("../../lib/errors.js");
+const JAVASCRIPT: &str = include_str!("../../lib/shared/errors.js");
 
 /// Every complete code in `text`, in order; the bare prefix is none.
 fn codes(text: &str) -> Vec<&str> {

@@ -9,7 +9,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { promisify } = require('node:util');
 
-const { currentTarget, addonFile } = require('../../lib/native');
+const { currentTarget, addonFile } = require('../../lib/shared/native');
 const { VERSIONS } = require('../../scripts/nodes');
 const { makeDirectory } = require('./program');
 const { openRegistry } = require('./registry');

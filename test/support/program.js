@@ -39,7 +39,7 @@ for (const signal of ['SIGINT', 'SIGTERM']) {
 /**
  * Starts a script: a name in test/apps (with or without .js) or an absolute path.
  *
- * - `options`: for the program's `new Cluster`, read there with `require('../support/options')`
+ * - `options`: for the program's `new Cluster`, read there with `require('./options')`
  * - `env`, `args`, `execArgv`; `node`: another Node binary (default: $CLUSTER2_TEST_NODE, or this one)
  * - `cwd`: a directory to run in, such as another program's `cwd`; by default a new one, removed by `reap`
  */

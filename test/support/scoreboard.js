@@ -3,7 +3,7 @@
 
 const fs = require('node:fs');
 
-const { load } = require('../../lib/native');
+const { load } = require('../../lib/shared/native');
 
 /** The rows in use, `{fields by name, requests}`, of the master with this pid. */
 function readScoreboard(masterPid) {

@@ -8,8 +8,8 @@ const http = require('node:http');
 const http2 = require('node:http2');
 const https = require('node:https');
 const net = require('node:net');
-const { collectApps, toServer } = require('../../lib/apps');
-const { extraServer, extraServers } = require('../../lib/extra-ports');
+const { collectApps, toServer } = require('../../lib/shared/create-app');
+const { extraServer, extraServers } = require('../../lib/worker/serving/extra-ports');
 const { cert, cleanUp, closed, connect, key, listen, received } = require('./support');
 
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';

@@ -3,14 +3,14 @@
 
 const assert = require('node:assert/strict');
 
-const { Balance } = require('../../lib/balance');
-const { clock } = require('../../lib/scoreboard');
-const { Turnover } = require('../../lib/turnover');
+const { Balance } = require('../../lib/worker/serving/balance');
+const { clock } = require('../../lib/worker/counting/scoreboard');
+const { Turnover } = require('../../lib/worker/counting/short-connections');
 const { eventually } = require('../support');
 
 const PLACES = { takers: 0, takerRows: 1, loads: 10 };
 
-// What counts it, in place of lib/traffic.js.
+// What counts it, in place of lib/worker/counting/traffic.js.
 let served;
 
 // Named as Node's own, which is how it is known.

@@ -12,8 +12,8 @@ const net = require('node:net');
 const { performance } = require('node:perf_hooks');
 const tls = require('node:tls');
 const { WebSocket, WebSocketServer } = require('ws');
-const { Drain } = require('../../lib/drain');
-const { extraServer } = require('../../lib/extra-ports');
+const { Drain } = require('../../lib/worker/drain/drain');
+const { extraServer } = require('../../lib/worker/serving/extra-ports');
 const { cert, cleanUp, closed, connect, key, listen, opened, received, refused } = require('./support');
 
 const GRACE = 120;

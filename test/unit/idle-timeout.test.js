@@ -10,7 +10,7 @@ const https = require('node:https');
 const net = require('node:net');
 const tls = require('node:tls');
 const { performance } = require('node:perf_hooks');
-const { applyIdleTimeout } = require('../../lib/idle-timeout');
+const { applyIdleTimeout } = require('../../lib/worker/serving/idle-timeout');
 const { cert, cleanUp, closed, connect, key, listen, opened, received } = require('./support');
 
 const TIMEOUT = 120;

@@ -1,5 +1,6 @@
-// `process.nextTick` after collections of garbage, lib/kept-tick.js: measured beside a process that has not loaded this
-// package. Where the latter is no slower than the former, Node or V8 has mended it, and the file can go.
+// `process.nextTick` after collections of garbage, lib/worker/nexttick-workaround.js: measured beside a process that
+// has not loaded this package. Where the latter is no slower than the former, Node or V8 has mended it, and the file
+// can go.
 'use strict';
 
 const assert = require('node:assert/strict');

@@ -8,7 +8,7 @@ const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 
-const { currentTarget, libcOfLoader, load, loaderOf, locate, targetName } = require('../../lib/native.js');
+const { currentTarget, libcOfLoader, load, loaderOf, locate, targetName } = require('../../lib/shared/native.js');
 
 describe('the native addon', () => {
   let folder;

@@ -1,8 +1,8 @@
-// The list of open connections, lib/open-connections.js.
+// The list of open connections, lib/worker/drain/open-connections.js.
 'use strict';
 
 const assert = require('node:assert/strict');
-const { OpenConnections } = require('../../lib/open-connections');
+const { OpenConnections } = require('../../lib/worker/drain/open-connections');
 
 describe('open connections', () => {
   let open;

@@ -6,7 +6,7 @@ const assert = require('node:assert');
 const fs = require('node:fs');
 const path = require('node:path');
 
-const { SUPPORTED } = require('../../lib/native.js');
+const { SUPPORTED } = require('../../lib/shared/native.js');
 const { VERSIONS } = require('../../scripts/nodes.js');
 
 const read = (file) => fs.readFileSync(path.resolve(__dirname, '../..', file), 'utf8');

@@ -5,8 +5,8 @@ const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const os = require('node:os');
 
-const { load } = require('../../lib/native');
-const { Board } = require('../../lib/scoreboard');
+const { load } = require('../../lib/shared/native');
+const { Board } = require('../../lib/worker/counting/scoreboard');
 
 describe('Board', () => {
   let listeners;

@@ -3,7 +3,7 @@
 
 const assert = require('node:assert/strict');
 
-const { Thresholds } = require('../../lib/thresholds');
+const { Thresholds } = require('../../lib/worker/counting/thresholds');
 
 const OPTIONS = {
   connThreshold: 100, requestThreshold: 1000, uptimeThreshold: 1e6, memoryThreshold: 2 ** 50, recycleJitter: 0,

@@ -22,7 +22,7 @@ describe('index.d.ts', () => {
     const byDefault = Object.keys(Cluster.defaultOptions);
     assert.deepEqual(byDefault.filter((option) => !known.includes(option)), []);
     // An unknown name is told as a warning, so that these are known to be known.
-    const { parseOptions } = require('../../lib/native').load();
+    const { parseOptions } = require('../../lib/shared/native').load();
     const parsed = (option) => parseOptions(JSON.parse(`{${JSON.stringify(option)}:null}`)).warnings;
     assert.deepEqual(known.filter((option) => parsed(option).length > 0), []);
     assert.notDeepEqual(parsed('noSuchOption'), []);
@@ -39,7 +39,7 @@ describe('index.d.ts', () => {
     const [, table] = /^## Events\n(.*?)^## /ms.exec(read('README.md'));
     const listed = [...table.matchAll(/^\| ((?:`[\w-]+`(?:, )?)+) \|/gm)]
       .flatMap(([, names]) => names.split(', ').map((name) => name.slice(1, -1)));
-    const emitted = fs.readdirSync(path.join(ROOT, 'lib')).filter((file) => file.endsWith('.js'))
+    const emitted = fs.readdirSync(path.join(ROOT, 'lib'), { recursive: true }).filter((file) => file.endsWith('.js'))
       .flatMap((file) => [...read(`lib/${file}`).matchAll(/cluster\.emit\('([\w-]+)'/g)].map(([, name]) => name));
     assert.ok(listed.length > 8 && emitted.length > 8);
     const unknown = new Set([...listed, ...emitted].filter((name) => !known.includes(name)));

@@ -11,9 +11,9 @@ const lib = (name) => JSON.stringify(path.resolve(__dirname, '../../lib', name))
 
 const program = `
 const { PerformanceObserver, constants } = require('node:perf_hooks');
-const { load } = require(${lib('native')});
-const { Board } = require(${lib('scoreboard')});
-const { VitalSigns } = require(${lib('vital-signs')});
+const { load } = require(${lib('shared/native')});
+const { Board } = require(${lib('worker/counting/scoreboard')});
+const { VitalSigns } = require(${lib('worker/counting/vital-signs')});
 
 const board = new Board(load(), undefined);
 new VitalSigns(board).start();

@@ -2,7 +2,7 @@
 //!
 //! The kernel chooses a slot at random, which spreads many connections evenly and few ones badly. Each worker sees in the
 //! header of the scoreboard how many the others have; one that has clearly more gives fresh connections back before
-//! anything was read from them (`lib/balance.js`), and they come here. The header says who takes part: who serves, and
+//! anything was read from them (`lib/worker/serving/balance.js`), and they come here. The header says who takes part: who serves, and
 //! whose loop turns.
 //! Invariant: a connection is given back at most once, since what a worker is handed it keeps.
 

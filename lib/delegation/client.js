@@ -1,0 +1,162 @@
+// `c.delegate`: asks the master and gives a promise of its answer.
+//
+// Used in workers, where `send` goes over the process's channel, and in the master, where it goes round to
+// its own lib/delegation/delegations.js. A question is cluster2's own delegate message with a number (`call`) and its
+// payload in one piece; the number finds the promise when the answer comes. Each question ends: by its
+// answer, its time, or the end of the channel.
+'use strict';
+
+const { Deadlines, Waiting } = require('../worker/drain/deadlines');
+const { milliseconds } = require('./delegations');
+const errors = require('../shared/errors');
+
+const DEFAULT_MS = 10000;
+// The master says when time is up. One that is blocked can't, and is given so much longer.
+const SILENCE_MS = 1000;
+// More, and the master would wait for what it could begin with.
+const MOST_IN_ONE = 16;
+
+class Call extends Waiting {
+  constructor(id, expect, delegate, wait) {
+    super();
+    this.id = id;
+    this.expect = expect;
+    this.delegate = delegate;
+    this.wait = wait;
+  }
+
+  settle(resolve, reject) {
+    this.resolve = resolve;
+    this.reject = reject;
+  }
+}
+
+class Asker {
+  #send;
+  #calls = new Map();
+  #last = 0;
+  #deadlines = new Deadlines((call) => this.#late(call));
+
+  constructor(send) {
+    this.#send = send;
+  }
+
+  /** Sends the question; what can't be sent rejects. */
+  ask(delegate, payload, { timeout, matches, targets, expect, notification } = {}) {
+    if (typeof delegate !== 'string' || delegate === '') {
+      return Promise.reject(errors.createError('ERR_CLUSTER2_INVALID_ARGUMENT', 'type', 'a name', delegate));
+    }
+    this.#last += 1;
+    const id = this.#last;
+    const name = expect ?? `${delegate}:${process.pid}:${id}`;
+    const call = new Call(id, name, delegate, milliseconds(timeout) ?? DEFAULT_MS);
+    const message = { type: 'delegate', delegate, expect: call.expect, call: id, payload };
+    if (timeout !== undefined) message.timeout = call.wait;
+    if (matches !== undefined) message.matches = matches;
+    if (targets !== undefined) message.targets = targets;
+    if (notification !== undefined) message.notification = notification;
+    return new Promise((resolve, reject) => {
+      this.#send(message, this.#calls.size === 0);
+      call.settle(resolve, reject);
+      this.#calls.set(id, call);
+      this.#deadlines.add(call, call.wait + SILENCE_MS);
+    });
+  }
+
+  /** Takes in any message that came from the master. */
+  hear(message) {
+    const call = this.#calls.get(message?.call);
+    if (!call || call.expect !== message.type) return;
+    this.#calls.delete(call.id);
+    this.#deadlines.remove(call);
+    if (!message.error) call.resolve(message.answer);
+    else if (message.error.code === 'ERR_CLUSTER2_DELEGATE_TIMEOUT') call.reject(timedOut(call));
+    else call.reject(failed(call, message.error));
+  }
+
+  /** Nobody will answer any more. */
+  end() {
+    for (const call of this.#calls.values()) {
+      this.#deadlines.remove(call);
+      call.reject(masterGone(call.delegate));
+    }
+    this.#calls.clear();
+  }
+
+  // What came while this process was blocked itself is heard first.
+  #late(call) {
+    setImmediate(() => {
+      if (this.#calls.delete(call.id)) call.reject(timedOut(call));
+    });
+  }
+}
+
+// The way of a worker's questions to the master. One that is asked alone goes at once; while others wait for their
+// answers more are likely to come in the same turn, and they go together, for each would be a system call of its own.
+// They are written when they are asked, so that what happens to a payload afterwards changes nothing.
+class Post {
+  #waiting = [];
+
+  add(message, isAlone) {
+    if (isAlone && this.#waiting.length === 0) {
+      send(message);
+      return;
+    }
+    const count = this.#waiting.push(JSON.stringify(message));
+    if (count === 1) process.nextTick(() => this.flush());
+    if (count === MOST_IN_ONE) this.flush();
+  }
+
+  flush() {
+    if (this.#waiting.length === 0) return;
+    const questions = this.#waiting.join('\n');
+    this.#waiting = [];
+    if (process.connected) send({ type: 'delegate', questions });
+  }
+}
+
+/** One for this process as a worker. */
+function askerOfWorker() {
+  const post = new Post();
+  const asker = new Asker((message, isAlone) => {
+    if (!process.connected) throw masterGone(message.delegate);
+    post.add(message, isAlone);
+  });
+  process.on('message', (message) => asker.hear(message));
+  process.on('exit', () => post.flush());
+  process.on('disconnect', () => asker.end());
+  return asker;
+}
+
+/** One for the master itself, or a process without workers: the same messages, going round. */
+function askerOfMaster(delegations) {
+  const asker = new Asker((message) => {
+    const copy = JSON.parse(JSON.stringify(message));
+    setImmediate(() => delegations.asked(itself, copy));
+  });
+  const itself = { pid: process.pid, post: (text) => setImmediate(() => asker.hear(JSON.parse(text))) };
+  return asker;
+}
+
+module.exports = { askerOfWorker, askerOfMaster };
+
+function timedOut({ delegate, wait }) {
+  return errors.createError('ERR_CLUSTER2_DELEGATE_TIMEOUT', delegate, wait);
+}
+
+function failed({ delegate }, { message, cause }) {
+  const error = errors.createError('ERR_CLUSTER2_DELEGATE_FAILED', delegate, message);
+  if (cause) error.cause = Object.assign(new Error(cause.message), cause);
+  return error;
+}
+
+function masterGone(delegate) {
+  return new errors.Cluster2Error('ERR_CLUSTER2_NOT_RUNNING', `'${delegate}' has no answer: the master has gone`);
+}
+
+// The channel may close at any moment, and its end is told to the asker.
+function send(message) {
+  process.send(message, undefined, undefined, ignore);
+}
+
+function ignore() {}

@@ -1,0 +1,336 @@
+// The master's side of JavaScript: starts the native supervisor and turns its events into those of cluster2.
+//
+// Everything that must go on while this event loop is blocked happens in Rust; here are only the things that the
+// application sees: events, messages, signals, and the process's own end.
+'use strict';
+
+const net = require('node:net');
+const os = require('node:os');
+const { debuglog } = require('node:util');
+
+const { collectApps } = require('../shared/create-app');
+const { Calls, notRunning, reloadFailed, textOf } = require('../shared/pending-calls');
+const { ComponentHub } = require('../components/hub');
+const { ComponentStatus, query } = require('../components/status');
+const { encode } = require('../shared/options-json');
+const errors = require('../shared/errors');
+const { MonitorRequests } = require('./monitor-requests');
+const { load } = require('../shared/native');
+const { Launcher } = require('./worker-settings');
+const { NodeCluster } = require('./node-cluster');
+const { wantsOf } = require('../shared/ports');
+const { refusePort } = require('./refuse-port');
+
+const debug = debuglog('cluster2');
+
+// A second signal ends the cluster at once, but only when it comes this much later: Ctrl-C reaches a process
+// twice when npm passes it on.
+const SECOND_SIGNAL_MS = 1000;
+// How long a stop waits for the deaths of its workers, so as to report them.
+const STOP_MS = 500;
+
+class Master {
+  #cluster;
+  #setup;
+  #native;
+  #workers;
+  #keepAlive;
+  #launcher;
+  #calls = new Calls();
+  #firstSignalAt;
+  #hub;
+  #components;
+  #monitor;
+  #ended = new Set();
+  #isStopping = false;
+  #isShuttingDown = false;
+
+  constructor(cluster, setup) {
+    this.#cluster = cluster;
+    this.#setup = setup;
+  }
+
+  async run() {
+    const { createApp, parsed, raw } = this.#setup;
+    this.#launcher = new Launcher(parsed);
+    const start = this.#launcher.settings();
+    const { apps, monApp } = await collectApps(createApp);
+    for (const { app } of apps) {
+      if (app.listening) throw errors.createError('ERR_CLUSTER2_APP_LISTENING', JSON.stringify(app.address()));
+    }
+    this.#monitor = new MonitorRequests((...asked) => this.query(...asked), (message) => this.#warn(message));
+    if (parsed.monPort) await this.#monitor.use(monApp);
+    const address = await addressOf(parsed.host);
+    const wants = wantsOf(apps, address, parsed);
+    try {
+      this.#native = load().Master.prepare(encode(raw), start, wants);
+    } catch (error) {
+      return refusePort(this.#cluster, errors.fromNative(error));
+    }
+    this.#workers = new NodeCluster(this.#native);
+    this.#handleSignals();
+    this.#setup.delegations.start((...letter) => this.#workers.reach(...letter));
+    this.#startComponents();
+    process.once('exit', () => this.#close());
+    // The native callback is weak: this timer says that a master without workers still has a monitor to serve.
+    this.#keepAlive = setInterval(() => {}, 0x7fffffff);
+    process.cluster = { clustered: true, emitter: this.#cluster, workers: this.#workers.byPid };
+    this.#onStarted = () => this.#setup.callback?.(apps, monApp);
+    this.#native.start((event, id, text, fd) => this.#receive(event, id, text, fd), this.#monitor.hasApp);
+    this.#setup.metrics.start((text) => this.#native.setAppMetrics(text), (message) => this.#warn(message));
+    return undefined;
+  }
+
+  #onStarted;
+
+  #startComponents() {
+    this.#hub = new ComponentHub((pid, fact) => {
+      this.#workers.reach(JSON.stringify({ cmd: 'NODE_CLUSTER2', act: 'component', fact }), [pid]);
+    });
+    this.#components = new ComponentStatus(this.#hub, `m${process.pid}`);
+    this.#hub.start((question) => this.#components.answer(question));
+    this.#setup.onComponents(this.#components);
+  }
+
+  /** For the monitor: the names of all components or, with a name, what all processes or one say of it. */
+  query(component, worker, params) {
+    return query(this.#components, component, worker, params);
+  }
+
+  addresses() {
+    return this.#native?.addresses() ?? { app: [], monitor: null };
+  }
+
+  /** Kills the workers, says `died` for each, and ends this process by SIGKILL, as cluster2 did. */
+  stop() {
+    this.#isStopping = true;
+    this.#native.stop();
+    setTimeout(() => {
+      this.#native.close();
+      this.#end();
+    }, STOP_MS);
+    return this.#untilEnded();
+  }
+
+  /** Drains the workers, says `died` for each, and exits with 0. */
+  shutdown() {
+    this.#isShuttingDown = true;
+    this.#native.shutdown();
+    return this.#untilEnded();
+  }
+
+  /** Takes the cluster out of rotation, or puts it back; resolves once every worker's next answer goes by it. */
+  rotate(disabled, reason) {
+    return this.#rotate(disabled, `${disabled ? 'disable' : 'enable'}() in the master`, reason);
+  }
+
+  /** Replaces every worker by a fresh one; `options` are `{env, strategy}`. */
+  reload(options) {
+    return this.#calls.make((ticket) => {
+      if (!this.#native) throw notRunning();
+      this.#native.reload(encode(options), this.#settings(), ticket);
+    });
+  }
+
+  /** Changes the number of workers: `{workers}` or `{by}`. */
+  scale(change) {
+    return this.#calls.make((ticket) => {
+      if (!this.#native) throw notRunning();
+      this.#native.scale(encode(change), ticket);
+    });
+  }
+
+  #settings() {
+    try {
+      return this.#launcher.settings();
+    } catch (cause) {
+      throw reloadFailed(cause);
+    }
+  }
+
+  // The supervisor waits for it a moment, and without it starts workers as it did before.
+  #tellLaunch() {
+    try {
+      this.#native.tellLaunch(this.#launcher.settings(), null);
+    } catch (error) {
+      this.#native.tellLaunch(null, error.message);
+    }
+  }
+
+  #untilEnded() {
+    return new Promise((resolve) => this.#ended.add(resolve));
+  }
+
+  #handleSignals() {
+    process.on('SIGTERM', () => this.#onSignal('SIGTERM', { pid: process.pid, type: 'master' }));
+    process.on('SIGINT', () => this.#onSignal('SIGINT'));
+    // Who signals gets no promise: what fails has been told as a warning, and during a shutdown there is
+    // nothing to tell.
+    process.on('SIGUSR2', () => this.reload().catch(() => {}));
+    process.on('SIGTTIN', () => this.scale({ by: 1 }).catch(() => {}));
+    process.on('SIGTTOU', () => this.scale({ by: -1 }).catch(() => {}));
+  }
+
+  #onSignal(signal, ...args) {
+    const now = performance.now();
+    const isFirst = this.#firstSignalAt === undefined;
+    if (!isFirst && now - this.#firstSignalAt < SECOND_SIGNAL_MS) return;
+    this.#firstSignalAt ??= now;
+    this.#cluster.emit(signal, ...args);
+    if (isFirst && !this.#isShuttingDown) {
+      this.shutdown();
+    } else if (!isFirst) {
+      // Whoever signals twice has waited long enough.
+      process.stderr.write(`cluster2: second ${signal}, ending at once\n`);
+      this.#native.close();
+      process.exit(128 + os.constants.signals[signal]);
+    }
+  }
+
+  #receive(event, id, text, fd) {
+    if (event === 'messages') return this.#receiveMessages(id, text);
+    if (event === 'handleMessage') return this.#receiveHandle(id, text, fd);
+    debug('%s worker=%d %s', event, id, text);
+    const facts = JSON.parse(text);
+    const worker = this.#workers.get(id);
+    switch (event) {
+      case 'forked':
+        this.#workers.forked(id, facts.pid);
+        return this.#cluster.emit('forked', facts.pid);
+      case 'started': return this.#onStarted();
+      case 'online': return worker?.online();
+      case 'serverListening': return worker?.serverListening(facts);
+      case 'listening': return this.#cluster.emit('listening', facts.pid);
+      case 'spare': return this.#cluster.emit('spare', facts.pid);
+      case 'disconnected': return worker?.disconnected();
+      case 'leavesOnPurpose': return worker?.leavesOnPurpose();
+      case 'monitorRequest': return this.#monitor.take(facts, fd);
+      case 'component': return this.#hub.hear(worker?.process.pid, facts);
+      case 'died': return this.#buried(worker, facts);
+      case 'hung': return this.#hung(facts);
+      case 'heartbeat': return this.#beat(facts);
+      case 'warning': return this.#cluster.emit('warning', { message: facts.message, ...facts.facts });
+      case 'answered': return this.#calls.answered(id, facts);
+      case 'launchAsked': return this.#tellLaunch();
+      case 'shutdownAsked':
+        this.#isShuttingDown = true;
+        return this.#cluster.emit('SIGTERM', { pid: process.pid, type: 'master' });
+      case 'stopAsked':
+        this.#isStopping = true;
+        return undefined;
+      case 'ended': return this.#end();
+      default: return undefined;
+    }
+  }
+
+  #warn(message) {
+    this.#cluster.emit('warning', { message });
+  }
+
+  #beat({ usertime, systime, uptime, ...rest }) {
+    const memory = { totalmem: os.totalmem(), freemem: os.freemem() };
+    this.#cluster.emit('heartbeat', { pid: process.pid, usertime, systime, uptime, ...memory, ...rest });
+  }
+
+  #buried(worker, { pid, code, signal, reason, left: { requests, row } }) {
+    this.#setup.delegations.gone(pid);
+    this.#hub.gone(pid);
+    worker?.exited(code, signal);
+    this.#cluster.emit('died', pid, { code, signal, reason, requests, row });
+  }
+
+  #hung({ pid, ms, stack }) {
+    this.#cluster.emit('hung', pid, stack === null ? { ms } : { ms, stack });
+  }
+
+  #receiveMessages(id, text) {
+    this.#dispatchAll(this.#workers.get(id), parseLines(text), 0);
+  }
+
+  // One that throws, in a listener of the application, does not take the others with it.
+  #dispatchAll(worker, messages, from) {
+    let at = from;
+    try {
+      for (; at < messages.length; at += 1) this.#dispatch(worker, messages[at]);
+    } finally {
+      if (at < messages.length) process.nextTick(() => this.#dispatchAll(worker, messages, at + 1));
+    }
+  }
+
+  #receiveHandle(id, text, fd) {
+    const cut = text.indexOf('\n');
+    const { openHandle } = require('./handles');
+    this.#dispatch(this.#workers.get(id), parse(text.slice(cut + 1)), openHandle(JSON.parse(text.slice(0, cut)), fd));
+  }
+
+  #dispatch(worker, message, handle) {
+    if (message === undefined || worker === undefined) return;
+    // cluster2's own: one worker's command reaches all, two of them are about rotation, and a worker may ask for its
+    // successor.
+    if (message?.command) this.#workers.reach(JSON.stringify(message));
+    if (message?.command === 'disable' || message?.command === 'enable') this.#obeyCommand(worker, message.command);
+    if (message?.type === 'suicide') this.#native.recycle(worker.id);
+    if (message?.type === 'delegate') {
+      // Several by `c.delegate`, from one turn of the worker.
+      if (typeof message.questions === 'string') return this.#dispatchAll(worker, parseLines(message.questions), 0);
+      this.#setup.delegations.asked(worker.process, message);
+    }
+    worker.said(message, handle);
+  }
+
+  #close() {
+    this.#workers.flush();
+    this.#native.close();
+  }
+
+  #rotate(disabled, by, reason) {
+    return this.#calls.make((ticket) => {
+      if (!this.#native?.rotate(ticket, disabled, by, textOf(reason))) throw notRunning();
+    });
+  }
+
+  #obeyCommand(worker, command) {
+    // Nobody waits for it; and where the cluster has ended, nothing needs to be done.
+    this.#rotate(command === 'disable', `a message of worker ${worker.process.pid}`).catch(() => {});
+  }
+
+  #end() {
+    this.#calls.end();
+    clearInterval(this.#keepAlive);
+    for (const resolve of this.#ended) resolve();
+    if (this.#isStopping) {
+      process.kill(process.pid, 'SIGKILL');
+      // The kernel spares process 1 of a container.
+      process.reallyExit(137);
+    }
+    // One turn for those who waited for the promise.
+    setImmediate(() => process.exit(process.exitCode ?? 0));
+  }
+}
+
+// All at once is cheaper by far; one by one it is when a line among them is no JSON.
+function parseLines(text) {
+  if (!text.includes('\n')) return [parse(text)];
+  try {
+    return JSON.parse(`[${text.replaceAll('\n', ',')}]`);
+  } catch {
+    return text.split('\n').map(parse);
+  }
+}
+
+// A line that is no JSON can't come from Node; it is dropped rather than trusted.
+function parse(line) {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+}
+
+module.exports = { Master };
+
+// As `listen` resolves it in the workers.
+async function addressOf(host) {
+  if (net.isIP(host)) return host;
+  return (await require('node:dns').promises.lookup(host)).address;
+}

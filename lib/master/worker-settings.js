@@ -1,0 +1,74 @@
+// How workers are to be started: what `cluster.fork` would take from this process, with paths that follow a
+// symbolic link.
+//
+// The master makes one `Launcher` at its start and asks it for settings then and at each reload. A release is
+// often a directory behind a link that is switched. So the names under which the user knew the working
+// directory and the script are kept, and looked up afresh when settings are made; in between, every worker
+// starts in the place that was found then.
+'use strict';
+
+const fs = require('node:fs');
+const net = require('node:net');
+const path = require('node:path');
+
+const errors = require('../shared/errors');
+const { currentTarget } = require('../shared/native');
+
+const INSPECT = /--inspect(?:-brk|-port)?|--debug-port/;
+
+/** The settings where nobody is ever started (`cluster: false`). */
+const NOBODY = { execPath: process.execPath, execArgv: [], script: '', args: [], env: {}, inspectPort: null };
+
+class Launcher {
+  #cwd;
+  #hosts;
+  #script;
+  #follows;
+
+  /** The options; `cwd` may be null. Throws ERR_CLUSTER2_NO_SCRIPT. */
+  constructor({ cwd, host }) {
+    const script = process.argv[1];
+    if (!script) throw errors.createError('ERR_CLUSTER2_NO_SCRIPT');
+    const here = process.cwd();
+    // Of another family Node has to be asked.
+    this.#hosts = net.isIPv4(host) ? { CLUSTER2_HOST: host } : {};
+    this.#cwd = cwd ?? nameByShell(here) ?? here;
+    // Node makes a relative script absolute by the directory's real name, which hides the link.
+    const below = path.relative(here, script);
+    const isBelow = below !== '' && !below.startsWith('..') && !path.isAbsolute(below);
+    this.#script = isBelow ? path.join(nameByShell(here) ?? here, below) : script;
+    // Without a link and without the option a worker is started exactly as `cluster.fork` would.
+    this.#follows = cwd !== null || this.#cwd !== here;
+  }
+
+  /** The settings as they are now. Throws what the file system says where a directory has gone. */
+  settings() {
+    return {
+      execPath: process.execPath,
+      execArgv: process.execArgv,
+      script: path.join(fs.realpathSync(path.dirname(this.#script)), path.basename(this.#script)),
+      args: process.argv.slice(2),
+      // The target spares them a look into the program file, which is the same; the host, to look that up.
+      env: { ...process.env, CLUSTER2_TARGET: currentTarget(), ...this.#hosts },
+      cwd: this.#follows ? fs.realpathSync(this.#cwd) : null,
+      inspectPort: wantsInspector() ? process.debugPort : null,
+    };
+  }
+}
+
+// $PWD, where it names the same directory; it may be a leftover of another process.
+function nameByShell(here) {
+  const name = process.env.PWD;
+  if (!name || !path.isAbsolute(name)) return undefined;
+  try {
+    return fs.realpathSync(name) === fs.realpathSync(here) ? path.normalize(name) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function wantsInspector() {
+  return process.execArgv.some((flag) => INSPECT.test(flag)) || INSPECT.test(process.env.NODE_OPTIONS ?? '');
+}
+
+module.exports = { Launcher, NOBODY };

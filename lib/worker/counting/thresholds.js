@@ -1,0 +1,49 @@
+// When a worker is due for replacement: by connections, requests, age or memory.
+//
+// lib/worker/worker.js starts one `Thresholds` when its servers listen. It looks once a second, tells once, and owns
+// one timer that keeps nothing alive. Each limit is raised by a random part of `recycleJitter`; nothing is ever
+// due early.
+'use strict';
+
+const CHECK_MS = 1000;
+
+class Thresholds {
+  #limits;
+  #values;
+  #timer;
+
+  /** `counts` has the getters `connections` and `requests`; `random` gives numbers from 0 to 1. */
+  constructor(options, counts, random = Math.random) {
+    this.#limits = Object.entries({
+      connections: options.connThreshold,
+      requests: options.requestThreshold,
+      uptime: options.uptimeThreshold,
+      memory: options.memoryThreshold,
+    })
+      .filter(([, limit]) => limit)
+      .map(([why, limit]) => ({ why, limit: limit * (1 + random() * options.recycleJitter) }));
+    this.#values = {
+      connections: () => counts.connections,
+      requests: () => counts.requests,
+      uptime: () => process.uptime(),
+      memory: () => process.memoryUsage.rss(),
+    };
+  }
+
+  /** The name of a limit that is exceeded, or undefined. */
+  exceeded() {
+    return this.#limits.find(({ why, limit }) => this.#values[why]() > limit)?.why;
+  }
+
+  /** Looks from now on, and calls `onDue(why)` once. */
+  watch(onDue) {
+    this.#timer = setInterval(() => {
+      const why = this.exceeded();
+      if (!why) return;
+      clearInterval(this.#timer);
+      onDue(why);
+    }, CHECK_MS).unref();
+  }
+}
+
+module.exports = { Thresholds };

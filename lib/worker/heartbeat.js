@@ -1,0 +1,65 @@
+// The `heartbeat` event of a worker: what its row says, every `heartbeatInterval`, under the names of cluster2 0.4.
+//
+// lib/worker/worker.js starts it once the worker serves. It owns one timer, which `process.heartbeat` shows, as
+// cluster2 did.
+'use strict';
+
+/** Counts the transactions that the application reports by events of its own. */
+function countTransactions(cluster, board) {
+  cluster.on('rootTransaction', (transaction) => {
+    const duration = Number(transaction?.duration);
+    board.add('transactions');
+    if (duration > 0 && Number.isFinite(duration)) board.add('transactionMs', duration);
+  });
+  cluster.on('errorTransaction', () => board.add('errors'));
+}
+
+/** Emits `heartbeat` every `interval` ms. */
+function startHeartbeat(cluster, board, interval) {
+  let last = counts(board);
+  process.heartbeat = setInterval(() => {
+    const now = counts(board);
+    cluster.emit('heartbeat', beat(board, now, last));
+    last = now;
+  }, interval).unref();
+}
+
+module.exports = { countTransactions, startHeartbeat };
+
+// What restarts after each beat is a difference between two of these.
+function counts(board) {
+  return {
+    time: performance.now(),
+    transactions: board.get('transactions'),
+    durations: board.get('transactionMs'),
+    incremental: board.get('gcIncremental'),
+    full: board.get('gcMajor'),
+    pauseMS: board.get('gcPauseMs'),
+    errors: board.get('errors'),
+  };
+}
+
+function beat(board, now, last) {
+  const { user, system } = process.cpuUsage();
+  const uptime = process.uptime();
+  return {
+    pid: process.pid,
+    uptime,
+    cpu: (user + system) / 1e4 / uptime,
+    memory: process.memoryUsage.rss(),
+    aliveConnections: board.get('connectionsOpen'),
+    totalConnections: board.get('connectionsTotal'),
+    timedoutConnections: board.get('timedOutSockets'),
+    transactions: now.transactions - last.transactions,
+    durations: now.durations - last.durations,
+    totalTransactions: now.transactions,
+    totalDurations: now.durations,
+    gc: {
+      incremental: now.incremental - last.incremental,
+      full: now.full - last.full,
+      pauseMS: now.pauseMS - last.pauseMS,
+    },
+    error: { count: now.errors - last.errors },
+    cycle: Math.round(now.time - last.time),
+  };
+}

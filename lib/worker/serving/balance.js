@@ -1,0 +1,206 @@
+// Gives connections back to the master that are too many: fresh ones, before anything is read from them.
+//
+// lib/worker/worker.js makes one, lib/worker/serving/servers.js hands over each server when it listens. The kernel
+// spreads connections by chance, which is uneven where they are few and stay long. So each one that comes is
+// compared: the master names, in the header of the scoreboard, the workers that take part, and each of these shows
+// there how many it has open. Who would have clearly more than the one with the fewest holds the newcomer while
+// others that are behind catch up, 20 ms at most, and if it still is too many, sends it to the master, which gives it
+// to the worker with the fewest. Where connections come and go within a second, nothing of this happens: such clients
+// are as well off anywhere, and a detour would cost them time. What was handed over by the master stays, so nothing
+// travels twice. Invariant: a connection is served by this worker unless it was sent off for certain.
+'use strict';
+
+const { clock } = require('../counting/scoreboard');
+const { INTERNAL } = require('../send-to-master');
+
+// How many more than the worker with the fewest are too many: so many, or this part of the mean.
+const SLACK = 2;
+const SLACK_SHARE = 0.1;
+// How long a look at the others is good for: they may lose connections meanwhile.
+const LOOK_MS = 10;
+// How long a connection that seems too many is held until the next look at the others, and how many looks there are at
+// most while these still accept.
+const HOLD_MS = 4;
+const LOOKS = 5;
+// How many may be given back at once, and from then on in a second, so that the master's part is bounded.
+const MOST = 24;
+const PER_SECOND = 10;
+
+class Balance {
+  #board;
+  #turnover;
+  #places;
+  #held = [];
+  #sent = new Set();
+  #handed = new WeakSet();
+  #left = MOST;
+  #leftAt = 0;
+  #isOver = false;
+  #isWatching = false;
+  // By the last look at the others, more of its own than these are too many, until then.
+  #most = SLACK;
+  #goodUntil = 0;
+
+  /** `board` is this worker's; `turnover` tells how soon its connections close. */
+  constructor(board, turnover) {
+    this.#board = board;
+    this.#turnover = turnover;
+    this.#places = board.layout.header;
+  }
+
+  /** Compares what this net.Server accepts from now on, if it accepts from a TCP socket of its own. */
+  watch(listener) {
+    const handle = listener._handle;
+    if (!this.#board.isShared || handle?.constructor.name !== 'TCP') return;
+    const { onconnection } = handle;
+    if (typeof onconnection !== 'function') return;
+    this.#watchMaster();
+    const { header } = this.#board;
+    const own = this.#ownPlace();
+    handle.onconnection = (status, client) => {
+      const open = header[own] + 1;
+      // For most connections this is all. A timer that forgets the last look would cost more than looks at the clock.
+      const isFew = open <= SLACK || (open <= this.#most && clock() <= this.#goodUntil);
+      if (isFew || status !== 0 || !client || !this.#isSuspect() || this.#handed.has(client)) {
+        onconnection.call(handle, status, client);
+      } else {
+        this.#hold({ client, serve: () => onconnection.call(handle, status, client) });
+      }
+    };
+  }
+
+  /** Serves what is held, and gives nothing back any more. */
+  end() {
+    this.#isOver = true;
+    for (const entry of this.#held.splice(0)) this.#serve(entry);
+  }
+
+  // Before Node's own listener, which hands the connection over in the same turn.
+  #watchMaster() {
+    if (this.#isWatching) return;
+    this.#isWatching = true;
+    process.prependListener('internalMessage', (message, handle) => {
+      if (message?.act === 'newconn' && handle) this.#handed.add(handle);
+    });
+    // Nobody is left who would take it; what is in the queue to the master will never leave.
+    process.once('disconnect', () => {
+      this.end();
+      for (const entry of this.#sent) this.#keep(entry);
+    });
+  }
+
+  // Looks at the others; who comes before the next look is compared with what was seen.
+  #isSuspect() {
+    const now = clock();
+    this.#most = this.#lookAround(now);
+    this.#goodUntil = now + LOOK_MS;
+    return this.#own() + 1 > this.#most;
+  }
+
+  #lookAround(now) {
+    if (this.#isOver || !this.#mayHold(now)) return Infinity;
+    const recent = this.#turnover.recent(now);
+    return this.#own() < recent ? recent : mostOf(this.#loads());
+  }
+
+  #hold(entry) {
+    this.#held.push(entry);
+    this.#board.addLoad(1);
+    if (!this.#mayHold(clock())) this.#most = Infinity;
+    if (this.#held.length === 1) this.#lookAgain(this.#loads(), LOOKS);
+  }
+
+  #lookAgain(before, looks) {
+    setTimeout(() => {
+      const loads = this.#loads();
+      const isChanging = loads.some((load, at) => load !== before[at]);
+      if (isChanging && looks > 1 && this.#held.length > 0) this.#lookAgain(loads, looks - 1);
+      else this.#decide(loads);
+    }, HOLD_MS);
+  }
+
+  #decide(loads) {
+    const me = this.#takers().indexOf(this.#board.row);
+    const held = this.#held.splice(0);
+    const stays = me < 0 || this.#turnover.recent(clock()) > this.#own();
+    for (const entry of held) {
+      if (stays || loads[me] <= mostOf(loads) || this.#mayGive(clock()) < 1) {
+        this.#serve(entry);
+      } else {
+        this.#left -= 1;
+        loads[me] -= 1;
+        loads[loads.indexOf(Math.min(...loads))] += 1;
+        this.#give(entry);
+      }
+    }
+  }
+
+  // It is counted again when it is served.
+  #serve(entry) {
+    this.#board.addLoad(-1);
+    entry.serve();
+  }
+
+  #give(entry) {
+    this.#board.addLoad(-1);
+    this.#sent.add(entry);
+    process.send({ cmd: INTERNAL, act: 'excess' }, entry.client, {}, (error) => {
+      if (error) this.#keep(entry);
+      else if (this.#sent.delete(entry)) entry.client.close();
+    });
+  }
+
+  #keep(entry) {
+    if (this.#sent.delete(entry)) entry.serve();
+  }
+
+  // What can't be given need not wait.
+  #mayHold(now) {
+    return this.#mayGive(now) >= this.#held.length + 1;
+  }
+
+  // How many.
+  #mayGive(now) {
+    this.#left = Math.min(MOST, this.#left + (now - this.#leftAt) * (PER_SECOND / 1000));
+    this.#leftAt = now;
+    return this.#left;
+  }
+
+  #takers() {
+    const { header } = this.#board;
+    const { takers, takerRows } = this.#places;
+    return header.subarray(takerRows, takerRows + header[takers]);
+  }
+
+  // Those that are held included.
+  #own() {
+    return this.#board.header[this.#ownPlace()];
+  }
+
+  #ownPlace() {
+    return this.#places.loads + this.#board.row;
+  }
+
+  // In plain loops, since thousands of connections right after the start find this code cold.
+  #loads() {
+    const { header } = this.#board;
+    const { loads } = this.#places;
+    const found = [];
+    for (const row of this.#takers()) found.push(header[loads + row]);
+    return found;
+  }
+}
+
+// More than these are too many for one of the workers that have `loads`.
+function mostOf(loads) {
+  if (loads.length < 2) return Infinity;
+  let sum = 0;
+  let fewest = Infinity;
+  for (const load of loads) {
+    sum += load;
+    fewest = Math.min(fewest, load);
+  }
+  return fewest + Math.max(SLACK, SLACK_SHARE * sum / loads.length);
+}
+
+module.exports = { Balance };

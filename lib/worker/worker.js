@@ -1,0 +1,186 @@
+// Runs in every worker: serves what createApp hands over, and ties the process to the master.
+//
+// Orders come as internal messages on the channel: `drain` (finish and go) and `end` (go at once). What the
+// master should know goes back the same way. Signals only tell the master, which gives the order; without a
+// master they drain. What is not needed to listen is loaded later, since each module delays the first answer.
+'use strict';
+
+const { collectApps } = require('../shared/create-app');
+const { Balance } = require('./serving/balance');
+const { Ecv } = require('./serving/ecv');
+const { trapExceptions } = require('./exceptions');
+const { countTransactions, startHeartbeat } = require('./heartbeat');
+const { clock } = require('./counting/scoreboard');
+const { Service } = require('./serving/servers');
+const { tell, INTERNAL } = require('./send-to-master');
+const { Traffic } = require('./counting/traffic');
+const { VitalSigns } = require('./counting/vital-signs');
+
+// What the application sees when the master orders a drain that no signal announced, as in cluster2.
+const SIGNAL_OF_ORDER = { shutdown: 'SIGTERM', recycle: 'SIGINT', leave: undefined };
+// How long closing frames and last bytes may take once the deadline has come.
+const LAST_BYTES_MS = 100;
+// Looking after itself may wait until a worker has served its first clients, and others have started.
+const SETTLE_MS = 1000;
+
+class Worker {
+  #cluster;
+  #setup;
+  #board;
+  #traffic;
+  #service;
+  #calls;
+  // What the master said of rotation, where there is no scoreboard to read it from.
+  #isOut = false;
+  #hub;
+  #components;
+  // What the master said of components before anybody here wanted to know.
+  #facts = [];
+  #signalled = false;
+
+  constructor(cluster, setup) {
+    this.#cluster = cluster;
+    this.#setup = setup;
+    this.#board = setup.board;
+    this.#traffic = new Traffic(setup.board, setup.parsed);
+    const ecv = setup.parsed.ecv ? new Ecv(setup, this.#ecvHost()) : undefined;
+    const balance = new Balance(setup.board, this.#traffic.turnover);
+    this.#service = new Service(cluster, setup.parsed, this.#traffic, { ecv, balance, knownHost: setup.knownHost });
+  }
+
+  async run() {
+    const { createApp, callback, parsed } = this.#setup;
+    tell({ act: 'hello' });
+    process.on('internalMessage', (message) => this.#obey(message));
+    process.once('disconnect', () => this.#calls?.end());
+    process.on('SIGTERM', () => this.#onSignal('SIGTERM'));
+    process.on('SIGINT', () => this.#onSignal('SIGINT'));
+    this.#watchOneself();
+    const { apps, monApp } = await collectApps(createApp);
+    let waiting = apps.length;
+    const onListening = (ports) => {
+      waiting -= 1;
+      this.#announceComponents();
+      tell({ act: 'listening', ready: waiting === 0 });
+      for (const _ of ports) callback?.(apps, monApp);
+    };
+    try {
+      await this.#service.listen(apps, onListening);
+    } catch (error) {
+      // A shutdown came first, and with it the order to go.
+      if (error.code === 'ECANCELED') return;
+      throw error;
+    }
+    trapExceptions(this.#cluster, parsed.onUncaughtException);
+    this.#board.state = 'serving';
+    if (apps.length === 0) tell({ act: 'ready' });
+    startHeartbeat(this.#cluster, this.#board, parsed.heartbeatInterval);
+    setTimeout(() => this.#settle(), SETTLE_MS).unref();
+  }
+
+  #settle() {
+    const { whenQuiet } = require('./idle-proof');
+    const { Thresholds } = require('./counting/thresholds');
+    whenQuiet(() => this.#service.sockets, () => tell({ act: 'quiet' }));
+    new Thresholds(this.#setup.parsed, this.#service).watch((why) => tell({ act: 'recycle', why }));
+  }
+
+  /** Takes the whole cluster out of rotation, or puts it back; resolves once every worker's next answer goes by it. */
+  rotate(disabled, reason) {
+    return this.#rotate(disabled, `${disabled ? 'disable' : 'enable'}() in worker ${process.pid}`, reason);
+  }
+
+  #rotate(disabled, by, reason) {
+    const { Calls, notRunning, textOf } = require('../shared/pending-calls');
+    this.#calls ??= new Calls();
+    return this.#calls.make((seq) => {
+      if (!tell({ act: 'rotate', seq, disabled, by, reason: textOf(reason) })) throw notRunning();
+    });
+  }
+
+  #ecvHost() {
+    const board = this.#board;
+    const { ecvState, leaving } = board.layout.header;
+    return {
+      isOut: () => (board.isShared ? board.header[ecvState] !== 0 || board.header[leaving] !== 0 : this.#isOut),
+      rotate: (disabled, by, reason) => this.#rotate(disabled, `${by} to worker ${process.pid}`, reason),
+      checked: (isWell) => {
+        board.set('checkResult', isWell ? 1 : 2);
+        board.set('checkAt', clock());
+      },
+      // Apart from the request: what a listener of the application throws is its own affair.
+      warn: (message) => process.nextTick(() => this.#cluster.emit('warning', { message })),
+    };
+  }
+
+  // Before the master is told that this worker listens, so that its first answer includes this worker.
+  #announceComponents() {
+    if (this.#setup.wantsComponents()) this.startComponents();
+    else if (!this.#components) tell({ act: 'component', fact: { component: 'worker', reducer: 'array' } });
+  }
+
+  /** Makes what `componentStatus()` promises; asked again, there is nothing to do. */
+  startComponents() {
+    if (this.#components) return;
+    const { ComponentStatus, RemoteHub } = require('../components/status');
+    this.#hub = new RemoteHub((fact) => tell({ act: 'component', fact }));
+    this.#components = new ComponentStatus(this.#hub, process.pid);
+    for (const fact of this.#facts) this.#hub.hear(fact, this.#components);
+    this.#setup.onComponents(this.#components);
+  }
+
+  #hearComponent(fact) {
+    if (fact.question) this.startComponents();
+    if (this.#components) this.#hub.hear(fact, this.#components);
+    else this.#facts.push(fact);
+  }
+
+  #watchOneself() {
+    const board = this.#board;
+    if (board.problem) tell({ act: 'warning', message: `worker ${process.pid}: ${board.problem.message}` });
+    countTransactions(this.#cluster, board);
+    const signs = new VitalSigns(board);
+    signs.also(() => this.#traffic.look());
+    signs.start();
+  }
+
+  #obey({ cmd, act, why, fact, ack, isOut }) {
+    if (cmd !== INTERNAL) return;
+    if (act === 'turn') tell({ act: 'turned' });
+    if (act === 'component') this.#hearComponent(fact);
+    if (act === 'drain') this.#drain(why);
+    if (act === 'end') this.#end();
+    if (act === 'rotated') this.#calls?.answered(ack, { ok: true });
+    if (act === 'rotation') this.#isOut = isOut;
+  }
+
+  #onSignal(signal) {
+    this.#emitSignal(signal);
+    if (process.connected) tell({ act: 'leaving', signal });
+    else this.#drain('leave');
+  }
+
+  #emitSignal(signal) {
+    this.#signalled = true;
+    this.#cluster.emit(signal, { pid: process.pid, type: 'worker' });
+  }
+
+  #drain(why) {
+    const signal = SIGNAL_OF_ORDER[why];
+    if (signal && !this.#signalled) this.#emitSignal(signal);
+    this.#board.state = 'draining';
+    // As in cluster2: what an old script looks for in a worker that goes.
+    process.emitter = this.#cluster;
+    this.#cluster.emit('draining');
+    // One turn more, so that 'close' handlers have run.
+    this.#service.drain().then(() => setImmediate(() => process.exit(0)));
+  }
+
+  #end() {
+    const held = this.#service.endNow();
+    if (held) tell({ act: 'warning', message: `worker ${process.pid}: ${held}` });
+    setTimeout(() => process.exit(0), LAST_BYTES_MS);
+  }
+}
+
+module.exports = { Worker };
