@@ -22,8 +22,6 @@ delete process.env.CLUSTER2_MASTER;
 const place = takePlace(process.env);
 if (isWorker) useTarget(process.env.CLUSTER2_TARGET);
 delete process.env.CLUSTER2_TARGET;
-const knownHost = isWorker ? process.env.CLUSTER2_HOST : undefined;
-delete process.env.CLUSTER2_HOST;
 // The script may fail before it comes to `listen`.
 if (isWorker) require('./worker/exceptions').reportExceptions();
 
@@ -76,7 +74,6 @@ class Cluster extends EventEmitter {
       createApp,
       callback,
       board,
-      knownHost,
       raw: this.#given,
       parsed: this.#parsed,
       validator: this.#validator,
@@ -276,5 +273,7 @@ Object.defineProperty(Cluster, 'defaultOptions', { get: defaultOptions, enumerab
 // Before the application runs, so that the error of one that fails to load is left behind as well.
 const board = isWorker ? new (require('./worker/counting/scoreboard').Board)(load(), place) : undefined;
 load();
+// From now on this worker is ready when what it hands over listens, and not when any server does.
+if (isWorker) require('./worker/send-to-master').tell({ act: 'hello' });
 
 module.exports = Cluster;

@@ -6,15 +6,14 @@
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
 use crate::ids::WorkerId;
+use crate::ipc::backlog::Waiting;
 use crate::ipc::listen::ListeningAddress;
-use crate::ipc::reader::Turn;
 use crate::process::exit::Exit;
 
 /// One thing that happened.
@@ -22,52 +21,52 @@ use crate::process::exit::Exit;
 pub enum Event {
     /// A worker was forked and its pid file is written.
     Forked {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
-        /// Its process.
+        /// Its pid.
         pid: u32,
     },
     /// The first workers are forked.
     Started,
     /// The worker's Node is up and runs the script.
     Online {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
     },
     /// A server of the worker listens, as Node reports it.
     ServerListening {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
         /// Where.
         address: Box<ListeningAddress>,
     },
     /// One application of the worker listens on all its ports: the `listening` event of cluster2.
     Listening {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
-        /// Its process.
+        /// Its pid.
         pid: u32,
     },
     /// The worker has booted and stands by, without a socket, until another one dies.
     Spare {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
-        /// Its process.
+        /// Its pid.
         pid: u32,
     },
     /// The worker's channel has ended.
     Disconnected {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
     },
     /// The worker called `disconnect()` or `kill()` on itself.
     LeavesOnPurpose {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
     },
     /// The worker's process is gone and reaped.
     Died {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
         /// Its process, which may be somebody else's by now.
         pid: u32,
@@ -85,9 +84,9 @@ pub enum Event {
     },
     /// The worker's event loop has not turned for too long; it will be replaced.
     Hung {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
-        /// Its process.
+        /// Its pid.
         pid: u32,
         /// For how long.
         age: Duration,
@@ -100,6 +99,8 @@ pub enum Event {
         worker: WorkerId,
         /// The lines, joined by newlines.
         lines: Vec<u8>,
+        /// Counts them as undelivered until it is dropped.
+        waiting: Waiting,
     },
     /// A message of the application that brought a handle.
     HandleMessage {
@@ -111,20 +112,15 @@ pub enum Event {
         text: String,
         /// The handle.
         fd: OwnedFd,
-    },
-    /// The application of this worker talks without pause: whoever listens may read its lines directly.
-    Lent {
-        /// Who.
-        worker: WorkerId,
-        /// The right to.
-        turn: Turn,
+        /// Counts it as undelivered until it is dropped.
+        waiting: Waiting,
     },
     /// What a worker says of its components, for JavaScript alone.
     Component {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
-        /// What.
-        fact: Value,
+        /// What, as JSON text.
+        fact: String,
     },
     /// A request on the monitor's port that JavaScript is to answer.
     MonitorRequest(MonitorRequest),
@@ -203,49 +199,4 @@ impl Addressee {
 pub fn signal_name(signal: i32) -> String {
     nix::sys::signal::Signal::try_from(signal)
         .map_or_else(|_| format!("signal {signal}"), |known| known.to_string())
-}
-
-/// How much of the application's messages may wait for JavaScript before the channels are read no further.
-const UNDELIVERED_LIMIT: usize = 16 * 1024 * 1024;
-
-/// Counts what was published and not yet delivered, so that a master whose event loop is blocked doesn't hoard messages.
-#[derive(Clone, Debug, Default)]
-pub struct Undelivered(Arc<Pressure>);
-
-#[derive(Debug, Default)]
-struct Pressure {
-    bytes: AtomicUsize,
-    eased: Notify,
-}
-
-impl Undelivered {
-    /// Counts what is about to be published.
-    pub fn add(&self, bytes: usize) {
-        self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    /// Whether all that was published is delivered.
-    #[must_use]
-    pub fn is_nothing(&self) -> bool {
-        self.0.bytes.load(Ordering::Relaxed) == 0
-    }
-
-    /// Counts what was delivered; may be called on any thread.
-    pub fn subtract(&self, bytes: usize) {
-        self.0.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        self.0.eased.notify_waiters();
-    }
-
-    /// Waits until less than the limit is undelivered.
-    ///
-    /// The wait is registered before the count is read, so a delivery in between is not missed.
-    pub async fn eased(&self) {
-        loop {
-            let eased = self.0.eased.notified();
-            if self.0.bytes.load(Ordering::Relaxed) < UNDELIVERED_LIMIT {
-                return;
-            }
-            eased.await;
-        }
-    }
 }

@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use cluster2::fleet::backoff;
-use cluster2::fleet::{Effect, Fleet, Input, Policy, Restart, WorkerId};
+use cluster2::fleet::{Effect, Fleet, Policy, Restart, Step, WorkerId};
 use criterion::{BatchSize, Criterion};
 
 fn main() {
@@ -17,12 +17,12 @@ fn main() {
     for workers in [4, 64] {
         group.bench_function(format!("tick with {workers} serving"), |bencher| {
             let mut fleet = serving(workers, now);
-            bencher.iter(|| black_box(fleet.step(Input::Tick, now)));
+            bencher.iter(|| black_box(fleet.step(Step::Tick, now)));
         });
         group.bench_function(format!("exit of one of {workers}"), |bencher| {
             bencher.iter_batched(
                 || serving(workers, now),
-                |mut fleet| black_box(fleet.step(Input::Exited { worker: WorkerId(1), clean: false }, now)),
+                |mut fleet| black_box(fleet.step(Step::Exited { worker: WorkerId(1), clean: false }, now)),
                 BatchSize::SmallInput,
             );
         });
@@ -35,10 +35,10 @@ fn main() {
 /// A fleet all of whose workers listen.
 fn serving(workers: usize, now: Instant) -> Fleet {
     let mut fleet = Fleet::new(policy(workers));
-    let mut effects = fleet.step(Input::Start, now);
+    let mut effects = fleet.step(Step::Start, now);
     while let Some(effect) = effects.pop() {
         if let Effect::Spawn { worker, .. } = effect {
-            effects.append(&mut fleet.step(Input::Ready { worker }, now));
+            effects.append(&mut fleet.step(Step::Ready { worker }, now));
         }
     }
     fleet
@@ -54,7 +54,7 @@ fn policy(wanted: usize) -> Policy {
         drain_timeout: long,
         recycle_timeout: long,
         kill_timeout: long,
-        backoff: backoff::Policy::default(),
+        backoff: backoff::Spacing::default(),
         settle: Duration::from_millis(1500),
         quiet_settle: Duration::from_millis(250),
         seed: 1,

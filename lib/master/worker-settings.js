@@ -8,7 +8,6 @@
 'use strict';
 
 const fs = require('node:fs');
-const net = require('node:net');
 const path = require('node:path');
 
 const errors = require('../shared/errors');
@@ -21,17 +20,14 @@ const NOBODY = { execPath: process.execPath, execArgv: [], script: '', args: [],
 
 class Launcher {
   #cwd;
-  #hosts;
   #script;
   #follows;
 
   /** The options; `cwd` may be null. Throws ERR_CLUSTER2_NO_SCRIPT. */
-  constructor({ cwd, host }) {
+  constructor({ cwd }) {
     const script = process.argv[1];
     if (!script) throw errors.createError('ERR_CLUSTER2_NO_SCRIPT');
     const here = process.cwd();
-    // Of another family Node has to be asked.
-    this.#hosts = net.isIPv4(host) ? { CLUSTER2_HOST: host } : {};
     this.#cwd = cwd ?? nameByShell(here) ?? here;
     // Node makes a relative script absolute by the directory's real name, which hides the link.
     const below = path.relative(here, script);
@@ -48,8 +44,8 @@ class Launcher {
       execArgv: process.execArgv,
       script: path.join(fs.realpathSync(path.dirname(this.#script)), path.basename(this.#script)),
       args: process.argv.slice(2),
-      // The target spares them a look into the program file, which is the same; the host, to look that up.
-      env: { ...process.env, CLUSTER2_TARGET: currentTarget(), ...this.#hosts },
+      // The target spares them a look into the program file, which is the same.
+      env: { ...process.env, CLUSTER2_TARGET: currentTarget() },
       cwd: this.#follows ? fs.realpathSync(this.#cwd) : null,
       inspectPort: wantsInspector() ? process.debugPort : null,
     };

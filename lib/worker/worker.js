@@ -45,12 +45,11 @@ class Worker {
     this.#traffic = new Traffic(setup.board, setup.parsed);
     const ecv = setup.parsed.ecv ? new Ecv(setup, this.#ecvHost()) : undefined;
     const balance = new Balance(setup.board, this.#traffic.turnover);
-    this.#service = new Service(cluster, setup.parsed, this.#traffic, { ecv, balance, knownHost: setup.knownHost });
+    this.#service = new Service(cluster, setup.parsed, this.#traffic, { ecv, balance });
   }
 
   async run() {
     const { createApp, callback, parsed } = this.#setup;
-    tell({ act: 'hello' });
     process.on('internalMessage', (message) => this.#obey(message));
     process.once('disconnect', () => this.#calls?.end());
     process.on('SIGTERM', () => this.#onSignal('SIGTERM'));

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// The least and the most that is waited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Policy {
+pub struct Spacing {
     /// Between forks after the second death in a row; doubled with each further one.
     pub min: Duration,
     /// The most, where the dead worker never got ready.
@@ -22,7 +22,7 @@ pub struct Policy {
     pub retry_max: Duration,
 }
 
-impl Default for Policy {
+impl Default for Spacing {
     fn default() -> Self {
         Self {
             min: Duration::from_millis(100),
@@ -35,7 +35,7 @@ impl Default for Policy {
     }
 }
 
-impl Policy {
+impl Spacing {
     /// The spacing of forks after `failures` deaths in a row.
     ///
     /// What is doubled stops a sixth below the cap, so that slots that fail together stay spread by their jitter even
@@ -87,10 +87,15 @@ impl Backoff {
     }
 
     /// Takes note of a death; says when the slot may fork again. `served` is `None` for a worker that never got ready.
-    pub(super) fn died(&mut self, served: Option<Duration>, policy: &Policy, jitter: &mut Jitter) -> Instant {
-        let was_stable = served.is_some_and(|served| served >= policy.stable_after);
+    pub(super) fn died(
+        &mut self,
+        served: Option<Duration>,
+        spacing: &Spacing,
+        jitter: &mut Jitter,
+    ) -> Instant {
+        let was_stable = served.is_some_and(|served| served >= spacing.stable_after);
         self.failures = if was_stable { 1 } else { self.failures.saturating_add(1) };
-        after(self.last_fork, policy.delay(self.failures, served.is_some(), jitter))
+        after(self.last_fork, spacing.delay(self.failures, served.is_some(), jitter))
     }
 }
 
@@ -122,9 +127,9 @@ mod tests {
     use super::*;
 
     fn delays(served: Option<Duration>, deaths: usize) -> Vec<Duration> {
-        let (policy, mut jitter, now) = (Policy::default(), Jitter::new(7), Instant::now());
+        let (spacing, mut jitter, now) = (Spacing::default(), Jitter::new(7), Instant::now());
         let mut backoff = Backoff::new(now);
-        (0..deaths).map(|_| backoff.died(served, &policy, &mut jitter) - now).collect()
+        (0..deaths).map(|_| backoff.died(served, &spacing, &mut jitter) - now).collect()
     }
 
     #[test]
@@ -152,18 +157,18 @@ mod tests {
 
     #[test]
     fn a_stable_worker_ends_the_row() {
-        let (policy, mut jitter, now) = (Policy::default(), Jitter::new(7), Instant::now());
+        let (spacing, mut jitter, now) = (Spacing::default(), Jitter::new(7), Instant::now());
         let mut backoff = Backoff::new(now);
         for _ in 0..5 {
-            backoff.died(None, &policy, &mut jitter);
+            backoff.died(None, &spacing, &mut jitter);
         }
-        assert_eq!(backoff.died(Some(policy.stable_after), &policy, &mut jitter), now);
+        assert_eq!(backoff.died(Some(spacing.stable_after), &spacing, &mut jitter), now);
         assert_eq!(backoff.failures(), 1);
     }
 
     #[test]
     fn a_failing_successor_is_tried_again_between_a_second_and_a_minute_later() {
-        let seconds = [1, 2, 3, 6, 7, 1000].map(|n| Policy::default().retry_delay(n).as_secs());
+        let seconds = [1, 2, 3, 6, 7, 1000].map(|n| Spacing::default().retry_delay(n).as_secs());
         assert_eq!(seconds, [1, 2, 4, 32, 60, 60]);
     }
 

@@ -1,6 +1,6 @@
 //! All slots together: start, keep full, shut down, stop; pure.
 //!
-//! The supervisor's loop owns one [`Fleet`], feeds it every [`Input`] with the time, and performs the [`Effect`]s in
+//! The supervisor's loop owns one [`Fleet`], feeds it every [`Step`] with the time, and performs the [`Effect`]s in
 //! order. Scaling, recycling, reloading and spares are in files of their own beside this one; `docs/lifecycle.md` has the
 //! whole as a table.
 //! Invariants: a slot has one worker in post, and at most one more, its successor. A worker in post is told to go by us
@@ -8,6 +8,7 @@
 //! stop. News that comes too late, twice or about nobody changes nothing.
 
 pub mod backoff;
+pub mod reasons;
 mod recycle;
 mod reload;
 mod scale;
@@ -25,10 +26,11 @@ use backoff::{Jitter, after};
 use recycle::Recycles;
 use reload::Reload;
 use scale::within_bounds;
-use slot::{Life, News, Order, Place, Post, Slot, Worker};
+use slot::{Life, Member, News, Occupancy, Order, Post, Slot};
 use spares::Spares;
 pub use terms::{
-    Cause, Effect, Input, Phase, Policy, Purpose, Replaced, Report, Restart, State, Strategy, View, Why,
+    DeathReason, Effect, MemberView, Phase, Policy, Purpose, RecycleReason, Replaced, Report, Restart, State,
+    Step, Strategy,
 };
 
 /// The workers of one master, and what is to become of them.
@@ -45,7 +47,7 @@ pub struct Fleet {
     generation: u32,
     last_worker: u32,
     jitter: Jitter,
-    workers: BTreeMap<WorkerId, Worker>,
+    workers: BTreeMap<WorkerId, Member>,
     slots: BTreeMap<SlotIndex, Slot>,
     recycles: Recycles,
     reload: Option<Reload>,
@@ -56,7 +58,7 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// A fleet that forks nobody before [`Input::Start`].
+    /// A fleet that forks nobody before [`Step::Start`].
     #[must_use]
     pub fn new(policy: Policy) -> Self {
         let wanted = within_bounds(policy.wanted);
@@ -81,41 +83,47 @@ impl Fleet {
 
     /// Takes in one input and says what must be done, in order. Deadlines up to `now` are kept as well.
     #[must_use]
-    pub fn step(&mut self, input: Input, now: Instant) -> Vec<Effect> {
+    pub fn step(&mut self, input: Step, now: Instant) -> Vec<Effect> {
         match input {
-            Input::Start => self.start(now),
-            Input::Ready { worker } => self.on_ready(worker, now),
-            Input::Quiet { worker } => self.note_quiet(worker),
-            Input::Warm { worker } => self.note_warm(worker, now),
-            Input::Exited { worker, clean } => self.on_gone(worker, clean, now),
-            Input::SpawnFailed { worker } => self.on_gone(worker, false, now),
-            Input::Leaving { worker } => {
-                let by = after(now, self.policy.drain_timeout);
-                self.on_departure(worker, News::Drain { cause: Cause::Left, by }, now);
+            Step::Start => self.start(now),
+            Step::Ready { worker } => self.on_ready(worker, now),
+            Step::Quiet { worker } => self.note_quiet(worker),
+            Step::Warm { worker } => self.note_warm(worker, now),
+            Step::Exited { worker, clean } => self.on_gone(worker, clean, now),
+            Step::SpawnFailed { worker } => self.on_gone(worker, false, now),
+            Step::Lent { worker } => self.tell(worker, News::Lent, now),
+            Step::Departing { worker } => {
+                self.on_departure(worker, News::Depart { cause: DeathReason::Left }, now);
             }
-            Input::Disconnected { worker } => {
+            Step::ChannelLost { worker } => self.on_channel_lost(worker, now),
+            Step::Leaving { worker } => {
                 let by = after(now, self.policy.drain_timeout);
-                self.on_departure(worker, News::CutOff { cause: Cause::Left, by }, now);
+                self.on_departure(worker, News::Drain { cause: DeathReason::Left, by }, now);
             }
-            Input::Recycle { worker, why } => self.queue_recycle(worker, why, now),
-            Input::Reload { strategy } => self.start_reload(strategy, now),
-            Input::Scale { wanted } => self.scale(wanted, now),
-            Input::Shutdown => self.shut_down(now),
-            Input::Stop => self.stop(now),
+            Step::Disconnected { worker } => {
+                let by = after(now, self.policy.drain_timeout);
+                self.on_departure(worker, News::CutOff { cause: DeathReason::Left, by }, now);
+            }
+            Step::Recycle { worker, why } => self.queue_recycle(worker, why, now),
+            Step::Reload { strategy } => self.start_reload(strategy, now),
+            Step::Scale { wanted } => self.scale(wanted, now),
+            Step::Shutdown => self.begin_shutdown(),
+            Step::Closed => self.drain_all(now),
+            Step::Stop => self.stop(now),
             // The deadlines are looked at below, after every input.
-            Input::Tick => {}
+            Step::Tick => {}
         }
         self.advance(now);
         std::mem::take(&mut self.effects)
     }
 
-    /// When to send [`Input::Tick`]; later than the last step, unless the policy has a timeout of zero.
+    /// When to send [`Step::Tick`]; later than the last step, unless the policy has a timeout of zero.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         let lives = self.workers.values().filter_map(|worker| worker.life.deadline());
-        let forks = self.slots.values().filter_map(|slot| match slot.place {
-            Place::Waiting { until } => Some(until),
-            Place::Held { .. } | Place::Exchanging { .. } | Place::Retired => None,
+        let forks = self.slots.values().filter_map(|slot| match slot.occupancy {
+            Occupancy::Waiting { until } => Some(until),
+            Occupancy::Held { .. } | Occupancy::Exchanging { .. } | Occupancy::Retired => None,
         });
         let proof = self.reload.as_ref().and_then(|reload| reload.deadline(&self.policy));
         let spares = self.spares_deadline();
@@ -135,8 +143,8 @@ impl Fleet {
     }
 
     /// Every worker that is not gone yet, oldest first.
-    pub fn workers(&self) -> impl Iterator<Item = View> + '_ {
-        self.workers.iter().map(|(&id, worker)| View {
+    pub fn workers(&self) -> impl Iterator<Item = MemberView> + '_ {
+        self.workers.iter().map(|(&id, worker)| MemberView {
             worker: id,
             slot: worker.slot,
             state: worker.life.state(),
@@ -151,7 +159,19 @@ impl Fleet {
         self.workers.get(&worker).and_then(|worker| worker.slot)
     }
 
-    /// Whether a worker takes clients.
+    /// Whether a worker may be given clients, as far as its life says: it starts or serves.
+    #[must_use]
+    pub fn takes_clients(&self, worker: WorkerId) -> bool {
+        self.workers.get(&worker).is_some_and(Member::is_in_post)
+    }
+
+    /// Whether a worker is on its way out, by whatever road.
+    #[must_use]
+    pub fn is_departing(&self, worker: WorkerId) -> bool {
+        self.workers.get(&worker).is_some_and(|worker| !worker.is_in_post())
+    }
+
+    /// Whether a worker is ready and takes clients.
     #[must_use]
     pub fn is_serving(&self, worker: WorkerId) -> bool {
         self.workers.get(&worker).is_some_and(|worker| worker.life == Life::Serving)
@@ -191,19 +211,15 @@ impl Fleet {
         if let Some(reload) = &mut self.reload {
             reload.note_gone(id, now);
         }
-        let failed = !clean || cause == Cause::StartTimeout || self.policy.restart == Restart::Always;
+        let failed = !clean || cause == DeathReason::StartTimeout || self.policy.restart == Restart::Always;
         match self.post(slot, id) {
-            Post::Alone if failed => self.refill(slot, &worker, now),
-            Post::Alone => self.set_place(slot, Place::Retired),
-            // Its successor is under way, so nobody else is forked; the death counts all the same.
-            Post::Relieved { successor } => {
-                if failed {
-                    self.count_death(slot, &worker, now);
-                }
-                self.set_place(slot, Place::Held { by: successor });
+            Post::Alone if !failed => self.set_occupancy(slot, Occupancy::Retired),
+            Post::Relieved { successor } if !failed => {
+                self.set_occupancy(slot, Occupancy::Held { by: successor });
             }
-            Post::Successor { of } => self.successor_failed(slot, id, of, now),
-            Post::Out => {}
+            Post::Alone | Post::Relieved { .. } | Post::Successor { .. } | Post::Out => {
+                self.on_failure(slot, id, worker.served(now), now);
+            }
         }
         self.check_reload_lost(id, now);
     }
@@ -216,16 +232,42 @@ impl Fleet {
         // One that was on its way out has left its post before, and goes by the deadline it has. A spare has none.
         let Some(slot) = slot.filter(|_| was_in_post) else { return };
         match self.post(slot, id) {
-            Post::Alone => self.set_place(slot, Place::Retired),
-            Post::Relieved { successor } => self.set_place(slot, Place::Held { by: successor }),
+            Post::Alone => self.set_occupancy(slot, Occupancy::Retired),
+            Post::Relieved { successor } => self.set_occupancy(slot, Occupancy::Held { by: successor }),
             Post::Successor { of } => self.successor_failed(slot, id, of, now),
             Post::Out => {}
         }
         self.check_reload_lost(id, now);
     }
 
-    fn refill(&mut self, index: SlotIndex, dead: &Worker, now: Instant) {
-        let Some((until, failures)) = self.count_death(index, dead, now) else { return };
+    /// A worker lives and can't be told anything: it has failed, and its place is filled as if it were dead.
+    fn on_channel_lost(&mut self, id: WorkerId, now: Instant) {
+        let Some(worker) = self.workers.get(&id) else { return };
+        let (slot, was_in_post, served) = (worker.slot, worker.is_in_post(), worker.served(now));
+        // It ends by itself as a rule.
+        let by = after(now, self.policy.kill_timeout);
+        self.tell(id, News::CutOff { cause: DeathReason::ChannelLost, by }, now);
+        let Some(slot) = slot.filter(|_| was_in_post) else { return };
+        self.on_failure(slot, id, served, now);
+        self.check_reload_lost(id, now);
+    }
+
+    /// The worker of a slot has failed.
+    fn on_failure(&mut self, slot: SlotIndex, id: WorkerId, served: Option<Duration>, now: Instant) {
+        match self.post(slot, id) {
+            Post::Alone => self.refill(slot, served, now),
+            // Its successor is under way, so no other worker is forked; the failure counts all the same.
+            Post::Relieved { successor } => {
+                self.count_death(slot, served, now);
+                self.set_occupancy(slot, Occupancy::Held { by: successor });
+            }
+            Post::Successor { of } => self.successor_failed(slot, id, of, now),
+            Post::Out => {}
+        }
+    }
+
+    fn refill(&mut self, index: SlotIndex, served: Option<Duration>, now: Instant) {
+        let Some((until, failures)) = self.count_death(index, served, now) else { return };
         if self.take_over(index, until, now) {
             return;
         }
@@ -233,25 +275,38 @@ impl Fleet {
             self.fork(index, Purpose::Refill, now);
             return;
         }
-        self.set_place(index, Place::Waiting { until });
+        self.set_occupancy(index, Occupancy::Waiting { until });
         self.report(Report::BackingOff { slot: Some(index), failures, delay: until - now });
     }
 
     /// Counts a death; says when the slot may fork again, and after how many deaths in a row.
-    fn count_death(&mut self, index: SlotIndex, dead: &Worker, now: Instant) -> Option<(Instant, u32)> {
+    fn count_death(
+        &mut self,
+        index: SlotIndex,
+        served: Option<Duration>,
+        now: Instant,
+    ) -> Option<(Instant, u32)> {
         let backoff = &mut self.slots.get_mut(&index)?.backoff;
-        let until = backoff.died(dead.served(now), &self.policy.backoff, &mut self.jitter);
+        let until = backoff.died(served, &self.policy.backoff, &mut self.jitter);
         Some((until, backoff.failures()))
     }
 
-    fn shut_down(&mut self, now: Instant) {
+    fn begin_shutdown(&mut self) {
         // A second one, or one during a stop, has nothing to add.
         if self.phase != Phase::Running {
             return;
         }
-        self.end_keeping(Phase::ShuttingDown);
+        self.end_keeping(Phase::Closing);
+        self.effects.push(Effect::RefuseNew);
+    }
+
+    fn drain_all(&mut self, now: Instant) {
+        if self.phase != Phase::Closing {
+            return;
+        }
+        self.phase = Phase::ShuttingDown;
         for id in self.ids() {
-            self.dismiss(id, Cause::Drained, self.policy.drain_timeout, now);
+            self.dismiss(id, DeathReason::Drained, self.policy.drain_timeout, now);
         }
     }
 
@@ -261,7 +316,7 @@ impl Fleet {
         }
         self.end_keeping(Phase::Stopping);
         for id in self.ids() {
-            self.tell(id, News::Kill { cause: Cause::Stopped }, now);
+            self.tell(id, News::Kill { cause: DeathReason::Stopped }, now);
         }
     }
 
@@ -284,16 +339,16 @@ impl Fleet {
                 self.advance_spares(now);
                 self.settle_accounts();
             }
-            Phase::ShuttingDown | Phase::Stopping if self.workers.is_empty() => {
+            Phase::Closing | Phase::ShuttingDown | Phase::Stopping if self.workers.is_empty() => {
                 self.phase = Phase::Finished;
                 self.report(Report::Finished);
             }
-            Phase::Running | Phase::ShuttingDown | Phase::Stopping | Phase::Finished => {}
+            Phase::Running | Phase::Closing | Phase::ShuttingDown | Phase::Stopping | Phase::Finished => {}
         }
     }
 
     fn expire(&mut self, now: Instant) {
-        let is_due = |worker: &Worker| worker.life.deadline().is_some_and(|deadline| deadline <= now);
+        let is_due = |worker: &Member| worker.life.deadline().is_some_and(|deadline| deadline <= now);
         let due: Vec<_> =
             self.workers.iter().filter(|(_, worker)| is_due(worker)).map(|(&id, w)| (id, w.slot)).collect();
         for (id, slot) in due {
@@ -309,7 +364,7 @@ impl Fleet {
     }
 
     fn fork_where_due(&mut self, now: Instant) {
-        let is_due = |slot: &Slot| matches!(slot.place, Place::Waiting { until } if until <= now);
+        let is_due = |slot: &Slot| matches!(slot.occupancy, Occupancy::Waiting { until } if until <= now);
         let due: Vec<_> =
             self.slots.iter().filter(|(_, slot)| is_due(slot)).map(|(&index, _)| index).collect();
         for index in due {
@@ -324,7 +379,7 @@ impl Fleet {
         let in_use: BTreeSet<_> = self.workers.values().filter_map(|worker| worker.slot).collect();
         let effects = &mut self.effects;
         self.slots.retain(|index, slot| {
-            let is_over = slot.place == Place::Retired && !in_use.contains(index);
+            let is_over = slot.occupancy == Occupancy::Retired && !in_use.contains(index);
             if is_over {
                 effects.push(Effect::CloseSlot { slot: *index });
             }
@@ -347,9 +402,9 @@ impl Fleet {
         let id = self.spawn(Some(index), purpose, now);
         if let Some(slot) = self.slots.get_mut(&index) {
             slot.backoff.forked(now);
-            slot.place = match purpose {
-                Purpose::First | Purpose::Refill | Purpose::Spare => Place::Held { by: id },
-                Purpose::Successor { of } => Place::Exchanging { by: of, successor: id },
+            slot.occupancy = match purpose {
+                Purpose::First | Purpose::Refill | Purpose::Spare => Occupancy::Held { by: id },
+                Purpose::Successor { of } => Occupancy::Exchanging { by: of, successor: id },
             };
         }
         id
@@ -360,8 +415,8 @@ impl Fleet {
         // Four thousand million forks outlast any master: at one a second, 136 years.
         self.last_worker = self.last_worker.saturating_add(1);
         let id = WorkerId(self.last_worker);
-        let life = Life::Starting { ready_by: after(now, self.policy.start_timeout) };
-        let worker = Worker { slot, generation: self.generation, since: now, life };
+        let life = Life::Starting { ready_by: after(now, self.policy.start_timeout), has_socket: false };
+        let worker = Member { slot, generation: self.generation, since: now, life };
         self.workers.insert(id, worker);
         self.told_none_left = false;
         self.effects.push(Effect::Spawn { worker: id, slot, purpose });
@@ -369,7 +424,7 @@ impl Fleet {
     }
 
     /// Sends a worker away, gently if it may have clients.
-    fn dismiss(&mut self, id: WorkerId, cause: Cause, grace: Duration, now: Instant) {
+    fn dismiss(&mut self, id: WorkerId, cause: DeathReason, grace: Duration, now: Instant) {
         let (drain_by, kill_by) = (after(now, grace), after(now, self.policy.kill_timeout));
         self.tell(id, News::Dismiss { cause, drain_by, kill_by }, now);
     }
@@ -383,11 +438,16 @@ impl Fleet {
         if life.state() != before {
             worker.since = now;
         }
-        self.effects.extend(order.map(|order| match order {
-            Order::Drain { by } => Effect::Drain { worker: id, by },
-            Order::End => Effect::End { worker: id },
-            Order::Kill => Effect::Kill { worker: id },
-        }));
+        match order {
+            Some(Order::Drain { by }) => self.effects.push(Effect::Drain { worker: id, by }),
+            Some(Order::End) => self.effects.push(Effect::End { worker: id }),
+            Some(Order::Kill) => self.effects.push(Effect::Kill { worker: id }),
+            Some(Order::GiveUp) => {
+                self.on_gone(id, false, now);
+                self.report(Report::Unkillable { worker: id });
+            }
+            None => {}
+        }
     }
 
     fn report(&mut self, report: Report) {
@@ -408,9 +468,9 @@ impl Fleet {
         self.slots.get(&index).map_or(Post::Out, |slot| slot.post(id))
     }
 
-    fn set_place(&mut self, index: SlotIndex, place: Place) {
+    fn set_occupancy(&mut self, index: SlotIndex, occupancy: Occupancy) {
         if let Some(slot) = self.slots.get_mut(&index) {
-            slot.place = place;
+            slot.occupancy = occupancy;
         }
     }
 

@@ -9,8 +9,8 @@ use std::time::Instant;
 use super::Fleet;
 use super::backoff::after;
 use super::reload::Reload;
-use super::slot::{News, Place, Post, Worker};
-use super::terms::{Cause, Purpose, Report, State, Why};
+use super::slot::{Member, News, Occupancy, Post};
+use super::terms::{DeathReason, Purpose, RecycleReason, Report, State};
 use crate::ids::{SlotIndex, WorkerId};
 
 /// The workers that are due, and the one that is being replaced.
@@ -24,7 +24,7 @@ pub(super) struct Recycles {
 #[derive(Debug)]
 struct Due {
     worker: WorkerId,
-    why: Why,
+    why: RecycleReason,
     /// Successors that failed.
     failures: u32,
     /// Set while the next try must wait.
@@ -38,17 +38,20 @@ impl Recycles {
     }
 
     /// Why a worker is due, if it is.
-    pub(super) fn why(&self, worker: WorkerId) -> Option<Why> {
+    pub(super) fn why(&self, worker: WorkerId) -> Option<RecycleReason> {
         self.due.iter().find(|due| due.worker == worker).map(|due| due.why)
     }
 
     fn insert(&mut self, due: Due) {
         // A hung worker serves nobody, so it goes before those that merely had their share.
         let at = match due.why {
-            Why::Hung => 0,
-            Why::Asked | Why::Connections | Why::Requests | Why::Uptime | Why::Memory | Why::Exception => {
-                self.due.len()
-            }
+            RecycleReason::Hung => 0,
+            RecycleReason::Asked
+            | RecycleReason::Connections
+            | RecycleReason::Requests
+            | RecycleReason::Uptime
+            | RecycleReason::Memory
+            | RecycleReason::Exception => self.due.len(),
         };
         self.due.insert(at, due);
     }
@@ -56,34 +59,34 @@ impl Recycles {
     fn turned_out_hung(&mut self, worker: WorkerId) {
         if let Some(at) = self.due.iter().position(|due| due.worker == worker) {
             let due = self.due.remove(at);
-            self.insert(Due { why: Why::Hung, ..due });
+            self.insert(Due { why: RecycleReason::Hung, ..due });
         }
     }
 }
 
 impl Fleet {
-    pub(super) fn queue_recycle(&mut self, id: WorkerId, why: Why, now: Instant) {
+    pub(super) fn queue_recycle(&mut self, id: WorkerId, why: RecycleReason, now: Instant) {
         // Nobody is replaced in a fleet that ends, nor one that goes already.
-        let is_in_post = self.workers.get(&id).is_some_and(Worker::is_in_post);
+        let is_in_post = self.workers.get(&id).is_some_and(Member::is_in_post);
         if !self.is_keeping() || !is_in_post {
             return;
         }
         if self.slot_of(id).is_none() {
             // A spare serves nobody: it goes at once, and another one comes.
-            self.dismiss(id, Cause::Recycled(why), self.policy.recycle_timeout, now);
+            self.dismiss(id, DeathReason::Recycled(why), self.policy.recycle_timeout, now);
             return;
         }
         // Nor twice. That it hangs by now is worth knowing even so: it decides between drain and kill.
         if let Some(known) = self.recycles.why(id) {
-            if why == Why::Hung && known != Why::Hung {
+            if why == RecycleReason::Hung && known != RecycleReason::Hung {
                 self.recycles.turned_out_hung(id);
             }
             return;
         }
-        if why == Why::Exception && self.reject_release(id, now) {
+        if why == RecycleReason::Exception && self.reject_release(id, now) {
             return;
         }
-        if why == Why::Exception && !self.may_recycle_for_exception(id, now) {
+        if why == RecycleReason::Exception && !self.may_recycle_for_exception(id, now) {
             return;
         }
         self.recycles.insert(Due { worker: id, why, failures: 0, retry_at: None });
@@ -104,7 +107,7 @@ impl Fleet {
     pub(super) fn advance_recycles(&mut self, now: Instant) {
         let workers = &self.workers;
         self.recycles.under_way = self.recycles.under_way.filter(|id| workers.contains_key(id));
-        self.recycles.due.retain(|due| workers.get(&due.worker).is_some_and(Worker::is_in_post));
+        self.recycles.due.retain(|due| workers.get(&due.worker).is_some_and(Member::is_in_post));
         for due in &mut self.recycles.due {
             due.retry_at = due.retry_at.filter(|at| *at > now);
         }
@@ -119,8 +122,8 @@ impl Fleet {
         // No successor: the old worker goes by itself, or was relieved before, and is waited for.
         let Post::Relieved { successor } = self.post(index, old) else { return };
         if self.is_serving(successor) {
-            let why = self.recycles.why(old).unwrap_or(Why::Asked);
-            self.relieve(index, Cause::Recycled(why), now);
+            let why = self.recycles.why(old).unwrap_or(RecycleReason::Asked);
+            self.relieve(index, DeathReason::Recycled(why), now);
         }
     }
 
@@ -142,13 +145,14 @@ impl Fleet {
     }
 
     /// The successor of a slot takes over, and the old worker goes: by a drain, or by a kill if its loop does not turn.
-    pub(super) fn relieve(&mut self, index: SlotIndex, cause: Cause, now: Instant) {
-        let Some(Place::Exchanging { by: old, successor }) = self.slots.get(&index).map(|slot| slot.place)
+    pub(super) fn relieve(&mut self, index: SlotIndex, cause: DeathReason, now: Instant) {
+        let Some(Occupancy::Exchanging { by: old, successor }) =
+            self.slots.get(&index).map(|slot| slot.occupancy)
         else {
             return;
         };
-        self.set_place(index, Place::Held { by: successor });
-        let news = if cause == Cause::Recycled(Why::Hung) {
+        self.set_occupancy(index, Occupancy::Held { by: successor });
+        let news = if cause == DeathReason::Recycled(RecycleReason::Hung) {
             News::Kill { cause }
         } else {
             News::Drain { cause, by: after(now, self.policy.recycle_timeout) }
@@ -158,7 +162,7 @@ impl Fleet {
 
     /// A successor died, left or was too slow, of whatever exchange; its old worker serves on.
     pub(super) fn successor_failed(&mut self, index: SlotIndex, id: WorkerId, of: WorkerId, now: Instant) {
-        self.set_place(index, Place::Held { by: of });
+        self.set_occupancy(index, Occupancy::Held { by: of });
         if self.check_reload_lost(id, now) {
             return;
         }
@@ -175,8 +179,8 @@ impl Fleet {
         let Some(old) = self.recycles.under_way else { return };
         let Some(index) = self.slot_of(old) else { return };
         if let Post::Relieved { successor } = self.post(index, old) {
-            self.set_place(index, Place::Held { by: old });
-            self.dismiss(successor, Cause::GivenUp, self.policy.recycle_timeout, now);
+            self.set_occupancy(index, Occupancy::Held { by: old });
+            self.dismiss(successor, DeathReason::GivenUp, self.policy.recycle_timeout, now);
             self.recycles.under_way = None;
         }
     }

@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use super::Fleet;
 use super::backoff::after;
-use super::slot::{Place, Post, Slot, Worker};
-use super::terms::{Cause, Policy, Purpose, Replaced, Report, State, Strategy, Why};
+use super::slot::{Member, Occupancy, Post, Slot};
+use super::terms::{DeathReason, Policy, Purpose, RecycleReason, Replaced, Report, State, Strategy};
 use crate::ids::{SlotIndex, WorkerId};
 
 /// One reload under way.
@@ -170,8 +170,9 @@ impl Fleet {
             // Where the old worker went by itself, the new one has the slot already.
             let Some(index) = self.slot_of(exchange.new) else { continue };
             if self.post(index, exchange.new) == (Post::Successor { of: exchange.old }) {
-                let is_hung = self.recycles.why(exchange.old) == Some(Why::Hung);
-                let cause = if is_hung { Cause::Recycled(Why::Hung) } else { Cause::Reloaded };
+                let is_hung = self.recycles.why(exchange.old) == Some(RecycleReason::Hung);
+                let cause =
+                    if is_hung { DeathReason::Recycled(RecycleReason::Hung) } else { DeathReason::Reloaded };
                 self.relieve(index, cause, now);
             }
         }
@@ -183,7 +184,7 @@ impl Fleet {
         let is_new = self.reload.as_ref().is_some_and(|reload| reload.is_open(id));
         let Some(index) = self.slot_of(id).filter(|_| is_new) else { return false };
         let Post::Successor { of } = self.post(index, id) else { return false };
-        self.dismiss(id, Cause::GivenUp, self.policy.recycle_timeout, now);
+        self.dismiss(id, DeathReason::GivenUp, self.policy.recycle_timeout, now);
         self.successor_failed(index, id, of, now);
         true
     }
@@ -194,9 +195,9 @@ impl Fleet {
         for exchange in reload.exchanges.iter().filter(|exchange| exchange.is_open && exchange.new != lost) {
             let Some(index) = self.slot_of(exchange.new) else { continue };
             if self.post(index, exchange.new) == (Post::Successor { of: exchange.old }) {
-                self.set_place(index, Place::Held { by: exchange.old });
+                self.set_occupancy(index, Occupancy::Held { by: exchange.old });
                 // One that was ready may have clients by now, and they lose nothing either.
-                self.dismiss(exchange.new, Cause::GivenUp, self.policy.recycle_timeout, now);
+                self.dismiss(exchange.new, DeathReason::GivenUp, self.policy.recycle_timeout, now);
             }
         }
         let replaced = reload.exchanges.iter().filter(|exchange| !exchange.is_open).count();
@@ -207,14 +208,14 @@ impl Fleet {
     fn has_older_generation(&self) -> bool {
         self.held_by_older_generation()
             .iter()
-            .any(|(_, id)| self.workers.get(id).is_some_and(Worker::is_in_post))
+            .any(|(_, id)| self.workers.get(id).is_some_and(Member::is_in_post))
     }
 
     /// The slots with one worker, forked before the reload.
     fn held_by_older_generation(&self) -> Vec<(SlotIndex, WorkerId)> {
-        let of_slot = |(&index, slot): (&SlotIndex, &Slot)| match slot.place {
-            Place::Held { by } => Some((index, by)),
-            Place::Waiting { .. } | Place::Exchanging { .. } | Place::Retired => None,
+        let of_slot = |(&index, slot): (&SlotIndex, &Slot)| match slot.occupancy {
+            Occupancy::Held { by } => Some((index, by)),
+            Occupancy::Waiting { .. } | Occupancy::Exchanging { .. } | Occupancy::Retired => None,
         };
         let is_older = |id| self.workers.get(&id).is_some_and(|worker| worker.generation < self.generation);
         self.slots.iter().filter_map(of_slot).filter(|&(_, id)| is_older(id)).collect()

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use super::Fleet;
 use super::backoff::Backoff;
-use super::slot::{Place, Slot};
-use super::terms::{Cause, Phase, Purpose};
+use super::slot::{Occupancy, Slot};
+use super::terms::{DeathReason, Phase, Purpose};
 use crate::ids::SlotIndex;
 
 impl Fleet {
@@ -31,9 +31,9 @@ impl Fleet {
     }
 
     fn has_serving(&self, index: SlotIndex) -> bool {
-        self.slots.get(&index).is_some_and(|slot| match slot.place {
-            Place::Held { by } | Place::Exchanging { by, .. } => self.is_serving(by),
-            Place::Waiting { .. } | Place::Retired => false,
+        self.slots.get(&index).is_some_and(|slot| match slot.occupancy {
+            Occupancy::Held { by } | Occupancy::Exchanging { by, .. } => self.is_serving(by),
+            Occupancy::Waiting { .. } | Occupancy::Retired => false,
         })
     }
 
@@ -44,22 +44,22 @@ impl Fleet {
             let free = (0..=u16::MAX).map(SlotIndex).find(|index| !self.slots.contains_key(index));
             // As many slots as an index can name, closing ones included: the next call finds room again.
             let Some(index) = free else { return };
-            let place = Place::Waiting { until: now };
-            self.slots.insert(index, Slot { place, backoff: Backoff::new(now), calm_until: None });
+            let occupancy = Occupancy::Waiting { until: now };
+            self.slots.insert(index, Slot { occupancy, backoff: Backoff::new(now), calm_until: None });
             self.fork(index, Purpose::First, now);
         }
     }
 
     fn drop_slot(&mut self, index: SlotIndex, now: Instant) {
         let Some(slot) = self.slots.get(&index) else { return };
-        let (by, successor) = match slot.place {
-            Place::Waiting { .. } | Place::Retired => (None, None),
-            Place::Held { by } => (Some(by), None),
-            Place::Exchanging { by, successor } => (Some(by), Some(successor)),
+        let (by, successor) = match slot.occupancy {
+            Occupancy::Waiting { .. } | Occupancy::Retired => (None, None),
+            Occupancy::Held { by } => (Some(by), None),
+            Occupancy::Exchanging { by, successor } => (Some(by), Some(successor)),
         };
-        self.set_place(index, Place::Retired);
+        self.set_occupancy(index, Occupancy::Retired);
         for id in by.into_iter().chain(successor) {
-            self.dismiss(id, Cause::ScaledDown, self.policy.drain_timeout, now);
+            self.dismiss(id, DeathReason::ScaledDown, self.policy.drain_timeout, now);
             if let Some(reload) = &mut self.reload {
                 reload.forget(id);
             }
@@ -68,7 +68,7 @@ impl Fleet {
 
     /// The slots to be kept full, lowest first.
     pub(super) fn kept_slots(&self) -> Vec<SlotIndex> {
-        let is_kept = |slot: &Slot| slot.place != Place::Retired;
+        let is_kept = |slot: &Slot| slot.occupancy != Occupancy::Retired;
         self.slots.iter().filter(|(_, slot)| is_kept(slot)).map(|(&index, _)| index).collect()
     }
 }

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use super::Fleet;
 use super::backoff::{Backoff, after};
 use super::reload::Reload;
-use super::slot::{Life, News, Place, Worker};
-use super::terms::{Cause, Effect, Purpose, Report, State};
+use super::slot::{Life, Member, News, Occupancy};
+use super::terms::{DeathReason, Effect, Purpose, Report, State};
 use crate::ids::{SlotIndex, WorkerId};
 
 /// How long a spare that has booted may take to listen: its loop may be blocked, or its process stopped.
@@ -53,7 +53,7 @@ impl Fleet {
     /// taken only where a worker could be forked now as well: `until` is when the slot's back-off ends.
     pub(super) fn take_over(&mut self, index: SlotIndex, until: Instant, now: Instant) -> bool {
         let first = |state| {
-            let is_there = |worker: &Worker| worker.slot.is_none() && worker.life.state() == state;
+            let is_there = |worker: &Member| worker.slot.is_none() && worker.life.state() == state;
             self.workers.iter().find(|(_, worker)| is_there(worker)).map(|(&id, _)| id)
         };
         let booting = || first(State::Starting).filter(|_| until <= now);
@@ -64,7 +64,7 @@ impl Fleet {
         if let Some(slot) = self.slots.get_mut(&index) {
             slot.backoff.forked(now);
         }
-        self.set_place(index, Place::Held { by: id });
+        self.set_occupancy(index, Occupancy::Held { by: id });
         let ready_by = after(now, self.policy.start_timeout.min(TAKE_OVER));
         self.tell(id, News::Serve { ready_by }, now);
         self.effects.push(Effect::Serve { worker: id, slot: index });
@@ -73,7 +73,7 @@ impl Fleet {
     }
 
     /// A worker is gone that had no slot.
-    pub(super) fn on_spare_gone(&mut self, dead: &Worker, now: Instant) {
+    pub(super) fn on_spare_gone(&mut self, dead: &Member, now: Instant) {
         if !self.is_keeping() || is_discharged(dead) {
             return;
         }
@@ -91,9 +91,9 @@ impl Fleet {
         let is_wanted = !self.kept_slots().is_empty();
         for (id, generation) in self.spares_in_post() {
             if !is_wanted {
-                self.dismiss(id, Cause::ScaledDown, self.policy.recycle_timeout, now);
+                self.dismiss(id, DeathReason::ScaledDown, self.policy.recycle_timeout, now);
             } else if generation < self.spares.release {
-                self.dismiss(id, Cause::Reloaded, self.policy.recycle_timeout, now);
+                self.dismiss(id, DeathReason::Reloaded, self.policy.recycle_timeout, now);
             }
         }
         if self.spares.not_before.is_some_and(|at| at > now) {
@@ -112,35 +112,36 @@ impl Fleet {
 
     /// How many spares are missing, if this is the time for it.
     fn spares_to_fork(&self) -> usize {
-        let is_starting = |worker: &Worker| worker.slot.is_some() && worker.life.state() == State::Starting;
+        let is_starting = |worker: &Member| worker.slot.is_some() && worker.life.state() == State::Starting;
         let is_busy =
             self.workers.values().any(is_starting) || self.reload.as_ref().is_some_and(Reload::is_exchanging);
         if !self.is_keeping() || is_busy || self.kept_slots().is_empty() {
             return 0;
         }
         // One that goes on its own account is waited for, since it is its death that counts for the back-off.
-        let is_there = |worker: &&Worker| worker.slot.is_none() && !is_discharged(worker);
+        let is_there = |worker: &&Member| worker.slot.is_none() && !is_discharged(worker);
         self.policy.spares.saturating_sub(self.workers.values().filter(is_there).count())
     }
 
     fn spares_in_post(&self) -> Vec<(WorkerId, u32)> {
-        let is_spare = |worker: &Worker| worker.slot.is_none() && worker.is_in_post();
+        let is_spare = |worker: &Member| worker.slot.is_none() && worker.is_in_post();
         let spares = self.workers.iter().filter(|(_, worker)| is_spare(worker));
         spares.map(|(&id, worker)| (id, worker.generation)).collect()
     }
 }
 
 /// It is not needed any more, and its death says nothing.
-fn is_discharged(spare: &Worker) -> bool {
+fn is_discharged(spare: &Member) -> bool {
     match spare.life.cause() {
-        Cause::Reloaded | Cause::ScaledDown => true,
-        Cause::Unasked
-        | Cause::StartTimeout
-        | Cause::Drained
-        | Cause::Left
-        | Cause::Recycled(_)
-        | Cause::Stopped
-        | Cause::Overdue
-        | Cause::GivenUp => false,
+        DeathReason::Reloaded | DeathReason::ScaledDown => true,
+        DeathReason::Unasked
+        | DeathReason::ChannelLost
+        | DeathReason::StartTimeout
+        | DeathReason::Drained
+        | DeathReason::Left
+        | DeathReason::Recycled(_)
+        | DeathReason::Stopped
+        | DeathReason::Overdue
+        | DeathReason::GivenUp => false,
     }
 }

@@ -1,11 +1,12 @@
 //! What goes into the fleet and what comes out of it: the terms between deciding and doing.
 //!
-//! The supervisor's loop turns whatever happens into an [`Input`] and performs each [`Effect`] in order. Nothing here
+//! The supervisor's loop turns whatever happens into a [`Step`] and performs each [`Effect`] in order. Nothing here
 //! holds a process, a descriptor or a clock.
 
 use std::time::{Duration, Instant};
 
 use super::backoff;
+pub use super::reasons::{DeathReason, RecycleReason};
 use crate::ids::{SlotIndex, WorkerId};
 
 /// Which ends of a worker that nobody asked for are followed by a new one.
@@ -35,10 +36,10 @@ pub struct Policy {
     /// From the order to end until SIGKILL.
     pub kill_timeout: Duration,
     /// The spacing of forks.
-    pub backoff: backoff::Policy,
+    pub backoff: backoff::Spacing,
     /// How long the first successor of a reload must live before the old workers go.
     pub settle: Duration,
-    /// The same, of a successor that is [`Input::Quiet`].
+    /// The same, of a successor that is [`Step::Quiet`].
     pub quiet_settle: Duration,
     /// Of the jitter.
     pub seed: u64,
@@ -46,27 +47,27 @@ pub struct Policy {
 
 /// One piece of news, or one wish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Input {
+pub enum Step {
     /// Fork the first workers.
     Start,
     /// The worker listens, or has said that it has nothing to listen on.
     Ready {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
     },
     /// The worker waits for nothing but clients: no timer, no start-up work, nothing else that could still end it.
     Quiet {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
     },
     /// The spare has booted and stands by.
     Warm {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
     },
     /// The process is gone and reaped.
     Exited {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
         /// Its status was 0.
         clean: bool,
@@ -76,23 +77,38 @@ pub enum Input {
         /// Who would have been.
         worker: WorkerId,
     },
-    /// The worker got SIGTERM or SIGINT itself, or was asked to go: it drains and is not replaced.
-    Leaving {
-        /// Who.
+    /// The worker was lent a socket, so it may have clients from now on, ready or not.
+    Lent {
+        /// The worker.
         worker: WorkerId,
     },
-    /// The worker closed its channel on purpose: no order reaches it any more, and it is not replaced. A channel that
-    /// merely ended with its process is *not* this news, or a crash would count as a farewell.
+    /// The worker got SIGTERM or SIGINT itself, or was asked to go: it drains and is not replaced.
+    Leaving {
+        /// The worker.
+        worker: WorkerId,
+    },
+    /// The worker closes its servers and then its channel, by `disconnect()` or `kill()` of Node's API: it takes no new
+    /// clients and is not replaced. It has no deadline until its channel is closed.
+    Departing {
+        /// The worker.
+        worker: WorkerId,
+    },
+    /// The worker that was departing closed its channel: no order reaches it any more.
     Disconnected {
-        /// Who.
+        /// The worker.
+        worker: WorkerId,
+    },
+    /// The channel ended without notice while the process lives on: a failure, which is refilled.
+    ChannelLost {
+        /// The worker.
         worker: WorkerId,
     },
     /// The worker is due for replacement.
     Recycle {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
         /// Why.
-        why: Why,
+        why: RecycleReason,
     },
     /// Replace every worker.
     Reload {
@@ -104,31 +120,14 @@ pub enum Input {
         /// How many.
         wanted: usize,
     },
-    /// Drain all workers, fork none, finish.
+    /// Fork nobody any more; answered by [`Effect::RefuseNew`].
     Shutdown,
+    /// No new connection gets in and the queues are empty: drain all workers, then finish.
+    Closed,
     /// Kill all workers, fork none, finish.
     Stop,
     /// A deadline has come. Deadlines are looked at after every other input as well.
     Tick,
-}
-
-/// Why a worker is recycled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// The worker itself or the application asked for it.
-    Asked,
-    /// It accepted its number of connections.
-    Connections,
-    /// It served its number of requests.
-    Requests,
-    /// It is old.
-    Uptime,
-    /// It is large.
-    Memory,
-    /// It had an uncaught exception. At most one recycle per slot and stable time; further ones are ignored.
-    Exception,
-    /// Its loop does not turn, so it is killed instead of drained once its successor is ready.
-    Hung,
 }
 
 /// In which order a reload replaces the workers.
@@ -154,28 +153,30 @@ pub enum Effect {
     },
     /// Have a spare listen, in the slot of one that died; answered by `Ready`, or at once if it was ready without a socket.
     Serve {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
         /// Whose sockets it is lent from now on.
         slot: SlotIndex,
     },
     /// Order it to drain. Given once in a worker's life; if the deadline moves nearer later, `End` simply comes sooner.
     Drain {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
         /// When `End` follows.
         by: Instant,
     },
     /// Order it, over its channel, to end at once.
     End {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
     },
     /// Send SIGKILL.
     Kill {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
     },
+    /// A shutdown begins: let no new connection in, have the queues emptied, then say [`Step::Closed`].
+    RefuseNew,
     /// Nobody will fill the slot again and its last worker is gone: its sockets may be closed.
     CloseSlot {
         /// Which.
@@ -208,12 +209,12 @@ pub enum Purpose {
 pub enum Report {
     /// A worker is gone; exactly one for each `Spawn`, those that failed included.
     Died {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
         /// Where it was; nowhere if it was a spare.
         slot: Option<SlotIndex>,
         /// As far as the fleet knows.
-        cause: Cause,
+        cause: DeathReason,
     },
     /// The slot's next fork has to wait.
     BackingOff {
@@ -230,6 +231,11 @@ pub enum Report {
         worker: WorkerId,
         /// The old worker.
         of: WorkerId,
+    },
+    /// The kernel did not end a worker that was killed: it is waited for no longer. Its `Died` has come before.
+    Unkillable {
+        /// The worker.
+        worker: WorkerId,
     },
     /// A recycle has begun.
     Recycling {
@@ -276,36 +282,13 @@ pub struct Replaced {
     pub gone: Instant,
 }
 
-/// Why a worker is gone, as far as the fleet had a part in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// Nobody asked it to go: a crash, an exit of its own, or a fork that failed.
-    Unasked,
-    /// It was not ready in time and was killed.
-    StartTimeout,
-    /// Shutdown.
-    Drained,
-    /// It left, or closed its channel.
-    Left,
-    /// It was recycled.
-    Recycled(Why),
-    /// It was replaced by a reload.
-    Reloaded,
-    /// Its slot was taken away.
-    ScaledDown,
-    /// Stop.
-    Stopped,
-    /// It had to be killed at the end of its drain.
-    Overdue,
-    /// A successor that was called off with its exchange.
-    GivenUp,
-}
-
 /// Where the fleet is in its own life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Kept full. Also before `Start`, and while nobody is left.
     Running,
+    /// A shutdown has begun: nobody is forked, and workers serve until no new connection gets in.
+    Closing,
     /// Draining all.
     ShuttingDown,
     /// Killing all.
@@ -329,8 +312,8 @@ pub enum State {
 
 /// One worker, seen from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct View {
-    /// Who.
+pub struct MemberView {
+    /// The worker.
     pub worker: WorkerId,
     /// Where; nowhere for a spare.
     pub slot: Option<SlotIndex>,

@@ -7,12 +7,17 @@
 //!
 //! `docs/protocol.md` shows one exchange per message.
 
+use std::borrow::Cow;
+
 use memchr::memmem;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::listen::{ListeningAddress, Query};
+use super::text::{self, Text};
+use crate::fleet::reasons::RecycleReason;
 
 /// What every internal `cmd` begins with.
 const INTERNAL: &str = "NODE_";
@@ -29,7 +34,7 @@ pub enum ToMaster {
         /// What it wants to listen on.
         query: Box<Query>,
         /// Opaque server data (TLS ticket keys); the first worker's is echoed to all.
-        data: Value,
+        data: ServerData,
     },
     /// A server of the worker listens; the address as Node reports it.
     Listening(Box<ListeningAddress>),
@@ -54,46 +59,56 @@ pub enum ToMaster {
     HandleAck,
     /// A message that should have brought a descriptor came without one.
     HandleNack,
-    /// The application sent a message with a handle; the descriptor came beside it.
+    /// The application sent a message with a handle; the descriptor comes beside it.
     AppHandle {
         /// Node's name for the kind of handle, for example `net.Socket`; `udp4` or `udp6` for datagram sockets.
         kind: String,
         /// The application's message, as JSON text.
         text: String,
     },
-    /// The worker has more connections than others and gives this one back unread; the descriptor came beside it.
+    /// The worker has more connections than others and gives this one back unread; the descriptor comes beside it.
     Excess,
-    /// Our own agent in the worker speaks.
+    /// Our own JavaScript in the worker speaks.
     Agent(FromAgent),
+    /// Our own JavaScript said something that is not understood.
+    Malformed {
+        /// What is wrong with it.
+        problem: String,
+    },
     /// Internal, but nothing we know: a later Node's, ignored.
     Unknown,
 }
 
-/// What `lib/worker/worker.js` tells the master.
-#[derive(Debug, Deserialize)]
-#[serde(tag = "act", rename_all = "camelCase")]
+/// The first worker's server data, as JSON text that nobody here reads.
+#[derive(Clone, Debug)]
+pub struct ServerData(Box<RawValue>);
+
+impl Default for ServerData {
+    fn default() -> Self {
+        Self(RawValue::NULL.to_owned())
+    }
+}
+
+/// What `lib/worker/` tells the master.
+#[derive(Debug)]
 pub enum FromAgent {
-    /// The script uses our library: wait for its last [`FromAgent::Listening`] rather than for the first server that listens.
+    /// Our package is loaded: the worker is ready when what it hands over listens, and not when any server does.
     Hello,
     /// One application listens on all of its ports.
     Listening {
         /// It was the last one: the worker is in service.
-        #[serde(default)]
         ready: bool,
     },
     /// There is no application to listen for: the worker is in service as it is.
     Ready,
-    /// Nothing but clients is waited for in it.
+    /// The worker waits for nothing but clients.
     Quiet,
     /// The worker got SIGINT or SIGTERM and waits for the order to drain.
-    Leaving {
-        /// The signal's name.
-        signal: String,
-    },
+    Leaving,
     /// The worker asks to be replaced.
     Recycle {
-        /// `connections`, `requests`, `uptime`, `memory`, `exception` or `asked`.
-        why: String,
+        /// Why.
+        why: RecycleReason,
     },
     /// The text of an error that is about to end the worker, or that made it ask for a successor.
     Fatal {
@@ -111,13 +126,12 @@ pub enum FromAgent {
         /// Who wants it, for people.
         by: String,
         /// Why, if it was said.
-        #[serde(default)]
         reason: Option<String>,
     },
     /// Something about components, between `lib/components/status.js` and `lib/components/hub.js`.
     Component {
-        /// Theirs alone.
-        fact: Value,
+        /// Theirs alone, as JSON text.
+        fact: String,
     },
     /// What the application should be told in the master too.
     Warning {
@@ -126,94 +140,179 @@ pub enum FromAgent {
     },
 }
 
-/// Whether a line belongs to Node or to us, judged by Node's own rule: a `cmd` that begins with `NODE_` and goes on.
+/// Reads a line that belongs to Node or to us, by Node's own rule: its `cmd` begins with `NODE_` and goes on. `None`: the
+/// line is the application's.
 ///
-/// Most lines are the application's, and a substring search lets those pass without being parsed.
+/// Most lines are the application's, and a substring search lets those pass without being parsed. Of the others only the
+/// envelope is read; what the application put inside is carried as it is, whatever strings or depth it has.
 #[must_use]
 pub fn parse(line: &[u8]) -> Option<ToMaster> {
     memmem::find(line, INTERNAL.as_bytes())?;
-    let envelope: Envelope = serde_json::from_slice(line).ok()?;
-    let cmd = envelope
-        .cmd
-        .as_str()
-        .filter(|cmd| cmd.strip_prefix(INTERNAL).is_some_and(|rest| !rest.is_empty()))?;
-    Some(match cmd {
-        "NODE_CLUSTER" => envelope.clustering().unwrap_or(ToMaster::Unknown),
-        "NODE_CLUSTER2" => serde_json::from_slice(line).map_or(ToMaster::Unknown, ToMaster::Agent),
+    let envelope: Envelope<'_> = serde_json::from_slice(line).ok()?;
+    let cmd: Cow<'_, str> = serde_json::from_str(envelope.cmd?.get()).ok()?;
+    cmd.strip_prefix(INTERNAL).filter(|rest| !rest.is_empty())?;
+    Some(match &*cmd {
+        "NODE_CLUSTER" => from_node(&envelope, line).unwrap_or(ToMaster::Unknown),
+        "NODE_CLUSTER2" => {
+            from_agent(&envelope, line).unwrap_or_else(|problem| ToMaster::Malformed { problem })
+        }
         "NODE_HANDLE_ACK" => ToMaster::HandleAck,
         "NODE_HANDLE_NACK" => ToMaster::HandleNack,
-        "NODE_HANDLE" => serde_json::from_slice(line).map_or(ToMaster::Unknown, AppHandle::into_message),
+        "NODE_HANDLE" => handle(&envelope),
         _ => ToMaster::Unknown,
     })
 }
 
+/// What decides how the rest of a message is read.
 #[derive(Deserialize)]
-struct Envelope {
-    #[serde(default)]
-    cmd: Value,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
+struct Envelope<'a> {
+    #[serde(borrow)]
+    cmd: Option<&'a RawValue>,
+    #[serde(borrow)]
+    act: Option<&'a RawValue>,
+    #[serde(borrow)]
+    msg: Option<&'a RawValue>,
+    #[serde(borrow, rename = "type")]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow, rename = "dgramType")]
+    datagram_kind: Option<&'a RawValue>,
+    #[serde(borrow)]
+    ack: Option<&'a RawValue>,
 }
 
-impl Envelope {
-    fn clustering(mut self) -> Option<ToMaster> {
-        if let Some(ack) = self.number("ack") {
-            let accepted = self.rest.get("accepted").and_then(Value::as_bool).unwrap_or(false);
-            return Some(ToMaster::Accepted { ack, accepted });
+impl Envelope<'_> {
+    fn act(&self) -> Option<String> {
+        string(self.act)
+    }
+}
+
+fn string(json: Option<&RawValue>) -> Option<String> {
+    serde_json::from_str::<Text>(json?.get()).ok().map(|Text(text)| text)
+}
+
+/// Reads the fields of a message that its `act` calls for.
+fn fields<T: DeserializeOwned>(line: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(line).map_err(|error| error.to_string())
+}
+
+fn from_node(envelope: &Envelope<'_>, line: &[u8]) -> Option<ToMaster> {
+    #[derive(Deserialize)]
+    struct Seq {
+        seq: u64,
+        data: Option<Box<RawValue>>,
+    }
+    #[derive(Deserialize)]
+    struct Answer {
+        ack: u64,
+        #[serde(default)]
+        accepted: bool,
+    }
+    #[derive(Deserialize)]
+    struct Key {
+        key: String,
+    }
+    if envelope.ack.is_some() {
+        let Answer { ack, accepted } = fields(line).ok()?;
+        return Some(ToMaster::Accepted { ack, accepted });
+    }
+    Some(match envelope.act()?.as_str() {
+        "online" => ToMaster::Online,
+        "queryServer" => {
+            let Seq { seq, data, .. } = fields(line).ok()?;
+            let data = data.map(ServerData).unwrap_or_default();
+            ToMaster::QueryServer { seq, query: Box::new(fields(line).ok()?), data }
         }
-        Some(match self.rest.get("act")?.as_str()? {
-            "online" => ToMaster::Online,
-            "queryServer" => ToMaster::QueryServer {
-                seq: self.number("seq")?,
-                data: self.rest.remove("data").unwrap_or(Value::Null),
-                query: Box::new(self.body()?),
-            },
-            "listening" => ToMaster::Listening(Box::new(self.body()?)),
-            "close" => ToMaster::Close { key: self.rest.get("key")?.as_str()?.to_owned() },
-            "exitedAfterDisconnect" => ToMaster::ExitedAfterDisconnect { seq: self.number("seq")? },
-            _ => return None,
-        })
-    }
-
-    fn number(&self, name: &str) -> Option<u64> {
-        self.rest.get(name)?.as_u64()
-    }
-
-    fn body<T: for<'de> Deserialize<'de>>(self) -> Option<T> {
-        T::deserialize(Value::Object(self.rest)).ok()
-    }
-}
-
-#[derive(Deserialize)]
-struct AppHandle {
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(rename = "dgramType")]
-    datagram_kind: Option<String>,
-    msg: Box<RawValue>,
-}
-
-impl AppHandle {
-    fn into_message(self) -> ToMaster {
-        if self.is_excess() {
-            return ToMaster::Excess;
+        "listening" => ToMaster::Listening(Box::new(fields(line).ok()?)),
+        "close" => {
+            let Key { key } = fields(line).ok()?;
+            ToMaster::Close { key }
         }
-        ToMaster::AppHandle { kind: self.datagram_kind.unwrap_or(self.kind), text: self.msg.get().to_owned() }
-    }
+        "exitedAfterDisconnect" => {
+            let Seq { seq, .. } = fields(line).ok()?;
+            ToMaster::ExitedAfterDisconnect { seq }
+        }
+        _ => return None,
+    })
 }
 
-impl AppHandle {
-    /// Whether it is ours and not the application's.
-    fn is_excess(&self) -> bool {
-        #[derive(Deserialize)]
-        struct Ours {
-            cmd: String,
-            act: String,
-        }
-        memmem::find(self.msg.get().as_bytes(), b"NODE_CLUSTER2").is_some()
-            && serde_json::from_str(self.msg.get())
-                .is_ok_and(|Ours { cmd, act }| cmd == "NODE_CLUSTER2" && act == "excess")
+fn from_agent(envelope: &Envelope<'_>, line: &[u8]) -> Result<ToMaster, String> {
+    #[derive(Deserialize)]
+    struct Listening {
+        #[serde(default)]
+        ready: bool,
     }
+    #[derive(Deserialize)]
+    struct Recycle {
+        why: RecycleReason,
+    }
+    #[derive(Deserialize)]
+    struct Rotate {
+        seq: u64,
+        disabled: bool,
+        #[serde(deserialize_with = "text::lossy")]
+        by: String,
+        #[serde(default)]
+        reason: Option<Text>,
+    }
+    #[derive(Deserialize)]
+    struct Component {
+        fact: Box<RawValue>,
+    }
+    #[derive(Deserialize)]
+    struct Sentence {
+        #[serde(alias = "message", deserialize_with = "text::lossy")]
+        text: String,
+    }
+    let act = envelope.act().ok_or("a message without an act")?;
+    Ok(ToMaster::Agent(match act.as_str() {
+        "hello" => FromAgent::Hello,
+        "listening" => {
+            let Listening { ready } = fields(line)?;
+            FromAgent::Listening { ready }
+        }
+        "ready" => FromAgent::Ready,
+        "quiet" => FromAgent::Quiet,
+        "leaving" => FromAgent::Leaving,
+        "recycle" => {
+            let Recycle { why } = fields(line)?;
+            FromAgent::Recycle { why }
+        }
+        "fatal" => {
+            let Sentence { text } = fields(line)?;
+            FromAgent::Fatal { text }
+        }
+        "turned" => FromAgent::Turned,
+        "rotate" => {
+            let Rotate { seq, disabled, by, reason } = fields(line)?;
+            FromAgent::Rotate { seq, disabled, by, reason: reason.map(|Text(reason)| reason) }
+        }
+        "component" => {
+            let Component { fact } = fields(line)?;
+            FromAgent::Component { fact: fact.get().to_owned() }
+        }
+        "warning" => {
+            let Sentence { text } = fields(line)?;
+            FromAgent::Warning { message: text }
+        }
+        unknown => return Err(format!("there is no act '{unknown}'")),
+    }))
+}
+
+/// A message with a handle: ours, if it gives a connection back, else the application's.
+fn handle(envelope: &Envelope<'_>) -> ToMaster {
+    let text = envelope.msg.map_or("null", RawValue::get);
+    if let Some(ToMaster::Excess) = parse_excess(text) {
+        return ToMaster::Excess;
+    }
+    let kind = string(envelope.datagram_kind).or_else(|| string(envelope.kind)).unwrap_or_default();
+    ToMaster::AppHandle { kind, text: text.to_owned() }
+}
+
+fn parse_excess(text: &str) -> Option<ToMaster> {
+    memmem::find(text.as_bytes(), b"NODE_CLUSTER2")?;
+    let envelope: Envelope<'_> = serde_json::from_str(text).ok()?;
+    let is_ours = string(envelope.cmd)? == "NODE_CLUSTER2" && envelope.act()? == "excess";
+    is_ours.then_some(ToMaster::Excess)
 }
 
 /// What the master says to a worker. Those that lend or hand over a socket travel with its descriptor.
@@ -226,7 +325,7 @@ pub enum ToWorker {
         /// Names the loan; unique per worker and query.
         key: String,
         /// The first worker's server data.
-        data: Value,
+        data: ServerData,
     },
     /// The answer to `queryServer` where connections are handed over: no socket comes with it.
     LendNothing {
@@ -235,7 +334,7 @@ pub enum ToWorker {
         /// Names the loan; unique per worker and query.
         key: String,
         /// The first worker's server data.
-        data: Value,
+        data: ServerData,
         /// What `server.address()` gives, `{address, family, port}`; null for a path.
         name: Value,
     },
@@ -246,7 +345,7 @@ pub enum ToWorker {
         /// For example -98.
         errno: i32,
         /// The first worker's server data.
-        data: Value,
+        data: ServerData,
     },
     /// A connection for the server that listens under `key`: the socket comes with it.
     NewConnection {
@@ -292,45 +391,43 @@ impl ToWorker {
     #[must_use]
     pub fn to_line(&self) -> String {
         match self {
-            Self::Lend { ack, key, data } => native_handle(&json!({
-                "cmd": "NODE_CLUSTER", "ack": ack, "errno": 0, "key": key, "data": data,
-            })),
-            Self::LendNothing { ack, key, data, name } => {
-                let mut message =
-                    json!({ "cmd": "NODE_CLUSTER", "ack": ack, "errno": 0, "key": key, "data": data });
-                // Node takes the mere presence of a name for that of a TCP server.
-                if let (false, Some(fields)) = (name.is_null(), message.as_object_mut()) {
-                    fields.insert("sockname".into(), name.clone());
-                }
-                message.to_string()
-            }
-            Self::NewConnection { seq, key } => native_handle(&json!({
-                "cmd": "NODE_CLUSTER", "act": "newconn", "key": key, "seq": seq,
-            })),
-            Self::Refuse { ack, errno, data } => {
-                json!({ "cmd": "NODE_CLUSTER", "ack": ack, "errno": errno, "key": null, "data": data })
-                    .to_string()
-            }
+            Self::Lend { ack, key, data } => with_handle(&answer(*ack, 0, Some(key), data, &Value::Null)),
+            Self::LendNothing { ack, key, data, name } => answer(*ack, 0, Some(key), data, name),
+            Self::Refuse { ack, errno, data } => answer(*ack, *errno, None, data, &Value::Null),
+            Self::NewConnection { seq, key } => with_handle(
+                &json!({ "cmd": "NODE_CLUSTER", "act": "newconn", "key": key, "seq": seq }).to_string(),
+            ),
             Self::Ack { ack } => json!({ "cmd": "NODE_CLUSTER", "ack": ack }).to_string(),
             Self::Disconnect => json!({ "cmd": "NODE_CLUSTER", "act": "disconnect" }).to_string(),
             Self::HandleAck => json!({ "cmd": "NODE_HANDLE_ACK" }).to_string(),
             Self::HandleNack => json!({ "cmd": "NODE_HANDLE_NACK" }).to_string(),
-            Self::Turn => json!({ "cmd": "NODE_CLUSTER2", "act": "turn" }).to_string(),
-            Self::Drain { why } => json!({ "cmd": "NODE_CLUSTER2", "act": "drain", "why": why }).to_string(),
-            Self::End => json!({ "cmd": "NODE_CLUSTER2", "act": "end" }).to_string(),
-            Self::Rotated { ack } => {
-                json!({ "cmd": "NODE_CLUSTER2", "act": "rotated", "ack": ack }).to_string()
-            }
-            Self::OutOfRotation { is_out } => {
-                json!({ "cmd": "NODE_CLUSTER2", "act": "rotation", "isOut": is_out }).to_string()
-            }
+            Self::Turn => ours(json!({ "act": "turn" })),
+            Self::Drain { why } => ours(json!({ "act": "drain", "why": why })),
+            Self::End => ours(json!({ "act": "end" })),
+            Self::Rotated { ack } => ours(json!({ "act": "rotated", "ack": ack })),
+            Self::OutOfRotation { is_out } => ours(json!({ "act": "rotation", "isOut": is_out })),
         }
     }
 }
 
+/// The answer to `queryServer`.
+fn answer(ack: u64, errno: i32, key: Option<&str>, data: &ServerData, name: &Value) -> String {
+    // Node takes the mere presence of a name for that of a TCP server.
+    let name = if name.is_null() { String::new() } else { format!(r#","sockname":{name}"#) };
+    let (key, data) = (json!(key), data.0.get());
+    format!(r#"{{"cmd":"NODE_CLUSTER","ack":{ack},"errno":{errno},"key":{key},"data":{data}{name}}}"#)
+}
+
 /// Wraps a message that brings a listening socket, a connection or a datagram socket.
-fn native_handle(message: &Value) -> String {
-    json!({ "cmd": "NODE_HANDLE", "type": "net.Native", "msg": message }).to_string()
+fn with_handle(message: &str) -> String {
+    format!(r#"{{"cmd":"NODE_HANDLE","type":"net.Native","msg":{message}}}"#)
+}
+
+fn ours(mut message: Value) -> String {
+    if let Some(fields) = message.as_object_mut() {
+        fields.insert("cmd".into(), "NODE_CLUSTER2".into());
+    }
+    message.to_string()
 }
 
 #[cfg(test)]
@@ -344,6 +441,7 @@ mod tests {
             r#""NODE_ was said""#,
             r#"{"cmd":"other","text":"NODE_"}"#,
             r#"{"cmd":"NODE_"}"#,
+            r#"{"cmd":7,"text":"NODE_"}"#,
             "[1,2]",
             "null",
         ] {
@@ -354,28 +452,50 @@ mod tests {
     #[test]
     fn a_query_keeps_what_node_asked_for() {
         let line = r#"{"cmd":"NODE_CLUSTER","address":null,"port":3000,"addressType":4,"flags":0,"index":0,
-            "data":null,"act":"queryServer","backlog":false,"seq":2}"#;
+            "data":{"\ud800":1},"act":"queryServer","backlog":false,"seq":2}"#;
         let Some(ToMaster::QueryServer { seq, query, data }) = parse(line.as_bytes()) else {
             panic!("not a query")
         };
-        assert_eq!((seq, query.port, query.address, data), (2, Some(3000), None, Value::Null));
+        assert_eq!((seq, query.port, query.address), (2, Some(3000), None));
+        assert_eq!(data.0.get(), r#"{"\ud800":1}"#);
         assert_eq!(query.address_type, json!(4));
     }
 
     #[test]
-    fn the_agents_words_are_known_and_others_are_ignored() {
+    fn the_agents_words_are_known_and_others_are_an_error() {
         let recycle = parse(br#"{"cmd":"NODE_CLUSTER2","act":"recycle","why":"uptime"}"#);
-        assert!(matches!(recycle, Some(ToMaster::Agent(FromAgent::Recycle { why })) if why == "uptime"));
-        assert!(matches!(parse(br#"{"cmd":"NODE_CLUSTER2","act":"sing"}"#), Some(ToMaster::Unknown)));
+        let is_uptime = |why| why == RecycleReason::Uptime;
+        assert!(matches!(recycle, Some(ToMaster::Agent(FromAgent::Recycle { why })) if is_uptime(why)));
+        let unknown = parse(br#"{"cmd":"NODE_CLUSTER2","act":"recycle","why":"boredom"}"#);
+        assert!(matches!(unknown, Some(ToMaster::Malformed { problem }) if problem.contains("boredom")));
+        assert!(matches!(
+            parse(br#"{"cmd":"NODE_CLUSTER2","act":"sing"}"#),
+            Some(ToMaster::Malformed { .. })
+        ));
         assert!(matches!(parse(br#"{"cmd":"NODE_CLUSTER","act":"dance","seq":1}"#), Some(ToMaster::Unknown)));
         assert!(matches!(parse(br#"{"cmd":"NODE_HANDLE_ACK"}"#), Some(ToMaster::HandleAck)));
     }
 
     #[test]
+    fn text_that_is_no_unicode_is_read_with_marks_in_its_place() {
+        let line =
+            br#"{"cmd":"NODE_CLUSTER2","act":"rotate","seq":1,"disabled":true,"by":"me","reason":"x\ud800"}"#;
+        let Some(ToMaster::Agent(FromAgent::Rotate { reason: Some(reason), .. })) = parse(line) else {
+            panic!("not understood")
+        };
+        assert!(reason.starts_with("x\u{FFFD}"), "{reason}");
+    }
+
+    #[test]
     fn an_applications_handle_keeps_its_message_to_the_letter() {
-        let line = br#"{"cmd":"NODE_HANDLE","type":"net.Socket","msg":{"b":1,"a":[ 2 ]}}"#;
-        let Some(ToMaster::AppHandle { kind, text }) = parse(line) else { panic!("not a handle") };
-        assert_eq!((kind.as_str(), text.as_str()), ("net.Socket", r#"{"b":1,"a":[ 2 ]}"#));
+        let deep = format!("{}1{}", "[".repeat(5000), "]".repeat(5000));
+        for message in [r#"{"b":1,"a":[ 2 ]}"#, r#"{"t":"\ud800"}"#, r#""NODE_CLUSTER2""#, &deep] {
+            let line = format!(r#"{{"cmd":"NODE_HANDLE","type":"net.Socket","msg":{message}}}"#);
+            let Some(ToMaster::AppHandle { kind, text }) = parse(line.as_bytes()) else {
+                panic!("not a handle")
+            };
+            assert_eq!((kind.as_str(), text.as_str()), ("net.Socket", message));
+        }
         let line =
             br#"{"cmd":"NODE_HANDLE","type":"net.Native","msg":{"cmd":"NODE_CLUSTER2","act":"excess"}}"#;
         assert!(matches!(parse(line), Some(ToMaster::Excess)));
@@ -385,9 +505,10 @@ mod tests {
 
     #[test]
     fn a_loan_says_errno_0_because_null_would_be_taken_for_an_error() {
-        let line = ToWorker::Lend { ack: 2, key: "k".into(), data: Value::Null }.to_line();
-        assert!(
-            line.contains(r#""errno":0"#) && line.starts_with(r#"{"cmd":"NODE_HANDLE","type":"net.Native""#)
+        let line = ToWorker::Lend { ack: 2, key: "k".into(), data: ServerData::default() }.to_line();
+        assert_eq!(
+            line,
+            r#"{"cmd":"NODE_HANDLE","type":"net.Native","msg":{"cmd":"NODE_CLUSTER","ack":2,"errno":0,"key":"k","data":null}}"#
         );
     }
 }

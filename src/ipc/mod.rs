@@ -1,8 +1,10 @@
 //! Node's own cluster-worker protocol, spoken from Rust.
 
+pub mod backlog;
 pub mod channel;
 pub mod frame;
 pub mod listen;
 pub mod message;
 pub mod reader;
+mod text;
 pub mod writer;

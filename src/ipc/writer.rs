@@ -1,13 +1,12 @@
 //! What the master says to one worker.
 //!
-//! A [`Speaker`] is used by the supervisor, for the protocol, and by JavaScript's thread, for the application; a task of the
-//! supervisor runs [`Speaker::write_out`]. Order is kept. While the worker has not acknowledged a descriptor nothing else is
-//! written, as Node's own side expects, but for our own acknowledgements. A worker that doesn't read makes
-//! [`Speaker::waiting`] grow, and whoever speaks for the application stops at its limit; the few messages of the protocol
-//! itself are always taken.
-//! JavaScript's thread writes at once where nothing waits: waking the supervisor's thread for each message costs more than
-//! the message. One lock guards what waits, and is held for one system call that doesn't block.
-//! Invariant: one descriptor is under way at a time; each is closed here as soon as it has been sent and acknowledged.
+//! The supervisor uses a [`Writer`] for the protocol, and JavaScript's thread uses a clone of it for the application. A task
+//! of the supervisor writes what they leave. Order is kept. While the worker has not acknowledged a descriptor nothing else
+//! is written, as Node's own side expects, except our own acknowledgements. [`Writer::waiting`] grows while a worker does
+//! not read; JavaScript stops at its limit, and the few messages of the protocol are always taken.
+//! JavaScript's thread writes at once where nothing waits, which saves waking the supervisor's thread. One lock guards what
+//! waits; it is held for one system call that does not block.
+//! Invariant: one descriptor is under way at a time, and it is closed here once it was sent and acknowledged.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -17,11 +16,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Buf, Bytes};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
-use tokio::io::Interest;
 use tokio::sync::Notify;
 
+use super::channel::Watched;
 use super::message::ToWorker;
-use crate::os::watch::watch;
 
 /// How often a descriptor that did not arrive is sent again; Node's own number.
 const HANDLE_RETRIES: u8 = 3;
@@ -30,9 +28,9 @@ const LINES_PER_WRITE: usize = 64;
 
 /// Says things to one worker. Clones speak to the same worker; what is said after its end is dropped.
 #[derive(Clone, Debug)]
-pub struct Speaker(Arc<Link>);
+pub struct Writer(Arc<Link>);
 
-impl Speaker {
+impl Writer {
     pub(super) fn new(socket: Arc<OwnedFd>) -> Self {
         Self(Arc::new(Link {
             socket,
@@ -51,7 +49,8 @@ impl Speaker {
 
     /// Says something of the protocol that brings a descriptor.
     pub fn say_with(&self, message: &ToWorker, fd: OwnedFd) {
-        self.post(Line::new(message.to_line(), Some(fd), false), false);
+        let hand_over = if let ToWorker::NewConnection { seq, .. } = message { Some(*seq) } else { None };
+        self.post(Line { hand_over, ..Line::new(message.to_line(), Some(fd), false) }, false);
     }
 
     /// Passes on a line of the application, or several; at once if nothing waits. For any thread.
@@ -92,21 +91,22 @@ impl Speaker {
     }
 
     /// Writes what is said, until the channel ends.
-    ///
-    /// Cancel-safe between lines only: dropping it ends the channel's use.
-    pub async fn write_out(self) {
+    pub(super) async fn write_out(self, socket: Watched) {
         while !self.is_closed() {
             if !self.0.outbox().has_work() {
                 self.0.more.notified().await;
                 continue;
             }
-            let written = self.0.write_some(&mut self.0.outbox());
-            let written = match written {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.0.until_writable().await,
-                written => written,
+            let written = match socket.writable().await {
+                Ok(mut ready) => match ready.try_io(|_| self.0.write_some(&mut self.0.outbox())) {
+                    Ok(written) => written,
+                    // The kernel takes no more for now.
+                    Err(_) => continue,
+                },
+                Err(error) => Err(error),
             };
             if written.is_err() {
-                // The worker has gone; the listener says so when it has read the rest.
+                // The worker has gone; the reader says so when it has read the rest.
                 self.0.close();
             }
         }
@@ -118,19 +118,21 @@ impl Speaker {
         self.0.more.notify_one();
     }
 
-    /// The worker got the message without its descriptor: says whether it is sent once more.
-    pub(super) fn send_again(&self) -> bool {
+    /// The worker got a message without its descriptor: sends it again, unless it was sent often enough.
+    pub(super) fn refused(&self) -> Refused {
         let mut outbox = self.0.outbox();
-        let Some(mut line) = outbox.unacknowledged.take() else { return true };
+        let Some(mut line) = outbox.unacknowledged.take() else { return Refused::SentAgain };
         line.tries += 1;
-        let again = line.tries < HANDLE_RETRIES;
-        if again {
+        let refused = if line.tries < HANDLE_RETRIES {
             line.counted = false;
             outbox.lines.push_front(line);
-        }
+            Refused::SentAgain
+        } else {
+            Refused::GivenUp { hand_over: line.hand_over }
+        };
         drop(outbox);
         self.0.more.notify_one();
-        again
+        refused
     }
 
     /// Whether something could be written now.
@@ -153,6 +155,15 @@ impl Speaker {
         drop(outbox);
         self.0.more.notify_one();
     }
+}
+
+/// What became of a message whose descriptor did not arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// It is under way again.
+    SentAgain,
+    /// It was dropped; if it was a connection that was handed over, its `seq`.
+    GivenUp { hand_over: Option<u64> },
 }
 
 #[derive(Debug)]
@@ -184,12 +195,14 @@ struct Line {
     counted: bool,
     /// How often its descriptor was sent.
     tries: u8,
+    /// The `seq` of the connection that it hands over.
+    hand_over: Option<u64>,
 }
 
 impl Line {
     fn new(mut text: String, fd: Option<OwnedFd>, counted: bool) -> Self {
         text.push('\n');
-        Self { text: text.into(), fd: fd.map(Arc::new), counted, tries: 0 }
+        Self { text: text.into(), fd: fd.map(Arc::new), counted, tries: 0, hand_over: None }
     }
 }
 
@@ -208,14 +221,6 @@ impl Outbox {
 impl Link {
     fn outbox(&self) -> MutexGuard<'_, Outbox> {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Watched only while the kernel takes no more: else each message that the worker reads would wake this thread.
-    async fn until_writable(&self) -> io::Result<()> {
-        // A descriptor can be watched once; the listener watches the other.
-        let room = watch(self.socket.try_clone()?, Interest::WRITABLE)?;
-        let _ready = room.writable().await?;
-        Ok(())
     }
 
     fn count_gone(&self, line: &Line, bytes: usize) {

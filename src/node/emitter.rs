@@ -1,8 +1,8 @@
 //! Carries events from the supervisor's thread to JavaScript, in order.
 //!
-//! The thread-safe function is weak: a supervisor with nothing to do doesn't keep Node alive. Events are queued without a
-//! bound of their own; what could flood, the application's messages, is counted in `Undelivered`, at whose limit the
-//! supervisor stops reading the channels until JavaScript has caught up.
+//! The thread-safe function is weak: a supervisor with nothing to do does not keep Node alive. The queue of events has no
+//! bound of its own. What could flood it, the talk of the applications, is counted in `ipc::backlog`, at whose limit the
+//! supervisor reads that worker's channel no further.
 
 use std::os::fd::IntoRawFd;
 
@@ -11,41 +11,25 @@ use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use serde_json::{Value, json};
 
 use super::convert::Result;
-use super::direct::Direct;
-use crate::event::{Event, MonitorRequest, Undelivered, signal_name};
+use crate::event::{Event, MonitorRequest, signal_name};
 use crate::process::exit::Exit;
 
 /// What the callback gets: the event's name, the worker's id or 0, a text, and a descriptor or -1.
 pub(crate) type EventArgs = FnArgs<(&'static str, u32, String, i32)>;
 
-/// Turns a callback into the function that publishes events, and the count of what it has not delivered yet.
+/// Turns a callback into the function that publishes events.
 pub(crate) fn publisher(
     on_event: &Function<'_, EventArgs, ()>,
-) -> Result<(impl Fn(Event) + Send + 'static, Undelivered)> {
-    let undelivered = Undelivered::default();
-    let delivered = undelivered.clone();
-    let internal = |error: napi::Error| napi::Error::new("ERR_CLUSTER2_INTERNAL", error.reason.clone());
-    let direct = Direct::new(on_event.create_ref().map_err(internal)?);
+) -> Result<impl Fn(Event) + Send + Sync + 'static> {
     let callback = on_event
         .build_threadsafe_function::<Event>()
         .weak::<true>()
-        .build_callback(move |context| {
-            let event = context.value;
-            if let Event::Messages { lines, .. } = &event {
-                delivered.subtract(lines.len());
-            }
-            if let Event::Lent { worker, turn } = event {
-                direct.take_turn(context.env, worker, turn);
-                return Ok(plain("lent", worker.0, &Value::Null));
-            }
-            Ok(args(event))
-        })
-        .map_err(internal)?;
-    let publish = move |event| {
+        .build_callback(|context| Ok(args(context.value)))
+        .map_err(|error| napi::Error::new("ERR_CLUSTER2_INTERNAL", error.reason.clone()))?;
+    Ok(move |event| {
         // A process on its way out takes no more events.
         let _ = callback.call(event, ThreadsafeFunctionCallMode::NonBlocking);
-    };
-    Ok((publish, undelivered))
+    })
 }
 
 fn plain(name: &'static str, id: u32, facts: &Value) -> EventArgs {
@@ -75,17 +59,17 @@ fn args(event: Event) -> EventArgs {
             let ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
             plain("hung", worker.0, json!({ "pid": pid, "ms": ms, "stack": stack }))
         }
-        Event::Messages { worker, lines } => {
-            ("messages", worker.0, String::from_utf8_lossy(&lines).into_owned(), -1).into()
+        Event::Messages { worker, lines, waiting } => {
+            drop(waiting);
+            ("messages", worker.0, text_of(lines), -1).into()
         }
-        // Taken by the callback.
-        Event::Lent { worker, .. } => plain("lent", worker.0, Value::Null),
-        Event::HandleMessage { worker, kind, text, fd } => {
+        Event::HandleMessage { worker, kind, text, fd, waiting } => {
+            drop(waiting);
             let text = format!("{}\n{text}", json!(kind));
             ("handleMessage", worker.0, text, fd.into_raw_fd()).into()
         }
         Event::MonitorRequest(request) => monitor_request(request),
-        Event::Component { worker, fact } => plain("component", worker.0, fact),
+        Event::Component { worker, fact } => ("component", worker.0, fact, -1).into(),
         Event::Warning { message, facts } => {
             plain("warning", 0, json!({ "message": message, "facts": facts }))
         }
@@ -99,6 +83,11 @@ fn args(event: Event) -> EventArgs {
         Event::StopAsked => plain("stopAsked", 0, Value::Null),
         Event::Ended => plain("ended", 0, Value::Null),
     }
+}
+
+/// Node writes valid UTF-8, so nothing is lost and nothing is copied.
+fn text_of(lines: Vec<u8>) -> String {
+    String::from_utf8(lines).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 fn monitor_request(request: MonitorRequest) -> EventArgs {

@@ -16,7 +16,7 @@ use crate::options::{self, calls};
 use crate::os::fd::duplicate;
 use crate::process::spawn::Launch;
 use crate::socket::{Kind, Want};
-use crate::supervisor::{self, Asker, Call, Handle, Setup};
+use crate::supervisor::{self, Call, Handle, Requester, Setup};
 
 /// A worker that leaves so many bytes unread gets no more messages of the application.
 const WAITING_LIMIT: usize = 64 * 1024 * 1024;
@@ -93,8 +93,7 @@ impl Master {
     pub fn start(&mut self, on_event: Function<'_, EventArgs, ()>, has_monitor_app: bool) -> Result<()> {
         let mut setup = self.setup.take().ok_or(Error::NotRunning)?;
         setup.has_monitor_app = has_monitor_app;
-        let (publish, undelivered) = emitter::publisher(&on_event)?;
-        self.handle = Some(supervisor::start(setup, undelivered, publish)?);
+        self.handle = Some(supervisor::start(setup, emitter::publisher(&on_event)?)?);
         Ok(())
     }
 
@@ -114,14 +113,14 @@ impl Master {
         let worker = WorkerId(worker);
         let gone = || napi::Error::new("ERR_CLUSTER2_WORKER_GONE", format!("worker {worker} is gone"));
         let handle = self.handle.as_ref().ok_or_else(gone)?;
-        let speaker = handle.speakers.get(worker).ok_or_else(gone)?;
-        if speaker.waiting() > WAITING_LIMIT {
-            let text = format!("worker {worker} does not read its channel: {} bytes wait", speaker.waiting());
+        let writer = handle.writers.get(worker).ok_or_else(gone)?;
+        if writer.waiting() > WAITING_LIMIT {
+            let text = format!("worker {worker} does not read its channel: {} bytes wait", writer.waiting());
             return Err(napi::Error::new("ERR_CLUSTER2_CHANNEL_FULL", text));
         }
         let fd = fd.map(duplicate).transpose().map_err(|_| gone())?;
-        speaker.pass(text, fd);
-        Ok(u32::try_from(speaker.waiting()).unwrap_or(u32::MAX))
+        writer.pass(text, fd);
+        Ok(u32::try_from(writer.waiting()).unwrap_or(u32::MAX))
     }
 
     /// Sends a signal by number.
@@ -184,8 +183,8 @@ impl Master {
     /// `ERR_CLUSTER2_INVALID_OPTION` for the arguments, `ERR_CLUSTER2_NOT_RUNNING`.
     #[napi]
     pub fn reload(&self, args: Value, launch: Value, ticket: u32) -> Result<()> {
-        let (args, asker) = (calls::Reload::parse(&args)?, Asker::JavaScript(ticket));
-        self.ask(Call::Reload { args, launch: read(launch, "launch")?, asker })
+        let (args, requester) = (calls::Reload::parse(&args)?, Requester::JavaScript(ticket));
+        self.ask(Call::Reload { args, launch: read(launch, "launch")?, requester })
     }
 
     /// The answer to the event `launchAsked`: what workers are to be started with, or why that can't be said.
@@ -204,8 +203,8 @@ impl Master {
     /// `ERR_CLUSTER2_INVALID_OPTION` for the arguments, `ERR_CLUSTER2_NOT_RUNNING`.
     #[napi]
     pub fn scale(&self, args: Value, ticket: u32) -> Result<()> {
-        let (scale, asker) = (calls::Scale::parse(&args)?, Asker::JavaScript(ticket));
-        self.ask(Call::Scale { scale, asker })
+        let (scale, requester) = (calls::Scale::parse(&args)?, Requester::JavaScript(ticket));
+        self.ask(Call::Scale { scale, requester })
     }
 
     /// Begins a graceful shutdown; `ended` is the last event.

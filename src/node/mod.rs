@@ -6,7 +6,6 @@
 #![expect(clippy::needless_pass_by_value, reason = "napi hands every argument over by value")]
 
 mod convert;
-mod direct;
 pub mod ecv;
 mod emitter;
 pub mod master;

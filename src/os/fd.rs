@@ -5,15 +5,6 @@
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
-/// Takes ownership of a descriptor that arrived over a unix socket.
-///
-/// Callers pass each number once, straight from the control message that brought it.
-#[must_use]
-pub fn own_received(fd: RawFd) -> OwnedFd {
-    // SAFETY: recvmsg has just made this descriptor for us, and the caller forgets the number.
-    unsafe { OwnedFd::from_raw_fd(fd) }
-}
-
 /// Duplicates a descriptor that somebody else owns, close-on-exec.
 ///
 /// # Errors

@@ -4,6 +4,7 @@
 pub mod child;
 pub mod clock;
 pub mod collections;
+pub mod ending;
 pub mod fd;
 pub mod memory;
 pub mod net;
@@ -12,6 +13,6 @@ pub mod peer;
 pub mod pidfd;
 pub mod process_facts;
 pub mod queues;
+pub mod rights;
 mod symbols;
-pub mod uv;
 pub mod watch;

@@ -7,13 +7,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
 use crate::ecv::{Change, Rotation, Word};
 use crate::event::Event;
-use crate::fleet::Phase;
 use crate::ids::WorkerId;
 use crate::ipc::message::ToWorker;
 use crate::scoreboard::{EcvState, Scoreboard};
@@ -89,34 +88,13 @@ impl State {
     /// A worker passed on what it was asked for, and is told once it is done.
     pub(crate) fn rotate_for(&mut self, id: WorkerId, seq: u64, disabled: bool, change: Change) {
         self.switch.set(disabled, change);
-        self.say(id, &ToWorker::Rotated { ack: seq });
+        self.workers.say(id, &ToWorker::Rotated { ack: seq });
     }
 
     /// The control socket's `disable` and `enable`; the reason may come as `{"reason": "..."}`.
     pub(crate) fn rotate_by_control(&mut self, disabled: bool, args: &Value) {
         let reason = args.get("reason").and_then(Value::as_str);
         self.switch.set(disabled, Change::new("the control socket", SystemTime::now(), reason));
-    }
-
-    /// Begins a graceful shutdown: at once, or after a time in which balancers are told to look elsewhere. Asked again
-    /// meanwhile, it is the same shutdown.
-    pub(crate) fn begin_shutdown(&mut self, now: Instant) {
-        self.switch.leave();
-        self.pending.showing = true;
-        let delay = self.options.drain_delay;
-        if self.fleet.phase() == Phase::Running && !delay.is_zero() {
-            self.shutdown_at.get_or_insert(now + delay);
-        } else {
-            self.shut_down(now);
-        }
-    }
-
-    /// The time that balancers had is over.
-    pub(crate) fn end_drain_delay(&mut self, now: Instant) {
-        if self.shutdown_at.is_some_and(|at| at <= now) {
-            self.shutdown_at = None;
-            self.shut_down(now);
-        }
     }
 
     /// Workers without a scoreboard can't read the word: they are told.
@@ -126,15 +104,15 @@ impl State {
             return;
         }
         self.told_out = is_out;
-        for worker in self.crew.values().filter(|worker| worker.has_agent) {
-            worker.speaker.say(&ToWorker::OutOfRotation { is_out });
+        for (_, worker) in self.workers.iter().filter(|(_, worker)| worker.has_agent) {
+            worker.writer.say(&ToWorker::OutOfRotation { is_out });
         }
     }
 
     /// A worker has just said that our library runs in it.
     pub(crate) fn greet(&self, id: WorkerId) {
         if self.scoreboard.is_none() && self.switch.word.is_out() {
-            self.say(id, &ToWorker::OutOfRotation { is_out: true });
+            self.workers.say(id, &ToWorker::OutOfRotation { is_out: true });
         }
     }
 }

@@ -1,13 +1,15 @@
-//! Decides what should happen to the workers, then does it.
+//! Keeps the workers as the fleet decides, and serves everybody who asks.
 //!
 //! [`start`] takes everything that was bound and opened beforehand, on the thread of JavaScript, where a busy port can still
 //! be reported as an exception, and moves it to one thread of its own, named `cluster2`. That thread is the only one that
 //! forks, and it lives until the last worker is gone. JavaScript holds a [`Handle`].
 //!
-//! The `fleet` decides; `crew` knows who is there; `performing` does what the fleet wants done; `hearing` answers what
-//! workers say; `handoff` moves connections that nobody would serve; `releasing` keeps those who asked for a
-//! reload. One loop, below, receives, steps, performs, steers.
+//! One loop, below, receives an [`Input`] and lets `state` take it in. `effects` does what the fleet wants done, `messages`
+//! answers workers, `calls` obeys JavaScript and other processes, `requesters` keeps callers of a reload until it is done.
+//! `connections` decides who gets which client, `shutdown` when sockets close, `watch` how workers are, `snapshot` what is
+//! shown. `timers` is the one table of deadlines, by the time of `fair_clock`.
 
+use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
@@ -15,7 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::ecv::Word;
 use crate::error::Error;
-use crate::event::{Event, Undelivered};
+use crate::event::Event;
 use crate::ids::WorkerId;
 use crate::ipc::message::ToMaster;
 use crate::monitor::views::metrics::AppMetrics;
@@ -23,20 +25,28 @@ use crate::process::control::Request;
 use crate::process::exit::Exit;
 use crate::process::spawn::Launch;
 
+mod calls;
 mod connections;
-mod crew;
 mod ecv;
 mod effects;
+mod fair_clock;
 mod messages;
 mod requesters;
 pub mod setup;
+mod shutdown;
 mod snapshot;
 mod state;
+mod timers;
 mod watch;
+mod workers;
 
-pub use requesters::Asker;
+use fair_clock::FairClock;
+pub use requesters::Requester;
 pub use setup::Setup;
+use state::State;
 
+/// How long the loop sleeps when nothing is due.
+const NOTHING_DUE: Duration = Duration::from_secs(3600);
 /// How many inputs may wait for the loop; a full queue makes the readers of channels wait, and so the workers.
 const INPUTS: usize = 1024;
 /// How long a caller waits for the supervisor's thread to put its things away.
@@ -54,12 +64,12 @@ pub enum Call {
     },
     /// Asks a worker to disconnect, as `worker.disconnect()` does in Node.
     Disconnect {
-        /// Whom.
+        /// The worker.
         worker: WorkerId,
     },
     /// Replaces a worker, successor first.
     Recycle {
-        /// Whom.
+        /// The worker.
         worker: WorkerId,
     },
     /// Replaces all workers; answered when that is done or has failed.
@@ -69,7 +79,7 @@ pub enum Call {
         /// What workers are to be started with from now on.
         launch: Launch,
         /// Who gets the answer.
-        asker: Asker,
+        requester: Requester,
     },
     /// What workers are to be started with: the answer to [`Event::LaunchAsked`], or why there is none.
     Launch(Result<Launch, String>),
@@ -78,7 +88,7 @@ pub enum Call {
         /// To how many.
         scale: crate::options::calls::Scale,
         /// Who gets the answer.
-        asker: Asker,
+        requester: Requester,
     },
     /// Lets nothing new in, drains all workers, then ends.
     Shutdown,
@@ -92,7 +102,7 @@ pub enum Call {
         disabled: bool,
         /// Who wants it, for people.
         by: String,
-        /// Why, if it was said.
+        /// RecycleReason, if it was said.
         reason: Option<String>,
     },
     /// This process, which serves by itself, has begun to shut down.
@@ -101,12 +111,17 @@ pub enum Call {
     Close,
 }
 
+/// How events are passed on, from whatever thread.
+pub(crate) type Publish = Arc<dyn Fn(Event) + Send + Sync>;
+
 /// Everything that moves the supervisor.
 #[derive(Debug)]
 pub(crate) enum Input {
     Call(Call),
     Control(Request),
     Said(WorkerId, ToMaster, Option<std::os::fd::OwnedFd>),
+    /// The connection that was handed over by this number did not reach the worker.
+    NotDelivered(WorkerId, u64),
     ChannelClosed(WorkerId),
     Exited(WorkerId, Exit),
     /// A connection waits on the socket of a slot that nobody serves.
@@ -117,7 +132,6 @@ pub(crate) enum Input {
     Waiting,
     /// What was found out about a worker that hangs, and has for so long.
     Examined(WorkerId, Duration, Option<String>),
-    Tick,
 }
 
 /// JavaScript's hold on the supervisor.
@@ -128,7 +142,7 @@ pub struct Handle {
     calls: mpsc::UnboundedSender<Call>,
     ended: std::sync::Mutex<std::sync::mpsc::Receiver<()>>,
     /// The way of the application's messages to each worker, which doesn't pass through the supervisor's loop.
-    pub speakers: crew::Speakers,
+    pub writers: workers::Writers,
     /// Whether this process should answer DISABLED.
     pub rotation: Word,
     /// What the application adds to the metrics.
@@ -155,27 +169,21 @@ impl Handle {
 /// What the supervisor's thread and that of JavaScript both hold.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
-    pub(crate) speakers: crew::Speakers,
+    pub(crate) writers: workers::Writers,
     pub(crate) rotation: Word,
     pub(crate) app_metrics: AppMetrics,
 }
 
-/// Starts the supervisor on its own thread and forks the first workers; `publish` is called there for each event, and
-/// counts what it has delivered in `undelivered`.
+/// Starts the supervisor on its own thread and forks the first workers; `publish` is called for each event.
 ///
 /// # Errors
 /// [`Error::Thread`] when the system gives no thread; what was bound is closed again.
-pub fn start(
-    setup: Setup,
-    undelivered: Undelivered,
-    publish: impl Fn(Event) + Send + 'static,
-) -> Result<Handle, Error> {
+pub fn start(setup: Setup, publish: impl Fn(Event) + Send + Sync + 'static) -> Result<Handle, Error> {
     let (calls, heard_calls) = mpsc::unbounded_channel();
     let (done, ended) = std::sync::mpsc::channel();
-    let speakers = crew::Speakers::default();
-    let shared =
-        Shared { speakers: speakers.clone(), rotation: Word::default(), app_metrics: AppMetrics::default() };
-    let (rotation, app_metrics) = (shared.rotation.clone(), shared.app_metrics.clone());
+    let shared = Shared::default();
+    let (writers, rotation) = (shared.writers.clone(), shared.rotation.clone());
+    let app_metrics = shared.app_metrics.clone();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -183,16 +191,16 @@ pub fn start(
     let body = move || {
         block_all_signals();
         let local = tokio::task::LocalSet::new();
-        local.block_on(&runtime, run(setup, heard_calls, shared, undelivered, publish));
+        local.block_on(&runtime, run(setup, heard_calls, shared, Arc::new(publish)));
         drop(local);
-        // Whoever waited may have given up.
+        // A caller that waited may have given up.
         let _ = done.send(());
     };
     std::thread::Builder::new()
         .name("cluster2".into())
         .spawn(body)
         .map_err(|source| Error::Thread { source })?;
-    Ok(Handle { calls, ended: std::sync::Mutex::new(ended), speakers, rotation, app_metrics })
+    Ok(Handle { calls, ended: std::sync::Mutex::new(ended), writers, rotation, app_metrics })
 }
 
 /// Signals are JavaScript's; the mask is not inherited by workers, which start with a clean one.
@@ -201,24 +209,20 @@ fn block_all_signals() {
     let _ = nix::sys::signal::SigSet::all().thread_block();
 }
 
-async fn run(
-    setup: Setup,
-    mut calls: mpsc::UnboundedReceiver<Call>,
-    shared: Shared,
-    undelivered: Undelivered,
-    publish: impl Fn(Event) + 'static,
-) {
+async fn run(setup: Setup, mut calls: mpsc::UnboundedReceiver<Call>, shared: Shared, publish: Publish) {
     let (inputs, mut heard) = mpsc::channel(INPUTS);
-    let mut state = state::State::new(setup, inputs, shared, undelivered, std::rc::Rc::new(publish));
-    state.begin();
+    let mut clock = FairClock::new(Instant::now());
+    let mut state = State::new(setup, inputs, shared, publish);
+    state.begin(clock.wake(Instant::now()));
     while !state.is_over() {
-        let due = tokio::time::Instant::from_std(state.next_deadline());
+        let due = clock.sleep_until(state.next_deadline(), state.is_judging());
+        let due = due.unwrap_or_else(|| Instant::now() + NOTHING_DUE);
         let input = tokio::select! {
-            call = calls.recv() => Input::Call(call.unwrap_or(Call::Close)),
-            Some(input) = heard.recv() => input,
-            () = tokio::time::sleep_until(due) => Input::Tick,
+            call = calls.recv() => Some(Input::Call(call.unwrap_or(Call::Close))),
+            Some(input) = heard.recv() => Some(input),
+            () = tokio::time::sleep_until(due.into()) => None,
         };
-        state.take(input, Instant::now());
+        state.take(input, clock.wake(Instant::now()));
     }
     state.finish().await;
 }

@@ -10,26 +10,28 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::effects::millis;
+use super::state::State;
+use super::timers::Due;
+use super::workers::Worker;
 use crate::error::Error;
 use crate::event::{Event, signal_name};
 use crate::fleet::Replaced;
-use crate::fleet::{self, Phase};
+use crate::fleet::{self, Phase, Step};
 use crate::ids::{SlotIndex, WorkerId};
 use crate::options::calls;
 use crate::process::control::Reply;
 use crate::process::exit::Exit;
 use crate::process::spawn::Launch;
-use crate::supervisor::effects::millis;
-use crate::supervisor::state::State;
 
 /// How long JavaScript may take to say with what workers are to be started.
 const FRESH_SETTINGS: Duration = Duration::from_millis(500);
 /// How long a reload that failed waits for the death that tells why.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Who waits for an answer.
+/// A caller that waits for an answer.
 #[derive(Debug)]
-pub enum Asker {
+pub enum Requester {
     /// A promise, by its ticket.
     JavaScript(u32),
     /// Another process.
@@ -38,11 +40,11 @@ pub enum Asker {
 
 /// Everything about reloads that outlasts one input.
 #[derive(Debug, Default)]
-pub(crate) struct Releases {
+pub(super) struct Requesters {
     /// Variables that reloads have set for all later workers, or taken away.
     env: BTreeMap<String, Option<String>>,
     /// Requests that wait for fresh settings, and until when.
-    waiting: Vec<(Instant, calls::Reload, Asker)>,
+    waiting: Vec<(Instant, calls::Reload, Requester)>,
     running: Option<Running>,
     failed: Option<Failed>,
 }
@@ -50,7 +52,7 @@ pub(crate) struct Releases {
 /// A reload under way.
 #[derive(Debug)]
 struct Running {
-    askers: Vec<Asker>,
+    requesters: Vec<Requester>,
     began: Instant,
     /// The settings of before, for the case that it fails.
     launch: Launch,
@@ -62,84 +64,92 @@ struct Running {
 /// A reload that has failed and waits for the whole story.
 #[derive(Debug)]
 struct Failed {
-    askers: Vec<Asker>,
+    requesters: Vec<Requester>,
     worker: WorkerId,
     replaced: usize,
     until: Instant,
 }
 
-impl Releases {
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        let failed = self.failed.as_ref().map(|failed| failed.until);
-        self.waiting.iter().map(|(until, ..)| *until).chain(failed).min()
+impl Requesters {
+    /// When the next request goes on without fresh settings.
+    fn settings_due(&self) -> Option<Instant> {
+        self.waiting.iter().map(|(until, ..)| *until).min()
     }
 
     /// A worker was forked, or has a slot now.
-    pub(crate) fn note(&mut self, worker: WorkerId, slot: Option<SlotIndex>, pid: u32) {
+    pub(super) fn note(&mut self, worker: WorkerId, slot: Option<SlotIndex>, pid: u32) {
         if let Some(running) = &mut self.running {
             running.known.insert(worker, (slot, pid));
         }
     }
 
-    fn take_all(&mut self) -> Vec<Asker> {
-        let waiting = std::mem::take(&mut self.waiting).into_iter().map(|(.., asker)| asker);
-        let running = self.running.take().map(|running| running.askers);
-        let failed = self.failed.take().map(|failed| failed.askers);
+    fn take_all(&mut self) -> Vec<Requester> {
+        let waiting = std::mem::take(&mut self.waiting).into_iter().map(|(.., requester)| requester);
+        let running = self.running.take().map(|running| running.requesters);
+        let failed = self.failed.take().map(|failed| failed.requesters);
         waiting.chain(running.into_iter().flatten()).chain(failed.into_iter().flatten()).collect()
     }
 }
 
 impl State {
     /// Sets the number of workers; the answer is the number that is wanted from now on.
-    pub(crate) fn scale(&mut self, scale: calls::Scale, asker: Asker, now: Instant) {
+    pub(super) fn scale(&mut self, scale: calls::Scale, requester: Requester, now: Instant) {
         if !self.is_keeping() {
-            return self.answer_to(asker, refusal(&Error::NotRunning));
+            return self.answer_to(requester, refusal(&Error::NotRunning));
         }
         let wanted = scale.from(self.fleet.wanted());
-        self.step(fleet::Input::Scale { wanted }, now);
-        self.answer_to(asker, json!({ "ok": true, "wanted": self.fleet.wanted() }));
+        self.step(Step::Scale { wanted }, now);
+        self.answer_to(requester, json!({ "ok": true, "wanted": self.fleet.wanted() }));
     }
 
     /// Another process asks for a reload: JavaScript is asked for fresh settings first.
-    pub(crate) fn ask_for_launch(&mut self, args: calls::Reload, reply: Reply, now: Instant) {
-        self.releases.waiting.push((now + FRESH_SETTINGS, args, Asker::Control(reply)));
-        (self.publish)(Event::LaunchAsked);
+    pub(super) fn ask_for_launch(&mut self, args: calls::Reload, reply: Reply, now: Instant) {
+        self.requesters.waiting.push((now + FRESH_SETTINGS, args, Requester::Control(reply)));
+        self.timers.follow(Due::FreshSettings, self.requesters.settings_due(), now);
+        self.tell(Event::LaunchAsked);
     }
 
     /// JavaScript says with what workers are to be started, or why there is no telling.
-    pub(crate) fn hear_launch(&mut self, launch: &Result<Launch, String>, now: Instant) {
-        for (_, args, asker) in std::mem::take(&mut self.releases.waiting) {
+    pub(super) fn hear_launch(&mut self, launch: &Result<Launch, String>, now: Instant) {
+        for (_, args, requester) in std::mem::take(&mut self.requesters.waiting) {
             match launch {
-                Ok(launch) => self.reload(args, Some(launch.clone()), asker, now),
-                Err(problem) => self.answer_to(asker, refusal(&reload_failed(problem.clone()))),
+                Ok(launch) => self.reload(args, Some(launch.clone()), requester, now),
+                Err(problem) => self.answer_to(requester, refusal(&reload_failed(problem.clone()))),
             }
         }
     }
 
     /// Replaces all workers, or joins the reload that is under way; without `launch` the known settings are used.
-    pub(crate) fn reload(&mut self, args: calls::Reload, launch: Option<Launch>, asker: Asker, now: Instant) {
+    pub(super) fn reload(
+        &mut self,
+        args: calls::Reload,
+        launch: Option<Launch>,
+        requester: Requester,
+        now: Instant,
+    ) {
         if !self.is_keeping() {
-            return self.answer_to(asker, refusal(&Error::NotRunning));
+            return self.answer_to(requester, refusal(&Error::NotRunning));
         }
-        if let Some(running) = &mut self.releases.running {
-            running.askers.push(asker);
+        if let Some(running) = &mut self.requesters.running {
+            running.requesters.push(requester);
             return;
         }
-        let known = self.crew.iter().map(|(id, worker)| (*id, (worker.slot, worker.pid()))).collect();
-        let (before, env) = (self.launch.clone(), self.releases.env.clone());
-        self.releases.running = Some(Running { askers: vec![asker], began: now, launch: before, env, known });
-        self.releases.env.extend(args.env);
+        let known = self.workers.iter().map(|(id, worker)| (id, (worker.slot, worker.pid()))).collect();
+        let (before, env) = (self.launch.clone(), self.requesters.env.clone());
+        self.requesters.running =
+            Some(Running { requesters: vec![requester], began: now, launch: before, env, known });
+        self.requesters.env.extend(args.env);
         if let Some(launch) = launch {
             self.launch = launch;
         }
-        self.launch.overlay(&self.releases.env);
+        self.launch.overlay(&self.requesters.env);
         self.remember("reload", None, format!("every worker is being replaced, {}", args.strategy.name()));
-        self.step(fleet::Input::Reload { strategy: strategy(args.strategy) }, now);
+        self.step(Step::Reload { strategy: strategy(args.strategy) }, now);
     }
 
     /// The fleet has replaced everybody.
-    pub(crate) fn reload_done(&mut self, replaced: &[Replaced], now: Instant) {
-        let Some(running) = self.releases.running.take() else { return };
+    pub(super) fn reload_done(&mut self, replaced: &[Replaced], now: Instant) {
+        let Some(running) = self.requesters.running.take() else { return };
         let since = |at: Instant| millis(at.saturating_duration_since(running.began));
         let shown = |one: &Replaced| {
             let (slot, new_pid) = running.known.get(&one.new)?;
@@ -157,52 +167,58 @@ impl State {
         let took = now.saturating_duration_since(running.began).as_secs_f64();
         self.remember("reloaded", None, format!("{} workers replaced in {took:.1} s", workers.len()));
         let answer = json!({ "ok": true, "workers": workers, "ms": since(now) });
-        for asker in running.askers {
-            self.answer_to(asker, answer.clone());
+        for requester in running.requesters {
+            self.answer_to(requester, answer.clone());
         }
     }
 
     /// The fleet has stopped a reload; why is told when the worker that failed is dead.
-    pub(crate) fn reload_failed(&mut self, worker: WorkerId, replaced: usize, now: Instant) {
-        let Some(running) = self.releases.running.take() else { return };
+    pub(super) fn reload_failed(&mut self, worker: WorkerId, replaced: usize, now: Instant) {
+        let Some(running) = self.requesters.running.take() else { return };
         if replaced == 0 {
             self.launch = running.launch;
-            self.releases.env = running.env;
+            self.requesters.env = running.env;
         }
         self.tell_failure(true);
         let until = now + LAST_WORDS;
-        self.releases.failed = Some(Failed { askers: running.askers, worker, replaced, until });
+        self.requesters.failed = Some(Failed { requesters: running.requesters, worker, replaced, until });
+        self.timers.set(Due::FailedReload, until, now);
     }
 
-    /// Looks at everything of this file that time or other news may have made due.
-    pub(crate) fn advance_releases(&mut self, now: Instant) {
-        let is_late = self.releases.failed.as_ref().is_some_and(|failed| failed.until <= now);
+    /// Looks whether it is known now why a reload failed.
+    pub(super) fn advance_requesters(&mut self, now: Instant) {
+        let is_late = self.requesters.failed.as_ref().is_some_and(|failed| failed.until <= now);
         self.tell_failure(is_late);
-        let waiting = std::mem::take(&mut self.releases.waiting);
+    }
+
+    /// JavaScript did not say in time with what workers are to be started: the known settings must do.
+    pub(super) fn use_known_settings(&mut self, now: Instant) {
+        let waiting = std::mem::take(&mut self.requesters.waiting);
         let (due, waiting): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(until, ..)| *until <= now);
-        self.releases.waiting = waiting;
-        for (_, args, asker) in due {
-            self.reload(args, None, asker, now);
+        self.requesters.waiting = waiting;
+        self.timers.follow(Due::FreshSettings, self.requesters.settings_due(), now);
+        for (_, args, requester) in due {
+            self.reload(args, None, requester, now);
         }
     }
 
     /// Nothing will be reloaded any more.
-    pub(crate) fn abandon_reloads(&mut self) {
-        for asker in self.releases.take_all() {
-            self.answer_to(asker, refusal(&Error::NotRunning));
+    pub(super) fn abandon_reloads(&mut self) {
+        for requester in self.requesters.take_all() {
+            self.answer_to(requester, refusal(&Error::NotRunning));
         }
     }
 
     /// Tells why a reload failed if that is known, or at any rate `now`.
     fn tell_failure(&mut self, now: bool) {
-        let Some(failed) = &self.releases.failed else { return };
-        let worker = self.crew.get(&failed.worker);
+        let Some(failed) = &self.requesters.failed else { return };
+        let worker = self.workers.get(failed.worker);
         // One that is not dead yet and had something to say was sent away for that.
         if worker.is_some_and(|worker| worker.reason.is_none() && worker.last_words.is_none()) && !now {
             return;
         }
-        let Some(failed) = self.releases.failed.take() else { return };
-        let worker = self.crew.get(&failed.worker);
+        let Some(failed) = self.requesters.failed.take() else { return };
+        let worker = self.workers.get(failed.worker);
         let reason = match worker {
             Some(worker) => worker
                 .reason
@@ -211,8 +227,7 @@ impl State {
                 .unwrap_or_else(|| "it left".to_owned()),
             None => self.spawn_problem.take().unwrap_or_else(|| "it could not be started".to_owned()),
         };
-        let (pid, exit) =
-            (worker.map(crate::supervisor::crew::Worker::pid), worker.and_then(|worker| worker.exit));
+        let (pid, exit) = (worker.map(Worker::pid), worker.and_then(|worker| worker.exit));
         let rest = match failed.replaced {
             0 => "the old workers serve on".to_owned(),
             1 => "1 worker had been replaced, the other old ones serve on".to_owned(),
@@ -230,28 +245,28 @@ impl State {
             answer.insert("facts".to_owned(), Value::from(facts.clone()));
         }
         self.warn(error.to_string(), with_code(facts, &error));
-        for asker in failed.askers {
-            self.answer_to(asker, answer.clone());
+        for requester in failed.requesters {
+            self.answer_to(requester, answer.clone());
         }
     }
 
     /// The control socket's `recycle`, of the worker `{"pid": ...}`.
-    pub(crate) fn recycle_by_pid(&mut self, args: &Value, reply: Reply, now: Instant) {
-        let pid = args.get("pid").and_then(Value::as_u64);
-        let found = self.crew.iter().find(|(_, worker)| Some(u64::from(worker.pid())) == pid);
-        let Some(worker) = found.map(|(id, _)| *id).filter(|_| self.is_keeping()) else {
+    pub(super) fn recycle_by_pid(&mut self, args: &Value, reply: Reply, now: Instant) {
+        let pid = args.get("pid").and_then(Value::as_u64).and_then(|pid| u32::try_from(pid).ok());
+        let found = pid.and_then(|pid| self.workers.with_pid(pid)).filter(|_| self.is_keeping());
+        let Some(worker) = found else {
             let message = "there is no worker with that pid to be recycled";
             return reply
                 .send(json!({ "ok": false, "code": "ERR_CLUSTER2_WORKER_GONE", "message": message }));
         };
-        self.step(fleet::Input::Recycle { worker, why: fleet::Why::Asked }, now);
+        self.step(Step::Recycle { worker, why: fleet::RecycleReason::Asked }, now);
         reply.send(json!({ "ok": true }));
     }
 
-    fn answer_to(&self, asker: Asker, answer: Value) {
-        match asker {
-            Asker::JavaScript(ticket) => (self.publish)(Event::Answered { ticket, answer }),
-            Asker::Control(reply) => reply.send(answer),
+    fn answer_to(&self, requester: Requester, answer: Value) {
+        match requester {
+            Requester::JavaScript(ticket) => self.tell(Event::Answered { ticket, answer }),
+            Requester::Control(reply) => reply.send(answer),
         }
     }
 
@@ -261,7 +276,7 @@ impl State {
 }
 
 /// An error as an answer.
-pub(crate) fn refusal(error: &Error) -> Value {
+pub(super) fn refusal(error: &Error) -> Value {
     json!({ "ok": false, "code": error.code(), "message": error.to_string() })
 }
 

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::ecv::Change;
 use crate::event::{Event, MonitorRequest};
-use crate::fleet::{self, Cause, Phase, Purpose, SlotIndex, State as Life, Why};
+use crate::fleet::{self, DeathReason, Phase, Purpose, SlotIndex, State as Life};
 use crate::monitor::control::orders::Order;
 use crate::monitor::data::stats::{Address, ClusterState, ShownOptions, Stats, Worker, WorkerState, count};
 use crate::monitor::routes::Source;
@@ -24,10 +24,10 @@ use crate::process::control::{Reply, Request};
 use crate::scoreboard::Scoreboard;
 use crate::scoreboard::layout::Field;
 use crate::socket::Bound;
-use crate::supervisor::Input;
 use crate::supervisor::ecv::Switch;
 use crate::supervisor::setup::OWN_ROW;
 use crate::supervisor::state::State;
+use crate::supervisor::{Input, Publish};
 
 /// One moment on both clocks, by which instants become times of day.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +61,7 @@ pub(crate) struct View {
     pub(crate) serves_itself: bool,
     pub(crate) app_metrics: AppMetrics,
     pub(crate) inputs: mpsc::Sender<Input>,
-    pub(crate) publish: Rc<dyn Fn(Event)>,
+    pub(crate) publish: Publish,
 }
 
 impl Source for View {
@@ -166,16 +166,22 @@ impl State {
                     ClusterState::Starting
                 }
             },
-            Phase::ShuttingDown | Phase::Stopping | Phase::Finished => ClusterState::ShuttingDown,
+            Phase::Closing | Phase::ShuttingDown | Phase::Stopping | Phase::Finished => {
+                ClusterState::ShuttingDown
+            }
         };
         stats.wanted = self.fleet.wanted();
         stats.workers = workers;
         stats.revision += 1;
-        stats.addresses = self.sockets.addresses().into_iter().filter_map(address).collect();
+        let moves = self.connections.moves();
+        stats.tallies.rescued = moves.rescued;
+        stats.tallies.moved = moves.moved;
+        stats.tallies.passed_over = moves.passed_over;
+        stats.addresses = self.connections.addresses().into_iter().filter_map(address).collect();
     }
 
-    fn worker_shown(&self, view: &fleet::View) -> Option<Worker> {
-        let worker = self.crew.get(&view.worker)?;
+    fn worker_shown(&self, view: &fleet::MemberView) -> Option<Worker> {
+        let worker = self.workers.get(view.worker)?;
         let restarts =
             view.slot.and_then(|slot| self.stats.borrow().tallies.slot_restarts.get(&slot).copied());
         Some(Worker {
@@ -224,44 +230,16 @@ impl State {
     }
 
     /// A worker is gone, and the fleet knows what part it had in that.
-    pub(crate) fn count_death(&self, slot: Option<SlotIndex>, cause: Cause) {
-        let (reason, due) = reasons(cause);
+    pub(crate) fn count_death(&self, slot: Option<SlotIndex>, cause: DeathReason) {
+        let reason = cause.name();
         let tallies = &mut self.stats.borrow_mut().tallies;
         count(&mut tallies.deaths, reason);
         if let Some(slot) = slot {
             tallies.last_deaths.insert(slot, reason);
         }
-        if let Some(due) = due {
-            count(&mut tallies.recycles, due);
+        if let DeathReason::Recycled(due) = cause {
+            count(&mut tallies.recycles, due.name());
         }
-    }
-}
-
-/// A cause in the words of labels, and what made a recycled worker due.
-fn reasons(cause: Cause) -> (&'static str, Option<&'static str>) {
-    match cause {
-        Cause::Unasked => ("crash", None),
-        Cause::StartTimeout => ("start_timeout", None),
-        Cause::Drained => ("shutdown", None),
-        Cause::Left => ("left", None),
-        Cause::Recycled(why) => ("recycle", Some(due(why))),
-        Cause::Reloaded => ("reload", None),
-        Cause::ScaledDown => ("scale_down", None),
-        Cause::Stopped => ("stop", None),
-        Cause::Overdue => ("overdue", None),
-        Cause::GivenUp => ("given_up", None),
-    }
-}
-
-fn due(why: Why) -> &'static str {
-    match why {
-        Why::Asked => "asked",
-        Why::Connections => "connections",
-        Why::Requests => "requests",
-        Why::Uptime => "uptime",
-        Why::Memory => "memory",
-        Why::Exception => "exception",
-        Why::Hung => "hung",
     }
 }
 

@@ -5,9 +5,11 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use cluster2::fleet::{Cause, Input, Report, Restart, SlotIndex, State, Strategy, Why, WorkerId};
+use cluster2::fleet::{
+    DeathReason, Phase, RecycleReason, Report, Restart, SlotIndex, State, Step, Strategy, WorkerId,
+};
 
-use super::{SLACK, World};
+use super::{CLOSING, SLACK, World};
 
 /// The model's own book on one process.
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, each noted by itself")]
@@ -27,6 +29,10 @@ pub(super) struct Process {
     /// On its way out, by an order or on its own account.
     pub(super) going: bool,
     pub(super) has_channel: bool,
+    /// It was lent a socket, so it may have clients.
+    pub(super) has_socket: bool,
+    /// It goes on its own account, without an order.
+    pub(super) is_departing: bool,
     pub(super) drained: bool,
     pub(super) gone_by: Option<Instant>,
 }
@@ -45,29 +51,33 @@ impl Process {
 
 impl World {
     /// Whether the input is about nobody, or about somebody who is gone.
-    pub(super) fn is_idle(&self, input: Input) -> bool {
+    pub(super) fn is_idle(&self, input: Step) -> bool {
         match input {
-            Input::Ready { worker }
-            | Input::Quiet { worker }
-            | Input::Warm { worker }
-            | Input::Exited { worker, .. }
-            | Input::SpawnFailed { worker }
-            | Input::Leaving { worker }
-            | Input::Disconnected { worker }
-            | Input::Recycle { worker, .. } => !self.processes.contains_key(&worker),
-            Input::Start => self.spawned > 0,
-            Input::Tick => true,
-            Input::Reload { .. } => self.end_by.is_some() || self.reload.is_some(),
-            Input::Scale { .. } | Input::Shutdown => self.end_by.is_some(),
-            Input::Stop => self.finished,
+            Step::Ready { worker }
+            | Step::Quiet { worker }
+            | Step::Warm { worker }
+            | Step::Exited { worker, .. }
+            | Step::SpawnFailed { worker }
+            | Step::Lent { worker }
+            | Step::Leaving { worker }
+            | Step::Departing { worker }
+            | Step::Disconnected { worker }
+            | Step::ChannelLost { worker }
+            | Step::Recycle { worker, .. } => !self.processes.contains_key(&worker),
+            Step::Start => self.spawned > 0,
+            Step::Tick => true,
+            Step::Reload { .. } => self.end_by.is_some() || self.reload.is_some(),
+            Step::Scale { .. } | Step::Shutdown => self.end_by.is_some(),
+            Step::Closed => self.fleet.phase() != Phase::Closing,
+            Step::Stop => self.finished,
         }
     }
 
     /// Enters the input into the books; says whether a slot is no longer served because of it.
-    pub(super) fn take_note(&mut self, input: Input) -> bool {
+    pub(super) fn take_note(&mut self, input: Step) -> bool {
         let running = self.end_by.is_none();
         match input {
-            Input::Ready { worker } => {
+            Step::Ready { worker } => {
                 let has_slot = self.processes.get(&worker).is_some_and(|process| process.slot.is_some());
                 if !has_slot {
                     self.note_warm(worker);
@@ -78,35 +88,61 @@ impl World {
                 self.note_proof(worker);
                 false
             }
-            Input::Quiet { worker } => {
+            Step::Quiet { worker } => {
                 if let Some(process) = self.processes.get_mut(&worker) {
                     process.quiet = true;
                 }
                 self.note_proof(worker);
                 false
             }
-            Input::Warm { worker } => {
+            Step::Warm { worker } => {
                 self.note_warm(worker);
                 false
             }
-            Input::Exited { worker, clean } => {
+            Step::Exited { worker, clean } => {
                 self.loses(worker, clean && self.policy.restart == Restart::OnFailure)
             }
-            Input::SpawnFailed { worker } => self.loses(worker, false),
-            Input::Leaving { worker } | Input::Disconnected { worker } => {
-                let lost = self.loses(worker, true);
-                let gone_by = self.now + self.policy.drain_timeout + SLACK;
+            Step::SpawnFailed { worker } => self.loses(worker, false),
+            Step::Lent { worker } => {
                 if let Some(process) = self.processes.get_mut(&worker) {
-                    let is_off = matches!(input, Input::Disconnected { .. });
-                    process.has_channel &= !is_off;
-                    if is_off && !process.going {
+                    process.has_socket |= process.slot.is_some() && !process.going;
+                }
+                false
+            }
+            Step::Departing { worker } => {
+                let lost = self.loses(worker, true);
+                if let Some(process) = self.processes.get_mut(&worker) {
+                    process.is_departing |= !process.going;
+                    process.going = true;
+                }
+                lost
+            }
+            Step::ChannelLost { worker } => {
+                let lost = self.loses(worker, false);
+                let gone_by = self.now + self.policy.kill_timeout + SLACK;
+                if let Some(process) = self.processes.get_mut(&worker) {
+                    process.has_channel = false;
+                    if !process.going || (process.is_departing && process.gone_by.is_none()) {
                         process.going = true;
                         process.gone_by = Some(gone_by);
                     }
                 }
                 lost
             }
-            Input::Reload { strategy } if running && self.reload.is_none() => {
+            Step::Leaving { worker } | Step::Disconnected { worker } => {
+                let lost = self.loses(worker, true);
+                let gone_by = self.now + self.policy.drain_timeout + SLACK;
+                if let Some(process) = self.processes.get_mut(&worker) {
+                    let is_off = matches!(input, Step::Disconnected { .. });
+                    process.has_channel &= !is_off;
+                    if is_off && (!process.going || (process.is_departing && process.gone_by.is_none())) {
+                        process.going = true;
+                        process.gone_by = Some(gone_by);
+                    }
+                }
+                lost
+            }
+            Step::Reload { strategy } if running && self.reload.is_none() => {
                 self.reload = Some((strategy, self.now));
                 self.proof_by = None;
                 self.reloads += 1;
@@ -114,34 +150,41 @@ impl World {
                 self.wanted = self.configured;
                 false
             }
-            Input::Scale { wanted } if running => {
+            Step::Scale { wanted } if running => {
                 self.configured = wanted.max(1);
                 self.wanted = self.configured;
                 false
             }
-            Input::Shutdown if running => {
-                let longest = self.policy.drain_timeout + self.policy.kill_timeout;
-                self.end_by = Some(self.now + longest + SLACK);
+            Step::Shutdown if running => {
+                let longest = CLOSING + self.policy.drain_timeout + self.policy.kill_timeout;
+                self.end_by = Some(self.end_after(longest));
                 false
             }
-            Input::Stop if !self.finished => {
-                self.end_by = Some(self.now + SLACK);
+            Step::Stop if !self.finished => {
+                self.end_by = Some(self.end_after(Duration::ZERO));
                 false
             }
-            Input::Recycle { worker, why } if running && why != Why::Exception => {
+            Step::Recycle { worker, why } if running && why != RecycleReason::Exception => {
                 if self.processes.get(&worker).is_some_and(|process| !process.going) {
                     self.wishes.insert(worker);
                 }
                 false
             }
-            Input::Start
-            | Input::Recycle { .. }
-            | Input::Reload { .. }
-            | Input::Scale { .. }
-            | Input::Shutdown
-            | Input::Stop
-            | Input::Tick => false,
+            Step::Start
+            | Step::Closed
+            | Step::Recycle { .. }
+            | Step::Reload { .. }
+            | Step::Scale { .. }
+            | Step::Shutdown
+            | Step::Stop
+            | Step::Tick => false,
         }
+    }
+
+    /// When everything has ended, if nothing takes longer than this but processes that can't be killed.
+    fn end_after(&self, longest: Duration) -> Instant {
+        let stuck = self.unkillable.iter().filter_map(|id| self.processes.get(id)?.gone_by);
+        stuck.chain([self.now + longest + SLACK]).max().unwrap()
     }
 
     /// When the release will be proven, as far as this worker can do it.
@@ -177,14 +220,14 @@ impl World {
     }
 
     /// A worker in post goes by order only for one of the good reasons.
-    pub(super) fn check_order(&self, worker: WorkerId, input: Input) {
+    pub(super) fn check_order(&self, worker: WorkerId, input: Step) {
         let process = self.processes[&worker];
-        if process.going || self.end_by.is_some() || matches!(input, Input::Scale { .. }) {
+        if process.going || self.end_by.is_some() || matches!(input, Step::Scale { .. }) {
             return;
         }
         let Some(slot) = process.slot else { return self.check_spare_order(worker, input) };
         let others: Vec<_> = self.in_post(slot).into_iter().filter(|&id| id != worker).collect();
-        let left = matches!(input, Input::Leaving { worker: who } if who == worker);
+        let left = matches!(input, Step::Leaving { worker: who } if who == worker);
         let is_relieved = others.iter().any(|id| self.processes[id].serves());
         let is_late = !process.ready && self.now >= process.forked + self.policy.start_timeout;
         assert!(left || is_relieved || is_late, "{worker} is sent away, and nobody is ready in its place");
@@ -212,18 +255,18 @@ impl World {
         process.gone_by = Some(process.gone_by.map_or(gone_by, |known| known.min(gone_by)));
     }
 
-    pub(super) fn hear(&mut self, report: &Report, input: Input) {
+    pub(super) fn hear(&mut self, report: &Report, input: Step) {
         self.remember(report);
         match *report {
             Report::Died { worker, slot, .. } => {
-                let is_answer = matches!(input, Input::Exited { worker: who, .. } | Input::SpawnFailed { worker: who } if who == worker);
-                assert!(is_answer, "{worker} died of {input:?}");
+                let is_answer = matches!(input, Step::Exited { worker: who, .. } | Step::SpawnFailed { worker: who } if who == worker);
+                assert!(is_answer || self.unkillable.contains(&worker), "{worker} died of {input:?}");
                 let process = self.processes.remove(&worker).expect("died twice");
                 assert_eq!(process.slot, slot);
                 if slot.is_none() && !process.going {
                     self.seen.insert("SpareDied");
                 }
-                if slot.is_none() && matches!(*report, Report::Died { cause: Cause::Reloaded, .. }) {
+                if slot.is_none() && matches!(*report, Report::Died { cause: DeathReason::Reloaded, .. }) {
                     self.seen.insert("SpareReloaded");
                 }
                 self.died += 1;
@@ -238,6 +281,7 @@ impl World {
                 assert!(self.processes[&of].serves(), "{of} had to go for {worker}, which failed");
                 self.recycling = None;
             }
+            Report::Unkillable { worker } => assert!(self.unkillable.contains(&worker)),
             Report::Recycling { worker, successor } => {
                 assert_eq!(self.processes[&successor].successor_of, Some(worker));
                 let is_alone = self.recycling.is_none_or(|old| !self.processes.contains_key(&old));
@@ -267,20 +311,22 @@ impl World {
     pub(super) fn remember(&mut self, report: &Report) {
         let name = match report {
             Report::Died { cause, .. } => match cause {
-                Cause::Unasked => "Unasked",
-                Cause::StartTimeout => "StartTimeout",
-                Cause::Drained => "Drained",
-                Cause::Left => "Left",
-                Cause::Recycled(Why::Hung) => "Hung",
-                Cause::Recycled(_) => "Recycled",
-                Cause::Reloaded => "Reloaded",
-                Cause::ScaledDown => "ScaledDown",
-                Cause::Stopped => "Stopped",
-                Cause::Overdue => "Overdue",
-                Cause::GivenUp => "GivenUp",
+                DeathReason::Unasked => "Unasked",
+                DeathReason::ChannelLost => "ChannelLost",
+                DeathReason::StartTimeout => "StartTimeout",
+                DeathReason::Drained => "Drained",
+                DeathReason::Left => "Left",
+                DeathReason::Recycled(RecycleReason::Hung) => "Hung",
+                DeathReason::Recycled(_) => "Recycled",
+                DeathReason::Reloaded => "Reloaded",
+                DeathReason::ScaledDown => "ScaledDown",
+                DeathReason::Stopped => "Stopped",
+                DeathReason::Overdue => "Overdue",
+                DeathReason::GivenUp => "GivenUp",
             },
             Report::BackingOff { .. } => "BackingOff",
             Report::SuccessorFailed { .. } => "SuccessorFailed",
+            Report::Unkillable { .. } => "Unkillable",
             Report::Recycling { .. } => "Recycling",
             Report::WantedChanged { .. } => "WantedChanged",
             Report::ReloadDone { .. } => "ReloadDone",
@@ -345,9 +391,9 @@ impl World {
     }
 
     /// A spare is sent away when it is of an old release, when there is nothing to stand by for, or on its own account.
-    fn check_spare_order(&self, worker: WorkerId, input: Input) {
+    fn check_spare_order(&self, worker: WorkerId, input: Step) {
         let process = self.processes[&worker];
-        let is_wish = matches!(input, Input::Leaving { worker: who } | Input::Recycle { worker: who, .. } if who == worker);
+        let is_wish = matches!(input, Step::Leaving { worker: who } | Step::Recycle { worker: who, .. } if who == worker);
         let is_late = !process.is_warm && self.now >= process.forked + self.policy.start_timeout;
         // Once everybody who serves is of the new release.
         let is_new = |process: &Process| process.release == self.reloads;

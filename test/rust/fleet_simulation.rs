@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use cluster2::fleet::backoff;
 use cluster2::fleet::{
-    Effect, Fleet, Input, Phase, Policy, Purpose, Restart, SlotIndex, Strategy, Why, WorkerId,
+    Effect, Fleet, Phase, Policy, Purpose, RecycleReason, Restart, SlotIndex, Step, Strategy, WorkerId,
 };
 
 use fleet_books::Process;
@@ -28,6 +28,11 @@ use fleet_books::Process;
 const SLACK: Duration = ms(30);
 /// More steps than any history needs that comes to rest.
 const MANY_STEPS: usize = 20_000;
+
+/// How long the queues take to be emptied at most.
+const CLOSING: Duration = ms(60);
+/// How long the fleet waits for the end of what was killed.
+const UNKILLABLE: Duration = ms(5000);
 
 const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -47,9 +52,9 @@ fn the_invariants_hold_in_every_history() {
     // A simulation in which nothing happens proves nothing.
     if histories >= 1000 {
         let expected = [
-            "BackingOff SuccessorFailed Recycling WantedChanged ReloadDone ReloadFailed NoneLeft Finished",
+            "BackingOff SuccessorFailed Unkillable Recycling WantedChanged ReloadDone ReloadFailed NoneLeft Finished",
             "Took BootingTook SpareDied SpareReloaded SpareBackingOff",
-            "Unasked StartTimeout Drained Left Hung Recycled Reloaded ScaledDown Stopped Overdue GivenUp",
+            "Unasked ChannelLost StartTimeout Drained Left Hung Recycled Reloaded ScaledDown Stopped Overdue GivenUp",
         ];
         for name in expected.iter().flat_map(|line| line.split(' ')) {
             assert!(seen.contains(name), "no history had {name}");
@@ -99,7 +104,7 @@ impl Random {
 /// What is going to happen in the world.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Happening {
-    News(Input),
+    News(Step),
     /// Nobody asked for it; the world stops doing so when it is to come to rest.
     Crash(WorkerId, bool),
     /// The operator, or a worker, does something at random.
@@ -119,6 +124,8 @@ struct World {
     is_release_broken: bool,
     is_kind: bool,
     processes: BTreeMap<WorkerId, Process>,
+    /// Processes that hang in the kernel.
+    unkillable: BTreeSet<WorkerId>,
     spawned: u32,
     died: u32,
     slots: BTreeSet<SlotIndex>,
@@ -150,7 +157,7 @@ impl World {
             drain_timeout: ms(100) + random.ms(400),
             recycle_timeout: ms(100) + random.ms(800),
             kill_timeout: ms(50) + random.ms(200),
-            backoff: backoff::Policy::default(),
+            backoff: backoff::Spacing::default(),
             settle: ms(100) + random.ms(200),
             quiet_settle: random.ms(100),
             seed,
@@ -164,6 +171,7 @@ impl World {
             is_release_broken: random.percent(10),
             is_kind: false,
             processes: BTreeMap::new(),
+            unkillable: BTreeSet::new(),
             spawned: 0,
             died: 0,
             slots: BTreeSet::new(),
@@ -185,7 +193,7 @@ impl World {
 
     /// Start, turmoil, perhaps rest, end.
     fn live(&mut self) {
-        self.step(Input::Start);
+        self.step(Step::Start);
         let length = ms(500) + self.random.ms(9000);
         for _ in 0..self.random.below(40) {
             let at = self.random.ms(u64::try_from(length.as_millis()).unwrap());
@@ -214,12 +222,12 @@ impl World {
     }
 
     fn end(&mut self) {
-        let input = self.random.pick(&[Input::Shutdown, Input::Stop]);
+        let input = self.random.pick(&[Step::Shutdown, Step::Stop]);
         self.step(input);
         if self.random.percent(30) {
             let soon = self.now + self.random.ms(200);
             self.run_until(Some(soon));
-            let again = self.random.pick(&[Input::Shutdown, Input::Stop, Input::Start]);
+            let again = self.random.pick(&[Step::Shutdown, Step::Stop, Step::Start]);
             self.step(again);
         }
         self.run_until(None);
@@ -246,7 +254,7 @@ impl World {
             } else {
                 // The loop is sometimes late.
                 self.now += self.random.ms(3);
-                self.step(Input::Tick);
+                self.step(Step::Tick);
             }
         }
         panic!("does not come to rest");
@@ -257,7 +265,7 @@ impl World {
         self.queue.insert((self.now + after, self.scheduled), happening);
     }
 
-    fn news(&mut self, within: u64, input: Input) {
+    fn news(&mut self, within: u64, input: Step) {
         let after = self.random.ms(within);
         self.schedule(after, Happening::News(input));
     }
@@ -265,7 +273,7 @@ impl World {
     fn let_happen(&mut self, happening: Happening) {
         match happening {
             Happening::News(input) => self.step(input),
-            Happening::Crash(worker, clean) => self.step(Input::Exited { worker, clean }),
+            Happening::Crash(worker, clean) => self.step(Step::Exited { worker, clean }),
             Happening::Whim => self.follow_a_whim(),
         }
     }
@@ -276,37 +284,45 @@ impl World {
         workers.push(WorkerId(1 + u32::try_from(self.random.below(100)).unwrap()));
         let worker = self.random.pick(&workers);
         let why = [
-            Why::Asked,
-            Why::Connections,
-            Why::Requests,
-            Why::Uptime,
-            Why::Memory,
-            Why::Exception,
-            Why::Hung,
+            RecycleReason::Asked,
+            RecycleReason::Connections,
+            RecycleReason::Requests,
+            RecycleReason::Uptime,
+            RecycleReason::Memory,
+            RecycleReason::Exception,
+            RecycleReason::Hung,
         ];
-        let input = match self.random.below(20) {
-            0..5 => Input::Recycle { worker, why: self.random.pick(&why) },
+        let input = match self.random.below(23) {
+            20 => Step::Departing { worker },
+            21 => Step::ChannelLost { worker },
+            22 => Step::Lent { worker },
+            0..5 => Step::Recycle { worker, why: self.random.pick(&why) },
             5..8 => {
                 self.is_release_broken = self.random.percent(30);
-                Input::Reload { strategy: self.random.pick(&[Strategy::Rolling, Strategy::AllFirst]) }
+                Step::Reload { strategy: self.random.pick(&[Strategy::Rolling, Strategy::AllFirst]) }
             }
-            8..11 => Input::Scale { wanted: usize::try_from(self.random.below(7)).unwrap() },
-            11 | 12 => Input::Leaving { worker },
-            13 => Input::Disconnected { worker },
-            14 => {
-                self.random.pick(&[Input::Ready { worker }, Input::Quiet { worker }, Input::Warm { worker }])
-            }
-            15 => self.random.pick(&[Input::Start, Input::Tick]),
-            _ => Input::Exited { worker, clean: self.random.percent(20) },
+            8..11 => Step::Scale { wanted: usize::try_from(self.random.below(7)).unwrap() },
+            11 | 12 => Step::Leaving { worker },
+            13 => Step::Disconnected { worker },
+            14 => self.random.pick(&[Step::Ready { worker }, Step::Quiet { worker }, Step::Warm { worker }]),
+            15 => self.random.pick(&[Step::Start, Step::Tick]),
+            _ => Step::Exited { worker, clean: self.random.percent(20) },
         };
         self.step(input);
     }
 
     /// One step of the fleet, with the model's books kept beside it and compared after it.
-    fn step(&mut self, input: Input) {
+    fn step(&mut self, input: Step) {
         let before = self.serving();
         let is_idle_news = self.is_idle(input) && self.fleet.next_deadline().is_none_or(|at| at > self.now);
         let lost = usize::from(self.take_note(input));
+        match input {
+            Step::Departing { worker } => self.news(300, Step::Disconnected { worker }),
+            Step::ChannelLost { worker } if self.random.percent(70) => {
+                self.news(20, Step::Exited { worker, clean: true });
+            }
+            _ => {}
+        }
         let effects = self.fleet.step(input, self.now);
         if self.trace {
             println!("{:?} {input:?} -> {effects:?}", self.now);
@@ -322,7 +338,7 @@ impl World {
         }
     }
 
-    fn perform(&mut self, effect: &Effect, input: Input) {
+    fn perform(&mut self, effect: &Effect, input: Step) {
         match *effect {
             Effect::Spawn { worker, slot, purpose } => self.spawn(worker, slot, purpose),
             Effect::Serve { worker, slot } => self.serve(worker, slot),
@@ -330,29 +346,45 @@ impl World {
                 self.check_order(worker, input);
                 assert!(self.processes[&worker].has_channel, "an order on a closed channel");
                 assert!(!self.processes[&worker].drained, "a second order to drain");
-                assert!(by <= self.now + self.policy.recycle_timeout.max(self.policy.drain_timeout));
+                let Policy { recycle_timeout, drain_timeout, kill_timeout, .. } = self.policy;
+                assert!(by <= self.now + recycle_timeout.max(drain_timeout).max(kill_timeout));
                 self.send_away(worker, by + self.policy.kill_timeout + SLACK);
                 self.processes.get_mut(&worker).unwrap().drained = true;
                 match self.random.below(100) {
-                    0..70 => self.news(250, Input::Exited { worker, clean: true }),
-                    70..75 => self.news(100, Input::Exited { worker, clean: false }),
-                    75..85 => self.news(200, Input::Disconnected { worker }),
+                    0..70 => self.news(250, Step::Exited { worker, clean: true }),
+                    70..75 => self.news(100, Step::Exited { worker, clean: false }),
+                    75..85 => self.news(200, Step::Disconnected { worker }),
                     _ => {}
                 }
             }
             Effect::End { worker } => {
                 self.check_order(worker, input);
-                assert!(self.processes[&worker].has_channel, "an order on a closed channel");
+                let process = self.processes[&worker];
+                assert!(process.has_channel, "an order on a closed channel");
+                let may_have_clients = process.has_socket && !process.is_departing;
+                assert!(!may_have_clients || process.drained, "{worker} is ended with its clients");
                 self.send_away(worker, self.now + self.policy.kill_timeout + SLACK);
                 if self.random.percent(60) {
-                    self.news(60, Input::Exited { worker, clean: false });
+                    self.news(60, Step::Exited { worker, clean: false });
                 }
             }
             Effect::Kill { worker } => {
                 self.check_order(worker, input);
                 self.send_away(worker, self.now + SLACK);
-                self.news(8, Input::Exited { worker, clean: false });
+                if self.is_kind || self.random.percent(98) {
+                    self.news(8, Step::Exited { worker, clean: false });
+                } else {
+                    self.unkillable.insert(worker);
+                    self.schedule(
+                        UNKILLABLE + ms(1000),
+                        Happening::News(Step::Exited { worker, clean: false }),
+                    );
+                    let given_up_by = self.now + UNKILLABLE + SLACK;
+                    self.processes.get_mut(&worker).unwrap().gone_by = Some(given_up_by);
+                    self.end_by = self.end_by.map(|by| by.max(given_up_by));
+                }
             }
+            Effect::RefuseNew => self.news(u64::try_from(CLOSING.as_millis()).unwrap() - 30, Step::Closed),
             Effect::CloseSlot { slot } => {
                 let is_used = self.processes.values().any(|process| process.slot == Some(slot));
                 assert!(!is_used && self.end_by.is_none(), "{slot} closed in use");
@@ -402,6 +434,8 @@ impl World {
             quiet: false,
             going: false,
             has_channel: true,
+            has_socket: false,
+            is_departing: false,
             drained: false,
             gone_by: None,
         };
@@ -421,17 +455,20 @@ impl World {
         }
         self.seen.insert(if was_warm { "Took" } else { "BootingTook" });
         if self.is_kind || self.random.percent(90) {
-            self.news(if was_warm { 10 } else { 120 }, Input::Ready { worker });
+            self.news(if was_warm { 10 } else { 120 }, Step::Ready { worker });
         }
     }
 
     fn decide_fate(&mut self, worker: WorkerId) {
         let luck = self.random.below(100);
         let has_slot = self.processes[&worker].slot.is_some();
+        if has_slot && self.random.percent(80) {
+            self.news(30, Step::Lent { worker });
+        }
         if self.is_kind || (!self.is_release_broken && luck < 85) {
-            self.news(120, if has_slot { Input::Ready { worker } } else { Input::Warm { worker } });
+            self.news(120, if has_slot { Step::Ready { worker } } else { Step::Warm { worker } });
             if self.random.percent(50) {
-                self.news(200, Input::Quiet { worker });
+                self.news(200, Step::Quiet { worker });
             }
             if !self.is_kind && self.random.percent(15) {
                 let (after, clean) = (self.random.ms(8000), self.random.percent(25));
@@ -440,11 +477,11 @@ impl World {
             return;
         }
         match luck % 6 {
-            0 | 1 => self.news(60, Input::Exited { worker, clean: false }),
-            2 => self.news(60, Input::Exited { worker, clean: true }),
-            3 => self.news(5, Input::SpawnFailed { worker }),
+            0 | 1 => self.news(60, Step::Exited { worker, clean: false }),
+            2 => self.news(60, Step::Exited { worker, clean: true }),
+            3 => self.news(5, Step::SpawnFailed { worker }),
             4 => {
-                self.news(30, if has_slot { Input::Ready { worker } } else { Input::Warm { worker } });
+                self.news(30, if has_slot { Step::Ready { worker } } else { Step::Warm { worker } });
                 let after = ms(30) + self.random.ms(400);
                 self.schedule(after, Happening::Crash(worker, false));
             }

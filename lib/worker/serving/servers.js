@@ -17,7 +17,6 @@ class Service {
   #traffic;
   #ecv;
   #balance;
-  #knownHost;
   #drain;
   #drained;
   #requests = 0;
@@ -25,16 +24,14 @@ class Service {
 
   /**
    * `traffic` counts, where somebody does; `ecv` answers balancers, where that is not off; `balance` gives
-   * connections back that are too many, where there are other workers; `knownHost` is the address of which the master
-   * lends ports, if it does.
+   * connections back that are too many, where there are other workers.
    */
-  constructor(cluster, options, traffic, { ecv, balance, knownHost } = {}) {
+  constructor(cluster, options, traffic, { ecv, balance } = {}) {
     this.#cluster = cluster;
     this.#options = options;
     this.#traffic = traffic;
     this.#ecv = ecv;
     this.#balance = balance;
-    this.#knownHost = knownHost;
   }
 
   /** Connections accepted since the start, over all servers of the process; counted where there is a `traffic`. */
@@ -70,7 +67,7 @@ class Service {
       this.#watch(server);
       for (const [at, port] of ports.entries()) {
         const listener = at === 0 ? server : extraServer(server);
-        await listening(listener, port, { host, backlog, knownHost: this.#knownHost });
+        await listening(listener, port, { host, backlog });
         this.#balance?.watch(listener);
         this.#listeners += 1;
       }

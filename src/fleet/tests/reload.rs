@@ -1,7 +1,9 @@
 //! What a reload does, one behaviour at a time.
 
 use super::{SECOND, Stage, died, end, kill, spawn, successor, wants};
-use crate::fleet::{Cause, Effect, Input, Purpose, Replaced, Report, Restart, Strategy, Why, WorkerId};
+use crate::fleet::{
+    DeathReason, Effect, Purpose, RecycleReason, Replaced, Report, Restart, Step, Strategy, WorkerId,
+};
 
 fn failed(id: u32) -> Effect {
     Effect::Report(Report::ReloadFailed { worker: WorkerId(id), replaced: 0 })
@@ -24,8 +26,8 @@ fn a_rolling_reload_starts_one_successor_at_a_time_and_drains_overlap() {
     let drains = vec![stage.drain(1, 61 * SECOND), stage.drain(2, 61 * SECOND)];
     assert_eq!(stage.wait_for_deadline(), (SECOND, drains));
     assert_eq!(stage.ready(6), [stage.drain(3, 60 * SECOND)]);
-    assert_eq!(stage.exit(1), [died(1, 0, Cause::Reloaded)]);
-    assert_eq!(stage.exit(3), [died(3, 2, Cause::Reloaded)]);
+    assert_eq!(stage.exit(1), [died(1, 0, DeathReason::Reloaded)]);
+    assert_eq!(stage.exit(3), [died(3, 2, DeathReason::Reloaded)]);
     assert_eq!(done_with(&stage.exit(2)), [(1, 4), (2, 5), (3, 6)]);
     assert!(stage.fleet.workers().all(|view| view.generation == 1));
 }
@@ -52,7 +54,7 @@ fn a_release_that_never_gets_ready_costs_nothing() {
     for exit in [Stage::crash, Stage::exit] {
         let mut stage = Stage::serving(2);
         stage.reload(Strategy::Rolling);
-        assert_eq!(exit(&mut stage, 3), [died(3, 0, Cause::Unasked), failed(3)]);
+        assert_eq!(exit(&mut stage, 3), [died(3, 0, DeathReason::Unasked), failed(3)]);
         assert_eq!(stage.fleet.next_deadline(), None);
         assert_eq!(stage.fleet.workers().filter(|view| stage.fleet.is_serving(view.worker)).count(), 2);
     }
@@ -69,10 +71,10 @@ fn a_release_that_dies_while_it_settles_is_called_off_without_loss() {
     stage.ready(4);
     stage.ready(5);
     stage.now += SECOND;
-    let effects = [died(4, 0, Cause::Unasked), stage.drain(5, 60 * SECOND), end(6), failed(4)];
+    let effects = [died(4, 0, DeathReason::Unasked), stage.drain(5, 60 * SECOND), end(6), failed(4)];
     assert_eq!(stage.crash(4), effects, "a successor that was ready may have clients, so it drains");
-    assert_eq!(stage.exit(5), [died(5, 1, Cause::GivenUp)]);
-    assert_eq!(stage.exit(6), [died(6, 2, Cause::GivenUp)]);
+    assert_eq!(stage.exit(5), [died(5, 1, DeathReason::GivenUp)]);
+    assert_eq!(stage.exit(6), [died(6, 2, DeathReason::GivenUp)]);
     assert!([1, 2, 3].into_iter().all(|id| stage.fleet.is_serving(WorkerId(id))));
 }
 
@@ -83,8 +85,8 @@ fn a_later_failure_keeps_what_was_exchanged() {
     stage.ready(3);
     stage.wait(2 * SECOND);
     let failed = Effect::Report(Report::ReloadFailed { worker: WorkerId(4), replaced: 1 });
-    assert_eq!(stage.crash(4), [died(4, 1, Cause::Unasked), failed]);
-    assert_eq!(stage.exit(1), [died(1, 0, Cause::Reloaded)]);
+    assert_eq!(stage.crash(4), [died(4, 1, DeathReason::Unasked), failed]);
+    assert_eq!(stage.exit(1), [died(1, 0, DeathReason::Reloaded)]);
     assert!(stage.fleet.is_serving(WorkerId(2)) && stage.fleet.is_serving(WorkerId(3)));
 }
 
@@ -94,7 +96,7 @@ fn a_release_that_is_quiet_is_proven_sooner() {
     let mut stage = Stage::serving(2);
     stage.reload(Strategy::Rolling);
     stage.ready(3);
-    assert_eq!(stage.step(Input::Quiet { worker: WorkerId(3) }), []);
+    assert_eq!(stage.step(Step::Quiet { worker: WorkerId(3) }), []);
     assert_eq!(stage.ready(4), []);
     let drains = vec![stage.drain(1, 60 * SECOND + quarter), stage.drain(2, 60 * SECOND + quarter)];
     assert_eq!(stage.wait_for_deadline(), (quarter, drains));
@@ -103,7 +105,7 @@ fn a_release_that_is_quiet_is_proven_sooner() {
     stage.reload(Strategy::AllFirst);
     stage.ready(3);
     stage.ready(4);
-    stage.step(Input::Quiet { worker: WorkerId(3) });
+    stage.step(Step::Quiet { worker: WorkerId(3) });
     assert_eq!(stage.wait_for_deadline().0, 2 * SECOND, "with all at once, each has to prove itself");
 }
 
@@ -112,9 +114,9 @@ fn who_was_quiet_and_fails_all_the_same_is_called_off_while_there_is_time() {
     let mut stage = Stage::serving(2);
     stage.reload(Strategy::Rolling);
     stage.ready(3);
-    stage.step(Input::Quiet { worker: WorkerId(3) });
+    stage.step(Step::Quiet { worker: WorkerId(3) });
     stage.wait(SECOND / 8);
-    assert_eq!(stage.crash(3), [died(3, 0, Cause::Unasked), end(4), failed(3)]);
+    assert_eq!(stage.crash(3), [died(3, 0, DeathReason::Unasked), end(4), failed(3)]);
 }
 
 #[test]
@@ -123,11 +125,11 @@ fn an_exception_in_a_new_worker_ends_the_reload() {
     stage.reload(Strategy::Rolling);
     stage.ready(3);
     let effects = [stage.drain(3, 60 * SECOND), end(4), failed(3)];
-    assert_eq!(stage.recycle(3, Why::Exception), effects);
-    assert_eq!(stage.exit(3), [died(3, 0, Cause::GivenUp)]);
+    assert_eq!(stage.recycle(3, RecycleReason::Exception), effects);
+    assert_eq!(stage.exit(3), [died(3, 0, DeathReason::GivenUp)]);
     assert!(stage.fleet.is_serving(WorkerId(1)) && stage.fleet.is_serving(WorkerId(2)));
     assert_eq!(
-        stage.recycle(1, Why::Exception)[0],
+        stage.recycle(1, RecycleReason::Exception)[0],
         successor(5, 0, 1),
         "in an old one it is a recycle as ever"
     );
@@ -154,10 +156,10 @@ fn a_reload_restores_the_number_that_was_asked_for() {
 #[test]
 fn a_reload_takes_over_a_recycle_and_its_queue() {
     let mut stage = Stage::serving(2);
-    stage.recycle(1, Why::Hung);
-    stage.recycle(2, Why::Uptime);
+    stage.recycle(1, RecycleReason::Hung);
+    stage.recycle(2, RecycleReason::Uptime);
     assert_eq!(stage.reload(Strategy::AllFirst), [end(3), successor(4, 0, 1), successor(5, 1, 2)]);
-    assert_eq!(stage.exit(3), [died(3, 0, Cause::GivenUp)]);
+    assert_eq!(stage.exit(3), [died(3, 0, DeathReason::GivenUp)]);
     stage.ready(4);
     stage.ready(5);
     assert_eq!(stage.wait(2 * SECOND), [kill(1), stage.drain(2, 60 * SECOND)], "a hung one can't drain");
@@ -170,14 +172,14 @@ fn a_reload_takes_over_a_recycle_and_its_queue() {
 fn a_wish_to_recycle_survives_a_reload_that_fails() {
     let mut stage = Stage::serving(1);
     stage.reload(Strategy::Rolling);
-    assert_eq!(stage.recycle(1, Why::Memory), []);
+    assert_eq!(stage.recycle(1, RecycleReason::Memory), []);
     assert_eq!(stage.crash(2)[1..3], [failed(2), successor(3, 0, 1)]);
 }
 
 #[test]
 fn a_worker_that_still_starts_is_left_alone_until_it_serves() {
     let mut stage = Stage::new(1, Restart::OnFailure);
-    stage.step(Input::Start);
+    stage.step(Step::Start);
     assert_eq!(stage.reload(Strategy::Rolling), []);
     assert_eq!(stage.ready(1), [successor(2, 0, 1)]);
 }
@@ -185,7 +187,7 @@ fn a_worker_that_still_starts_is_left_alone_until_it_serves() {
 #[test]
 fn a_worker_that_dies_before_it_serves_makes_room_for_the_new_release() {
     let mut stage = Stage::new(1, Restart::OnFailure);
-    stage.step(Input::Start);
+    stage.step(Step::Start);
     stage.reload(Strategy::Rolling);
     let effects = stage.crash(1);
     assert_eq!(effects[1], spawn(2, 0, Purpose::Refill));
@@ -196,7 +198,7 @@ fn a_worker_that_dies_before_it_serves_makes_room_for_the_new_release() {
 fn an_old_worker_that_dies_during_its_exchange_leaves_the_slot_to_the_successor() {
     let mut stage = Stage::serving(1);
     stage.reload(Strategy::Rolling);
-    assert_eq!(stage.crash(1), [died(1, 0, Cause::Unasked)]);
+    assert_eq!(stage.crash(1), [died(1, 0, DeathReason::Unasked)]);
     stage.ready(2);
     assert_eq!(done_with(&stage.wait(2 * SECOND)), [(1, 2)]);
 }
@@ -207,8 +209,8 @@ fn scaling_down_during_a_reload_is_no_failure() {
     stage.reload(Strategy::AllFirst);
     stage.ready(4);
     let drains = [stage.drain(2, 20 * SECOND), stage.drain(4, 20 * SECOND), wants(1)];
-    assert_eq!(stage.step(Input::Scale { wanted: 1 }), drains);
-    assert_eq!(stage.exit(4), [died(4, 1, Cause::ScaledDown)]);
+    assert_eq!(stage.step(Step::Scale { wanted: 1 }), drains);
+    assert_eq!(stage.exit(4), [died(4, 1, DeathReason::ScaledDown)]);
     stage.ready(3);
     stage.wait(2 * SECOND);
     assert_eq!(done_with(&stage.exit(1)), [(1, 3)]);
@@ -220,7 +222,7 @@ fn a_recycle_waits_while_a_reload_has_exchanges_but_not_for_its_drains() {
     stage.reload(Strategy::Rolling);
     stage.ready(3);
     stage.wait(2 * SECOND);
-    assert_eq!(stage.recycle(3, Why::Hung), []);
+    assert_eq!(stage.recycle(3, RecycleReason::Hung), []);
     let effects = stage.ready(4);
     assert_eq!(effects[..2], [stage.drain(2, 60 * SECOND), successor(5, 0, 3)]);
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::{SECOND, Stage, died, end, kill, policy, successor};
 use crate::fleet::{
-    Cause, Effect, Fleet, Input, Policy, Purpose, Report, Restart, SlotIndex, State, Strategy, Why, WorkerId,
+    DeathReason, Effect, Fleet, Policy, Purpose, RecycleReason, Report, Restart, SlotIndex, State, Step,
+    Strategy, WorkerId,
 };
 
 /// `wanted` workers that serve, and then `spares` that stand by.
@@ -23,12 +24,12 @@ fn with_spares(wanted: usize, spares: usize) -> Stage {
 fn starting(wanted: usize, spares: usize) -> Stage {
     let mut stage = Stage::new(wanted, Restart::OnFailure);
     stage.fleet = Fleet::new(Policy { spares, ..policy(wanted, Restart::OnFailure) });
-    stage.step(Input::Start);
+    stage.step(Step::Start);
     stage
 }
 
 fn warm(stage: &mut Stage, id: u32) -> Vec<Effect> {
-    stage.step(Input::Warm { worker: WorkerId(id) })
+    stage.step(Step::Warm { worker: WorkerId(id) })
 }
 
 fn spare(id: u32) -> Effect {
@@ -39,7 +40,7 @@ fn serve(id: u32, slot: u16) -> Effect {
     Effect::Serve { worker: WorkerId(id), slot: SlotIndex(slot) }
 }
 
-fn spare_died(id: u32, cause: Cause) -> Effect {
+fn spare_died(id: u32, cause: DeathReason) -> Effect {
     Effect::Report(Report::Died { worker: WorkerId(id), slot: None, cause })
 }
 
@@ -63,7 +64,7 @@ fn spares_are_forked_when_the_workers_serve_and_are_not_counted_among_them() {
 #[test]
 fn a_spare_takes_over_at_once_and_a_fresh_one_comes_when_it_serves() {
     let mut stage = with_spares(2, 1);
-    assert_eq!(stage.crash(2), [died(2, 1, Cause::Unasked), serve(3, 1)]);
+    assert_eq!(stage.crash(2), [died(2, 1, DeathReason::Unasked), serve(3, 1)]);
     assert_eq!(stage.fleet.slot_of(WorkerId(3)), Some(SlotIndex(1)));
     assert_eq!(warm(&mut stage, 3), [], "too late");
     assert_eq!(stage.ready(3), [spare(4)]);
@@ -75,7 +76,7 @@ fn a_spare_takes_over_whatever_the_back_off_and_the_next_spare_waits_in_its_plac
     let mut stage = with_spares(1, 2);
     stage.crash(1);
     stage.ready(2);
-    assert_eq!(stage.crash(2), [died(2, 0, Cause::Unasked), serve(3, 0)], "the second death in a row");
+    assert_eq!(stage.crash(2), [died(2, 0, DeathReason::Unasked), serve(3, 0)], "the second death in a row");
     assert_eq!(spares(&stage), [4]);
     assert_eq!(stage.ready(3), []);
     let (wait, forked) = stage.wait_for_deadline();
@@ -87,7 +88,7 @@ fn a_spare_takes_over_whatever_the_back_off_and_the_next_spare_waits_in_its_plac
 fn a_spare_that_still_boots_takes_over_and_listens_when_it_comes_to_that() {
     let mut stage = starting(1, 1);
     stage.ready(1);
-    assert_eq!(stage.crash(1), [died(1, 0, Cause::Unasked), serve(2, 0)]);
+    assert_eq!(stage.crash(1), [died(1, 0, DeathReason::Unasked), serve(2, 0)]);
     assert_eq!(warm(&mut stage, 2), []);
     assert_eq!(stage.ready(2), [spare(3)]);
 }
@@ -111,13 +112,13 @@ fn a_spare_that_takes_over_and_does_not_listen_is_killed_soon() {
     let mut stage = with_spares(1, 1);
     stage.crash(1);
     assert_eq!(stage.wait_for_deadline(), (5 * SECOND, vec![kill(2), spare(3)]));
-    assert_eq!(stage.crash(2), [died(2, 0, Cause::StartTimeout), serve(3, 0)]);
+    assert_eq!(stage.crash(2), [died(2, 0, DeathReason::StartTimeout), serve(3, 0)]);
 }
 
 #[test]
 fn a_spare_that_dies_is_replaced_with_back_off() {
     let mut stage = with_spares(1, 1);
-    assert_eq!(stage.exit(2), [spare_died(2, Cause::Unasked), spare(3)]);
+    assert_eq!(stage.exit(2), [spare_died(2, DeathReason::Unasked), spare(3)]);
     let effects = stage.crash(3);
     let Effect::Report(Report::BackingOff { slot: None, failures: 2, delay }) = effects[1] else {
         panic!("{effects:?}")
@@ -133,12 +134,12 @@ fn a_spare_that_dies_is_replaced_with_back_off() {
 #[test]
 fn a_spare_that_leaves_or_is_due_goes_and_another_comes() {
     let mut stage = with_spares(1, 1);
-    let leaving = Input::Leaving { worker: WorkerId(2) };
+    let leaving = Step::Leaving { worker: WorkerId(2) };
     assert_eq!(stage.step(leaving), [stage.drain(2, 20 * SECOND)]);
-    assert_eq!(stage.exit(2), [spare_died(2, Cause::Left), spare(3)]);
+    assert_eq!(stage.exit(2), [spare_died(2, DeathReason::Left), spare(3)]);
     warm(&mut stage, 3);
-    assert_eq!(stage.recycle(3, Why::Asked), [end(3)]);
-    assert_eq!(stage.exit(3)[0], spare_died(3, Cause::Recycled(Why::Asked)));
+    assert_eq!(stage.recycle(3, RecycleReason::Asked), [end(3)]);
+    assert_eq!(stage.exit(3)[0], spare_died(3, DeathReason::Recycled(RecycleReason::Asked)));
 }
 
 #[test]
@@ -149,8 +150,8 @@ fn a_reload_renews_the_spares_once_the_workers_are_exchanged() {
     let proven = stage.wait(2 * SECOND);
     assert_eq!(proven, [stage.drain(1, 60 * SECOND), end(2), spare(4)]);
     let old = stage.crash(2);
-    assert_eq!(old, [spare_died(2, Cause::Reloaded)], "and nobody is forked for it");
-    assert_eq!(stage.crash(3), [died(3, 0, Cause::Unasked), serve(4, 0)], "the new one takes over");
+    assert_eq!(old, [spare_died(2, DeathReason::Reloaded)], "and nobody is forked for it");
+    assert_eq!(stage.crash(3), [died(3, 0, DeathReason::Unasked), serve(4, 0)], "the new one takes over");
 }
 
 #[test]
@@ -159,14 +160,14 @@ fn a_failed_reload_leaves_the_spares_of_the_old_release() {
     stage.reload(Strategy::Rolling);
     stage.crash(3);
     assert_eq!(spares(&stage), [2]);
-    assert_eq!(stage.crash(1), [died(1, 0, Cause::Unasked), serve(2, 0)]);
+    assert_eq!(stage.crash(1), [died(1, 0, DeathReason::Unasked), serve(2, 0)]);
 }
 
 #[test]
 fn while_a_reload_may_fail_an_old_spare_takes_over_and_none_is_forked() {
     let mut stage = with_spares(2, 1);
     assert_eq!(stage.reload(Strategy::Rolling), [successor(4, 0, 1)]);
-    assert_eq!(stage.crash(2), [died(2, 1, Cause::Unasked), serve(3, 1)]);
+    assert_eq!(stage.crash(2), [died(2, 1, DeathReason::Unasked), serve(3, 1)]);
     assert_eq!(stage.ready(3), [], "no spare of a release that is not proven");
     assert_eq!(stage.ready(4), [successor(5, 1, 3)], "and it is exchanged as the others are");
 }
@@ -174,10 +175,11 @@ fn while_a_reload_may_fail_an_old_spare_takes_over_and_none_is_forked() {
 #[test]
 fn a_shutdown_ends_spares_and_a_stop_kills_them() {
     let mut stage = with_spares(1, 1);
-    assert_eq!(stage.step(Input::Shutdown), [stage.drain(1, 20 * SECOND), end(2)]);
-    assert_eq!(stage.exit(2), [spare_died(2, Cause::Drained)]);
+    stage.step(Step::Shutdown);
+    assert_eq!(stage.step(Step::Closed), [stage.drain(1, 20 * SECOND), end(2)]);
+    assert_eq!(stage.exit(2), [spare_died(2, DeathReason::Drained)]);
     let mut stage = with_spares(1, 1);
-    assert_eq!(stage.step(Input::Stop), [kill(1), kill(2)]);
+    assert_eq!(stage.step(Step::Stop), [kill(1), kill(2)]);
 }
 
 #[test]
@@ -188,8 +190,8 @@ fn with_the_last_worker_the_spares_go_too_and_come_back_with_the_next() {
     let none = stage.exit(2);
     assert_eq!(
         none,
-        [spare_died(2, Cause::ScaledDown), Effect::CloseSockets, Effect::Report(Report::NoneLeft)]
+        [spare_died(2, DeathReason::ScaledDown), Effect::CloseSockets, Effect::Report(Report::NoneLeft)]
     );
-    stage.step(Input::Scale { wanted: 1 });
+    stage.step(Step::Scale { wanted: 1 });
     assert_eq!(stage.ready(3), [spare(4)]);
 }

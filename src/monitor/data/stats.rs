@@ -52,7 +52,7 @@ pub struct Stats {
     pub revision: u64,
 }
 
-/// Counts by reason; the reasons are words of [`DEATHS`].
+/// Counts by reason; the reasons are names of `fleet::reasons`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tallies {
     /// Workers that died.
@@ -72,23 +72,6 @@ pub struct Tallies {
     /// How often a slot got another worker.
     pub slot_restarts: BTreeMap<SlotIndex, u64>,
 }
-
-/// Every reason for a death, in the words of labels and of the page.
-pub const DEATHS: [&str; 10] = [
-    "crash",
-    "start_timeout",
-    "shutdown",
-    "left",
-    "recycle",
-    "reload",
-    "scale_down",
-    "stop",
-    "overdue",
-    "given_up",
-];
-
-/// Everything that makes a worker due, in the words of labels.
-pub const RECYCLES: [&str; 7] = ["asked", "connections", "requests", "uptime", "memory", "exception", "hung"];
 
 /// Adds one to a count.
 pub fn count(counts: &mut BTreeMap<&'static str, u64>, reason: &'static str) {
@@ -250,7 +233,6 @@ impl Stats {
             | Event::ServerListening { .. }
             | Event::Disconnected { .. }
             | Event::Messages { .. }
-            | Event::Lent { .. }
             | Event::HandleMessage { .. }
             | Event::Component { .. }
             | Event::MonitorRequest(_)

@@ -1,13 +1,13 @@
 //! Tells workers that are blocked from those that are merely busy, as far as clients in the queue can notice.
 //!
 //! A loop that turns takes something out of its queue at every turn, and writes into its row when it does. So a queue in
-//! which something waits over several looks, while the row of its worker stands still, belongs to a loop that does not
-//! turn, be it for a second's computation or under SIGSTOP. Such a worker is left out by steering, and its queue is emptied
-//! by the hand-off, until its row changes again. A saturated worker's queue is full too, but its row changes.
+//! which something waits over several looks, while the row of its worker does not change, belongs to a loop that does not
+//! turn: it computes for a second, or its process is stopped. Steering leaves such a worker out, and the hand-off empties its
+//! queue, until its row changes again. A saturated worker's queue is full too, but its row changes.
 //!
-//! Nothing is looked at while no connections come: the kernel wakes us for the first one that waits (one descriptor for all
-//! queues, `os::queues`), and from then on we look every [`LOOK`] or [`CLOSE_LOOK`], until none has come for a while. Thus the cost is bounded
-//! by time, not by the number of connections, and an idle master sleeps.
+//! While no connections come nothing is looked at. The kernel wakes us for the first one that waits (one descriptor for all
+//! queues, `os::queues`), and from then on we look every [`LOOK`] or [`CLOSE_LOOK`], until none has come for a while. So the
+//! cost is bounded by time, not by the number of connections, and an idle master sleeps.
 //! Invariant: a worker that never wrote into its row is unknown, and never held to be blocked.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,14 +19,13 @@ use tokio::io::Interest;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 
+use super::Connections;
 use crate::ids::{SlotIndex, WorkerId};
 use crate::os::queues::Queues;
 use crate::os::watch::watch;
 use crate::scoreboard::layout::Field;
 use crate::socket::ListenerId;
 use crate::supervisor::Input;
-use crate::supervisor::crew::Worker;
-use crate::supervisor::state::State;
 
 /// How often queues are looked at while connections come.
 const LOOK: Duration = Duration::from_millis(30);
@@ -43,7 +42,7 @@ const SLOWEST_LOOK: Duration = Duration::from_millis(250);
 
 /// What a worker's row says of its loop; any turn that takes a connection changes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Mark {
+pub(super) struct Mark {
     tick: u64,
     connections: u64,
 }
@@ -57,7 +56,7 @@ struct Still {
 
 /// What is known of the workers' loops; pure.
 #[derive(Debug, Default)]
-pub(crate) struct Loops {
+pub(super) struct Loops {
     /// Something waits for them.
     suspects: BTreeMap<WorkerId, Still>,
     blocked: BTreeMap<WorkerId, Still>,
@@ -96,7 +95,7 @@ impl Loops {
 
 /// The supervisor's eye on the queues.
 #[derive(Debug, Default)]
-pub(crate) struct Watching {
+pub(super) struct QueueWatch {
     loops: Loops,
     /// What `queues` watches, in its order.
     watched: Vec<(ListenerId, SlotIndex)>,
@@ -118,13 +117,13 @@ struct Waker {
     task: AbortHandle,
 }
 
-impl Watching {
+impl QueueWatch {
     /// Whether the worker's loop does not turn although something waits for it.
-    pub(crate) fn is_blocked(&self, worker: WorkerId) -> bool {
+    pub(super) fn is_blocked(&self, worker: WorkerId) -> bool {
         self.loops.blocked.contains_key(&worker)
     }
 
-    pub(crate) fn next_look(&self) -> Option<Instant> {
+    pub(super) fn next_look(&self) -> Option<Instant> {
         self.next_look
     }
 
@@ -152,13 +151,13 @@ impl Watching {
     }
 }
 
-impl State {
-    /// Watches the queues of these slots from now on; a queue that is stranded is looked after by the hand-off.
-    pub(crate) fn watch_queues(&mut self, wanted: Vec<(ListenerId, SlotIndex)>) {
-        if self.watching.watched == wanted || self.scoreboard.is_none() {
+impl Connections {
+    /// Watches the queues of these slots from now on; a queue that nobody serves is looked after by the hand-off.
+    pub(super) fn watch_queues(&mut self, wanted: Vec<(ListenerId, SlotIndex)>) {
+        if self.queues.watched == wanted || self.board.is_none() {
             return;
         }
-        if let Some(waker) = self.watching.waker.take() {
+        if let Some(waker) = self.queues.waker.take() {
             waker.task.abort();
         }
         let sockets = &self.sockets;
@@ -166,76 +165,63 @@ impl State {
         let watched = Queues::watch(borrowed).and_then(|queues| Ok((queues.descriptor()?, queues)));
         // Without descriptors left blocked workers go unnoticed; the next change of steering tries again.
         let Ok((descriptor, queues)) = watched else {
-            self.watching.watched.clear();
-            self.watching.queues = None;
+            self.queues.watched.clear();
+            self.queues.queues = None;
             return;
         };
         let asked = Rc::new(Notify::new());
         let task = self.tasks.spawn(report_waiting(descriptor, Rc::clone(&asked), self.inputs.clone()));
-        self.watching.waker = Some(Waker { wanted: asked, task });
-        self.watching.queues = Some(queues);
-        self.watching.watched = wanted;
-        self.watching.fall_asleep();
+        self.queues.waker = Some(Waker { wanted: asked, task });
+        self.queues.queues = Some(queues);
+        self.queues.watched = wanted;
+        self.queues.fall_asleep();
     }
 
     /// Whether a worker of the slot writes how it is, so that something can be learnt by looking.
-    pub(crate) fn is_known(&self, slot: SlotIndex) -> bool {
-        let Some(board) = &self.scoreboard else { return false };
-        let mut workers = self.crew.iter().filter(|(_, worker)| worker.slot == Some(slot));
-        workers.any(|(id, _)| mark(&board.borrow(), *id).is_some())
+    pub(super) fn is_known(&self, slot: SlotIndex) -> bool {
+        let mut servers = self.servers.iter().filter(|(_, server)| server.slot == slot);
+        servers.any(|(id, _)| self.mark(*id).is_some())
     }
 
-    /// How many connections a worker has open, as far as it says.
-    pub(crate) fn open_connections(&self, worker: WorkerId) -> u64 {
-        let board = self.scoreboard.as_ref();
-        board.and_then(|board| board.borrow().number(worker, Field::ConnectionsOpen)).map_or(0, whole)
-    }
-
-    /// Looks at once: the waker has found something.
+    /// Looks at once: something waits in a queue, after a time in which all were empty.
     pub(crate) fn wake(&mut self, now: Instant) {
-        self.watching.is_awake = true;
-        self.look_at_loops(now);
+        self.queues.is_awake = true;
+        self.look(now);
     }
 
-    /// Finds who is blocked and who no longer is.
-    pub(crate) fn look_if_due(&mut self, now: Instant) {
-        if self.watching.next_look.is_some_and(|due| due <= now) {
-            self.look_at_loops(now);
-        }
-    }
-
-    fn look_at_loops(&mut self, now: Instant) {
-        let (crew, board) = (&self.crew, self.scoreboard.as_ref());
+    /// Finds workers that are blocked and those that no longer are.
+    pub(crate) fn look(&mut self, now: Instant) {
+        let board = self.board.as_ref();
+        let servers = &self.servers;
         let mark_of =
-            |id| board.filter(|_| crew.contains_key(&id)).and_then(|board| mark(&board.borrow(), id));
-        let mut is_changed = self.watching.loops.let_back(mark_of);
-        if self.watching.is_awake {
-            let slots = self.watching.waiting();
-            let has_queue = |worker: &Worker| worker.slot.is_some_and(|slot| slots.contains(&slot));
-            let (mut waiting, mut is_somebody_free, mut taken) = (Vec::new(), false, 0_u64);
-            for (id, worker) in crew.iter().filter(|(_, worker)| worker.is_in_service()) {
+            |id| board.filter(|_| servers.contains_key(&id)).and_then(|board| mark(&board.borrow(), id));
+        let mut is_changed = self.queues.loops.let_back(mark_of);
+        if self.queues.is_awake {
+            let slots = self.queues.waiting();
+            let (mut waiting, mut is_one_free, mut taken) = (Vec::new(), false, 0_u64);
+            for (id, server) in servers.iter().filter(|(_, server)| server.is_in_service()) {
+                let has_queue = slots.contains(&server.slot);
                 let mark = mark_of(*id);
                 taken = taken.wrapping_add(mark.map_or(0, |mark| mark.connections));
                 match mark {
-                    _ if self.watching.is_blocked(*id) => {}
-                    Some(mark) if has_queue(worker) => waiting.push((*id, mark)),
-                    Some(_) | None => is_somebody_free |= !has_queue(worker),
+                    _ if self.queues.is_blocked(*id) => {}
+                    Some(mark) if has_queue => waiting.push((*id, mark)),
+                    Some(_) | None => is_one_free |= !has_queue,
                 }
             }
-            let patience = if is_somebody_free { PATIENCE } else { PATIENCE_WHEN_ALL_ARE_BUSY };
-            is_changed |= self.watching.loops.look(&waiting, patience, now);
-            self.watching.note(!slots.is_empty(), taken);
+            let patience = if is_one_free { PATIENCE } else { PATIENCE_WHEN_ALL_ARE_BUSY };
+            is_changed |= self.queues.loops.look(&waiting, patience, now);
+            self.queues.note(!slots.is_empty(), taken);
         }
-        self.pending.steering |= is_changed;
-        let period = if self.watching.loops.suspects.is_empty() { LOOK } else { CLOSE_LOOK };
-        let awake = self.watching.is_awake.then(|| now + period);
-        self.watching.next_look = awake.into_iter().chain(self.watching.loops.next_look(now)).min();
+        self.is_steering_outdated |= is_changed;
+        let period = if self.queues.loops.suspects.is_empty() { LOOK } else { CLOSE_LOOK };
+        let awake = self.queues.is_awake.then(|| now + period);
+        self.queues.next_look = awake.into_iter().chain(self.queues.loops.next_look(now)).min();
     }
-}
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "finite and not below 0")]
-pub(crate) fn whole(number: f64) -> u64 {
-    number as u64
+    fn mark(&self, worker: WorkerId) -> Option<Mark> {
+        mark(&self.board.as_ref()?.borrow(), worker)
+    }
 }
 
 /// What the row of a worker says of its loop; `None` if it never wrote.

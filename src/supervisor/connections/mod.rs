@@ -1,5 +1,329 @@
 //! Who gets which client.
+//!
+//! [`Connections`] owns the listening sockets, knows which worker was lent which of them, and what is under way between
+//! workers. The supervisor tells it who takes clients ([`Connections::set_taking`], derived from the fleet) and what workers
+//! say of connections; what workers must be told comes out as [`Order`]s. Its parts: `lending` lends sockets and steers the
+//! kernel, `blocked` finds workers whose loop does not turn, `handoff` moves connections that nobody would serve, and
+//! `rebalance` moves fresh ones that one worker has too many of.
+//! Invariant: nothing is accepted here without a worker to give it to.
 
-pub(crate) mod blocked;
-pub(crate) mod handoff;
-pub(crate) mod rebalance;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::Input;
+use crate::ids::{SlotIndex, WorkerId};
+use crate::ipc::message::{ServerData, ToWorker};
+use crate::options::{Options, Scheduling, Sticky};
+use crate::scoreboard::Scoreboard;
+use crate::scoreboard::layout::Field;
+use crate::socket::{Bound, ListenerId, Sockets};
+use crate::tasks::LocalTasks;
+
+mod blocked;
+mod handoff;
+mod lending;
+mod rebalance;
+
+use blocked::QueueWatch;
+use handoff::HandOff;
+
+/// The scoreboard, where the system has shared memory for it.
+pub(crate) type Board = Option<Rc<RefCell<Scoreboard>>>;
+
+/// How long a worker may take to show that its loop turns.
+const ANSWER: Duration = Duration::from_millis(60);
+/// How long a worker that has shown that it turns may be given connections.
+const PROOF: Duration = Duration::from_millis(20);
+
+/// What a worker must be told.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub(crate) worker: WorkerId,
+    pub(crate) message: ToWorker,
+    /// What goes with the message.
+    pub(crate) fd: Option<OwnedFd>,
+}
+
+/// What was counted of connections that were moved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Moves {
+    /// Taken from a queue that nobody emptied, and given to a worker.
+    pub(crate) rescued: u64,
+    /// Given back by a worker that had more than others, and taken by another one.
+    pub(crate) moved: u64,
+    /// How often such a connection went past a worker that did not show in time that its loop turns.
+    pub(crate) passed_over: u64,
+}
+
+/// All listening sockets, and the connections between their queues and the workers.
+pub(crate) struct Connections {
+    sockets: Sockets,
+    /// The first worker's server data per listener (TLS ticket keys), echoed to all.
+    server_data: HashMap<ListenerId, ServerData>,
+    servers: BTreeMap<WorkerId, Server>,
+    handoff: HandOff,
+    queues: QueueWatch,
+    is_sticky: bool,
+    is_balanced: bool,
+    board: Board,
+    tasks: LocalTasks,
+    inputs: mpsc::Sender<Input>,
+    /// Who takes clients has changed since the kernel was told.
+    is_steering_outdated: bool,
+    orders: Vec<Order>,
+    warnings: Vec<String>,
+    moves: Moves,
+}
+
+/// What a worker that has a slot has to do with connections.
+#[derive(Debug)]
+struct Server {
+    slot: SlotIndex,
+    /// It may be given clients, as far as its life says.
+    is_taking: bool,
+    /// Our package is loaded in it, so it can be asked whether its loop turns.
+    has_agent: bool,
+    loans: Vec<Loan>,
+    in_flight: VecDeque<InFlight>,
+    /// When its loop last turned for certain, as far as the hand-off wanted to know.
+    turned: Option<Instant>,
+    /// When it was asked to show that it turns, if it has not answered.
+    asked: Option<Instant>,
+    /// How many connections it was handed.
+    handed_over: u64,
+}
+
+/// A socket that a worker was lent.
+#[derive(Debug)]
+struct Loan {
+    key: String,
+    listener: ListenerId,
+}
+
+/// A connection that was handed to a worker and is not yet accepted by it.
+#[derive(Debug)]
+struct InFlight {
+    seq: u64,
+    listener: ListenerId,
+    fd: OwnedFd,
+    refusals: u32,
+    /// A worker gave it back; else it was taken from a queue that nobody emptied.
+    is_excess: bool,
+}
+
+impl Connections {
+    pub(crate) fn new(
+        sockets: Sockets,
+        options: &Options,
+        board: Board,
+        tasks: LocalTasks,
+        inputs: mpsc::Sender<Input>,
+    ) -> Self {
+        Self {
+            sockets,
+            server_data: HashMap::new(),
+            servers: BTreeMap::new(),
+            handoff: HandOff::default(),
+            queues: QueueWatch::default(),
+            is_sticky: options.sticky == Sticky::Address,
+            is_balanced: options.scheduling == Scheduling::Slots && options.sticky == Sticky::None,
+            board,
+            tasks,
+            inputs,
+            is_steering_outdated: true,
+            orders: Vec::new(),
+            warnings: Vec::new(),
+            moves: Moves::default(),
+        }
+    }
+
+    /// A worker has a slot from now on.
+    pub(crate) fn add(&mut self, worker: WorkerId, slot: SlotIndex, has_agent: bool) {
+        let server = Server {
+            slot,
+            is_taking: true,
+            has_agent,
+            loans: Vec::new(),
+            in_flight: VecDeque::new(),
+            turned: None,
+            asked: None,
+            handed_over: 0,
+        };
+        self.servers.insert(worker, server);
+    }
+
+    /// Our package is loaded in the worker.
+    pub(crate) fn has_agent(&mut self, worker: WorkerId) {
+        if let Some(server) = self.servers.get_mut(&worker) {
+            server.has_agent = true;
+        }
+    }
+
+    /// The worker can't be reached any more, or is dead: what was under way to it goes to others.
+    pub(crate) fn remove(&mut self, worker: WorkerId) {
+        if let Some(server) = self.servers.remove(&worker) {
+            self.handoff.take_back(server.in_flight);
+            self.is_steering_outdated = true;
+        }
+    }
+
+    /// Takes in which workers may be given clients, as their lives say.
+    pub(crate) fn set_taking(&mut self, takes_clients: impl Fn(WorkerId) -> bool) {
+        for (worker, server) in &mut self.servers {
+            let is_taking = takes_clients(*worker);
+            self.is_steering_outdated |= is_taking != server.is_taking;
+            server.is_taking = is_taking;
+        }
+    }
+
+    /// Brings everything that follows from who takes clients up to date.
+    pub(crate) fn settle(&mut self, now: Instant) {
+        if std::mem::take(&mut self.is_steering_outdated) {
+            self.steer();
+        }
+        self.spread_excess(now);
+        self.hand_off(now);
+    }
+
+    /// What workers must be told.
+    pub(crate) fn take_orders(&mut self) -> Vec<Order> {
+        std::mem::take(&mut self.orders)
+    }
+
+    /// What an operator should know.
+    pub(crate) fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
+    }
+
+    /// What was counted so far.
+    pub(crate) fn moves(&self) -> Moves {
+        self.moves
+    }
+
+    /// When the queues are to be looked at next.
+    pub(crate) fn next_look(&self) -> Option<Instant> {
+        self.queues.next_look()
+    }
+
+    /// When the next worker that owes an answer is passed over.
+    pub(crate) fn pass_over_at(&self) -> Option<Instant> {
+        self.handoff.excess_due
+    }
+
+    /// When what could not be accepted for want of descriptors is tried again.
+    pub(crate) fn accept_again_at(&self) -> Option<Instant> {
+        self.handoff.accept_again
+    }
+
+    /// No connection waits in a queue, and none is under way.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sockets.is_queue_empty() && self.handoff.is_idle()
+    }
+
+    /// No worker holds a socket of ours.
+    pub(crate) fn is_nothing_lent(&self) -> bool {
+        self.servers.values().all(|server| server.loans.is_empty())
+    }
+
+    /// Whether a connection waits in the queue of a slot.
+    pub(crate) fn has_queue(&self, slot: SlotIndex) -> bool {
+        self.sockets.waiting().iter().any(|(_, waiting)| *waiting == slot)
+    }
+
+    /// Lets no new connection in; what waits is served.
+    pub(crate) fn refuse_new(&mut self) -> io::Result<()> {
+        self.sockets.shut_the_door()
+    }
+
+    /// Closes the sockets of a slot that was given up.
+    pub(crate) fn close_slot(&mut self, slot: SlotIndex) {
+        self.handoff.unwatch_slot(slot);
+        self.sockets.close_slot(slot);
+        self.is_steering_outdated = true;
+    }
+
+    /// Closes every socket, and whatever is under way.
+    pub(crate) fn close_all(&mut self) {
+        self.handoff.forget();
+        self.sockets.close_all();
+    }
+
+    /// Closes the sockets that were bound in advance and that no worker asked for: clients would wait there for ever.
+    pub(crate) fn drop_unclaimed(&mut self) {
+        self.sockets.drop_unclaimed();
+        self.is_steering_outdated = true;
+    }
+
+    /// Where everything is really bound.
+    pub(crate) fn addresses(&self) -> Vec<Bound> {
+        self.sockets.addresses()
+    }
+
+    /// Those that take clients of `listener`.
+    fn taking(&self, listener: ListenerId) -> impl Iterator<Item = (WorkerId, &Server)> {
+        let servers = self.servers.iter().map(|(id, server)| (*id, server));
+        servers.filter(move |(_, server)| server.takes(listener))
+    }
+
+    /// Those of them that are not known to be blocked.
+    fn turning(&self, listener: ListenerId) -> impl Iterator<Item = (WorkerId, &Server)> {
+        self.taking(listener).filter(|(id, _)| !self.queues.is_blocked(*id))
+    }
+
+    /// The slots where somebody takes connections; those of blocked workers only if there are no others.
+    fn slots_served(&self, listener: ListenerId) -> BTreeSet<SlotIndex> {
+        let turning: BTreeSet<SlotIndex> = self.turning(listener).map(|(_, server)| server.slot).collect();
+        if turning.is_empty() {
+            self.taking(listener).map(|(_, server)| server.slot).collect()
+        } else {
+            turning
+        }
+    }
+
+    /// How many connections a worker has open, as far as it says.
+    fn open_connections(&self, worker: WorkerId) -> u64 {
+        self.number(worker, Field::ConnectionsOpen).map_or(0, whole)
+    }
+
+    fn number(&self, worker: WorkerId, field: Field) -> Option<f64> {
+        self.board.as_ref()?.borrow().number(worker, field)
+    }
+}
+
+impl Server {
+    /// Whether it takes new connections of `listener`.
+    fn takes(&self, listener: ListenerId) -> bool {
+        self.is_taking && self.key_of(listener).is_some()
+    }
+
+    /// Whether it takes new connections of any listener.
+    fn is_in_service(&self) -> bool {
+        self.is_taking && !self.loans.is_empty()
+    }
+
+    fn key_of(&self, listener: ListenerId) -> Option<&str> {
+        self.loans.iter().find(|loan| loan.listener == listener).map(|loan| loan.key.as_str())
+    }
+
+    /// Whether its loop turned a moment ago; one without our package can't be asked.
+    fn is_proven(&self, now: Instant) -> bool {
+        let is_recent = |turned| now.saturating_duration_since(turned) <= PROOF;
+        !self.has_agent || self.turned.is_some_and(is_recent)
+    }
+
+    /// Whether it has not shown in time that it turns.
+    fn is_silent(&self, now: Instant) -> bool {
+        self.asked.is_some_and(|asked| now.saturating_duration_since(asked) >= ANSWER)
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "finite and not below 0")]
+fn whole(number: f64) -> u64 {
+    number as u64
+}

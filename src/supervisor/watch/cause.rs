@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::event::signal_name;
-use crate::fleet::{Cause, Why};
+use crate::fleet::DeathReason;
 use crate::options::Options;
 use crate::os::clock::monotonic_ms;
 use crate::process::exit::Exit;
@@ -27,7 +27,7 @@ pub(crate) struct Evidence {
     /// How it ended.
     pub(crate) exit: Exit,
     /// What was wanted of it.
-    pub(crate) cause: Cause,
+    pub(crate) cause: DeathReason,
     /// Its last row; `None` when it never wrote one.
     pub(crate) row: Option<Row>,
     /// Its last requests.
@@ -44,7 +44,7 @@ impl Evidence {
     /// The sentence.
     pub(crate) fn reason(&self, options: &Options) -> String {
         let how = self.how();
-        match what_was_wanted(self.cause, options) {
+        match self.cause.sentence(options.start_timeout) {
             Some(wanted) => format!("{wanted}, {how}"),
             None => how,
         }
@@ -89,7 +89,7 @@ impl Evidence {
             return Some(self.last_words.clone().unwrap_or_else(|| "it aborted itself".into()));
         }
         // An older error, survived, has nothing to do with a signal that nobody asked for.
-        let is_survivor = matches!((self.exit, self.cause), (Exit::Signal(_), Cause::Unasked));
+        let is_survivor = matches!((self.exit, self.cause), (Exit::Signal(_), DeathReason::Unasked));
         self.last_words.clone().filter(|_| !is_survivor)
     }
 
@@ -119,36 +119,10 @@ impl Evidence {
     }
 }
 
-/// What the fleet had decided about the worker, if anything.
-fn what_was_wanted(cause: Cause, options: &Options) -> Option<String> {
-    let wanted = match cause {
-        Cause::Unasked => return None,
-        Cause::StartTimeout => {
-            return Some(format!("did not listen within {} ms", options.start_timeout.as_millis()));
-        }
-        Cause::Drained => "shut down",
-        Cause::Left => "left by itself",
-        Cause::Recycled(why) => match why {
-            Why::Asked => "recycled on request",
-            Why::Connections => "recycled: its number of connections was reached",
-            Why::Requests => "recycled: its number of requests was reached",
-            Why::Uptime => "recycled: its time was up",
-            Why::Memory => "recycled: its memory limit was reached",
-            Why::Exception => "recycled after an uncaught exception",
-            Why::Hung => "its event loop hung",
-        },
-        Cause::Reloaded => "replaced by a reload",
-        Cause::ScaledDown => "scaled down",
-        Cause::Stopped => "stopped",
-        Cause::Overdue => "did not finish in time and was ended",
-        Cause::GivenUp => "given up before it served",
-    };
-    Some(wanted.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fleet::RecycleReason;
     use crate::options::{Machine, Options};
 
     const MIB: u64 = 1 << 20;
@@ -157,7 +131,7 @@ mod tests {
         Options::defaults(&Machine { cpus: 1, cwd: "/".into(), death_timeout: None, linux: true })
     }
 
-    fn evidence(exit: Exit, cause: Cause) -> Evidence {
+    fn evidence(exit: Exit, cause: DeathReason) -> Evidence {
         let (row, requests, last_words) = (None, Vec::new(), None);
         Evidence { exit, cause, row, requests, last_words, peak_rss: None, out_of_memory: false }
     }
@@ -172,23 +146,23 @@ mod tests {
 
     #[test]
     fn the_kernel_s_word_comes_first_then_the_uncaught_error() {
-        let mut code = evidence(Exit::Code(3), Cause::Unasked);
+        let mut code = evidence(Exit::Code(3), DeathReason::Unasked);
         assert_eq!(code.reason(&options()), "exit code 3");
         code.last_words = Some("Error: no".into());
         assert_eq!(code.reason(&options()), "exit code 3: Error: no");
-        let mut killed = evidence(Exit::Signal(9), Cause::Unasked);
+        let mut killed = evidence(Exit::Signal(9), DeathReason::Unasked);
         killed.last_words = Some("Error: long ago".into());
         assert_eq!(killed.reason(&options()), "killed by SIGKILL");
-        let hung = evidence(Exit::Signal(9), Cause::Recycled(Why::Hung));
+        let hung = evidence(Exit::Signal(9), DeathReason::Recycled(RecycleReason::Hung));
         assert_eq!(hung.reason(&options()), "its event loop hung, killed by SIGKILL");
-        let late = evidence(Exit::Signal(9), Cause::StartTimeout);
+        let late = evidence(Exit::Signal(9), DeathReason::StartTimeout);
         assert_eq!(late.reason(&options()), "did not listen within 60000 ms, killed by SIGKILL");
     }
 
     #[test]
     fn a_full_heap_is_told_from_an_abort() {
         for exit in [Exit::Signal(libc::SIGABRT), Exit::Signal(libc::SIGTRAP), Exit::Code(134)] {
-            let mut died = evidence(exit, Cause::Unasked);
+            let mut died = evidence(exit, DeathReason::Unasked);
             assert!(died.reason(&options()).ends_with(": it aborted itself"));
             died.row = Some(row(10.0, 100.0, 50.0));
             assert!(died.reason(&options()).ends_with(": it aborted itself"));
@@ -199,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_limit_that_a_flag_told_is_enough_in_the_first_second() {
-        let mut died = evidence(Exit::Signal(libc::SIGABRT), Cause::Unasked);
+        let mut died = evidence(Exit::Signal(libc::SIGABRT), DeathReason::Unasked);
         for (field, is_full) in [(Field::HeapOldLimit, true), (Field::HeapTotal, false)] {
             died.row = Some(Row::with(&[(Field::HeapUsed, 1e8), (field, 1e8)]));
             assert_eq!(died.reason(&options()).contains("the heap limit of V8"), is_full, "{field:?}");
@@ -208,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_heap_that_grew_since_the_row_was_written_is_judged_by_the_process() {
-        let mut died = evidence(Exit::Signal(libc::SIGABRT), Cause::Unasked);
+        let mut died = evidence(Exit::Signal(libc::SIGABRT), DeathReason::Unasked);
         died.row = Some(row(10.0, 100.0, 50.0));
         died.peak_rss = Some(60 * MIB);
         assert!(died.reason(&options()).ends_with("it aborted itself"));
@@ -218,7 +192,7 @@ mod tests {
 
     #[test]
     fn the_kernel_s_killer_is_named_only_for_its_own_signal() {
-        let mut died = evidence(Exit::Signal(9), Cause::Unasked);
+        let mut died = evidence(Exit::Signal(9), DeathReason::Unasked);
         died.out_of_memory = true;
         assert_eq!(
             died.reason(&options()),
@@ -230,7 +204,7 @@ mod tests {
 
     #[test]
     fn requests_under_way_are_told_and_others_are_not() {
-        let mut died = evidence(Exit::Signal(9), Cause::Unasked);
+        let mut died = evidence(Exit::Signal(9), DeathReason::Unasked);
         let request = |path: &str, end| {
             let (method, path) = ("GET".to_owned(), path.to_owned());
             Recorded { start: monotonic_ms() - 5000.0, end, status: None, method, path }

@@ -1,25 +1,25 @@
 //! Replaces workers whose event loop has not turned for too long.
 //!
-//! A slow look at the rows, a few times within the limit, costs nothing to speak of: each reads one number per worker. What
-//! is late may be the master itself, or the whole machine may have slept, so a look that comes late judges nobody. A hung
-//! worker is told of once, with the stack of what it is stuck in where that is wanted, then the fleet replaces it, successor
-//! first, also if it should have come back to life meanwhile.
+//! A slow look at the rows, a few times within the limit, reads one number per worker. What is late may be the master itself,
+//! or the whole machine may have slept, so a look that comes late judges nobody. A hung worker is told of once, with the
+//! stack of what it is stuck in where that is wanted. Then the fleet replaces it, successor first, also if it should have
+//! come back to life meanwhile.
 //! Invariant: a worker that never wrote into its row is unknown, and never hung.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use nix::time::{ClockId, clock_gettime};
-
 use crate::event::Event;
-use crate::fleet::{self, Why};
+use crate::fleet::{RecycleReason, Step};
 use crate::ids::WorkerId;
 use crate::options::Options;
+use crate::os::clock::monotonic_ms;
 use crate::process::inspector;
 use crate::scoreboard::layout::Field;
 use crate::supervisor::Input;
 use crate::supervisor::state::State;
+use crate::supervisor::timers::Due;
 
 /// How often the rows are looked at within the limit.
 const LOOKS: u32 = 8;
@@ -34,7 +34,7 @@ pub(crate) struct HangWatch {
     limit: Duration,
     period: Duration,
     next_look: Instant,
-    /// Who has been found, until the fleet has been told.
+    /// Those that have been found, until they are gone.
     found: BTreeSet<WorkerId>,
 }
 
@@ -49,46 +49,48 @@ impl HangWatch {
     pub(crate) fn next_look(&self) -> Instant {
         self.next_look
     }
+
+    /// Sets the next look; `false` if this one comes so late that it can't judge.
+    fn may_judge(&mut self, now: Instant) -> bool {
+        let is_late = now > self.next_look + self.period;
+        self.next_look = now + self.period;
+        !is_late
+    }
 }
 
 impl State {
     /// Finds workers that hang.
     pub(crate) fn look_for_hung(&mut self, now: Instant) {
-        if now < self.hang_watch.next_look {
+        let may_judge = self.hang_watch.may_judge(now);
+        self.timers.set(Due::HangLook, self.hang_watch.next_look(), now);
+        if !may_judge {
             return;
         }
-        let is_late = now > self.hang_watch.next_look + self.hang_watch.period;
-        self.hang_watch.next_look = now + self.hang_watch.period;
-        if is_late {
-            return;
-        }
-        let hung: Vec<(WorkerId, Duration)> = self
-            .fleet
-            .workers()
-            .filter_map(|view| Some((view.worker, self.hung_for(view.worker)?)))
-            .collect();
+        let workers = self.fleet.workers().map(|view| view.worker);
+        let hung: Vec<(WorkerId, Duration)> =
+            workers.filter_map(|worker| Some((worker, self.hung_for(worker)?))).collect();
         for (worker, age) in hung {
             if self.hang_watch.found.insert(worker) {
-                self.examine(worker, age);
+                self.examine(worker, age, now);
             }
         }
-        let crew = &self.crew;
-        self.hang_watch.found.retain(|worker| crew.contains_key(worker));
+        let workers = &self.workers;
+        self.hang_watch.found.retain(|worker| workers.contains(*worker));
     }
 
     /// For how long the loop of a worker in service has not turned, if that is too long.
     fn hung_for(&self, id: WorkerId) -> Option<Duration> {
         let board = self.scoreboard.as_ref()?;
         let tick = board.borrow().number(id, Field::Tick).filter(|tick| *tick > 0.0)?;
-        let age = Duration::try_from_secs_f64((clock_ms()? - tick) / 1000.0).ok()?;
+        let age = Duration::try_from_secs_f64((monotonic_ms() - tick) / 1000.0).ok()?;
         (age > self.hang_watch.limit && self.fleet.is_serving(id)).then_some(age)
     }
 
     /// Finds out what it is stuck in, if that is wanted; then it is told of.
-    fn examine(&mut self, id: WorkerId, age: Duration) {
-        let Some(worker) = self.crew.get(&id) else { return };
+    fn examine(&mut self, id: WorkerId, age: Duration, now: Instant) {
+        let Some(worker) = self.workers.get(id) else { return };
         if !self.options.capture_stack {
-            self.report_hung(id, age, None);
+            self.report_hung(id, age, None, now);
             return;
         }
         let (child, inputs) = (Rc::clone(&worker.child), self.inputs.clone());
@@ -101,16 +103,10 @@ impl State {
     }
 
     /// Tells of a hung worker and has it replaced.
-    pub(crate) fn report_hung(&mut self, id: WorkerId, age: Duration, stack: Option<String>) {
-        let Some(worker) = self.crew.get(&id).filter(|worker| worker.exit.is_none()) else { return };
+    pub(crate) fn report_hung(&mut self, id: WorkerId, age: Duration, stack: Option<String>, now: Instant) {
+        let Some(worker) = self.workers.get(id).filter(|worker| worker.exit.is_none()) else { return };
         let pid = worker.pid();
         self.publish(Event::Hung { worker: id, pid, age, stack });
-        self.step(fleet::Input::Recycle { worker: id, why: Why::Hung }, Instant::now());
+        self.step(Step::Recycle { worker: id, why: RecycleReason::Hung }, now);
     }
-}
-
-/// Now, by the clock of the scoreboard.
-pub(crate) fn clock_ms() -> Option<f64> {
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).ok()?;
-    Some(Duration::from(now).as_secs_f64() * 1000.0)
 }

@@ -15,9 +15,10 @@ pub use app::{AppMetrics, TEXT_LIMIT};
 pub use text::Format;
 use text::{Kind, Text};
 
+use crate::fleet::reasons::{DeathReason, RecycleReason};
 use crate::monitor::data::health::Moment;
 use crate::monitor::data::queues;
-use crate::monitor::data::stats::{DEATHS, RECYCLES, Stats, Worker, WorkerState};
+use crate::monitor::data::stats::{Stats, Worker, WorkerState};
 use crate::os::process_facts;
 use crate::scoreboard::Row;
 use crate::scoreboard::layout::{Field, histogram};
@@ -80,17 +81,17 @@ fn about_lives(text: &mut Text, stats: &Stats) {
     let tallies = &stats.tallies;
     text.one(Kind::Counter, "worker_forks", "Workers that were ever forked.", wide(stats.forked));
     let by_reason = [
-        ("worker_deaths", "Workers that died, by the reason.", &DEATHS[..], &tallies.deaths),
+        ("worker_deaths", "Workers that died, by the reason.", &DeathReason::NAMES[..], &tallies.deaths),
         (
             "worker_restarts",
             "Workers forked in place of one that died, by its reason.",
-            &DEATHS[..],
+            &DeathReason::NAMES[..],
             &tallies.restarts,
         ),
         (
             "worker_recycles",
             "Workers that were recycled, by what made them due.",
-            &RECYCLES[..],
+            &RecycleReason::ALL.map(RecycleReason::name)[..],
             &tallies.recycles,
         ),
     ];

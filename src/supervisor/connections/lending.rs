@@ -1,0 +1,163 @@
+//! Lends sockets to workers, takes them back, and tells the kernel which slots take new connections.
+
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use tokio::io::Interest;
+use tokio::sync::mpsc;
+
+use super::handoff::SHARED;
+use super::{Connections, Loan, Order};
+use crate::ids::{SlotIndex, WorkerId};
+use crate::ipc::listen::Query;
+use crate::ipc::message::{ServerData, ToWorker};
+use crate::os::watch::watch;
+use crate::socket::{Kind, ListenerId, Want};
+use crate::supervisor::Input;
+
+impl Connections {
+    /// Lends a worker the socket that it asks for, or tells it the kernel's reason; `true` if it has one now.
+    pub(crate) fn lend(&mut self, worker: WorkerId, seq: u64, query: &Query, data: ServerData) -> bool {
+        let Some(slot) = self.servers.get(&worker).map(|server| server.slot) else { return false };
+        let lent = match want_of(query).and_then(|want| self.sockets.lend(&want, slot)) {
+            Ok(lent) => lent,
+            Err(error) => {
+                self.refuse(worker, seq, data, &error);
+                return false;
+            }
+        };
+        let key = format!("{}.{seq}", lent.listener);
+        let data = self.server_data.entry(lent.listener).or_insert(data).clone();
+        let name = self.name_of(lent.listener);
+        if let Some(server) = self.servers.get_mut(&worker) {
+            server.loans.push(Loan { key: key.clone(), listener: lent.listener });
+        }
+        let (message, fd) = if lent.is_handed {
+            (ToWorker::LendNothing { ack: seq, key, data, name }, None)
+        } else {
+            (ToWorker::Lend { ack: seq, key, data }, Some(lent.fd))
+        };
+        self.orders.push(Order { worker, message, fd });
+        self.is_steering_outdated = true;
+        true
+    }
+
+    /// Answers a question for a socket with an error.
+    pub(crate) fn refuse(&mut self, worker: WorkerId, seq: u64, data: ServerData, error: &io::Error) {
+        let errno = -error.raw_os_error().unwrap_or(libc::EINVAL);
+        let message = ToWorker::Refuse { ack: seq, errno, data };
+        self.orders.push(Order { worker, message, fd: None });
+    }
+
+    /// A worker closed a socket that it was lent. When the last one did so while it takes clients, the address is given up:
+    /// clients must be refused rather than wait in a queue that nobody will empty. Not if `is_one_starting`, which may ask
+    /// for it.
+    pub(crate) fn take_back(&mut self, worker: WorkerId, key: &str, is_one_starting: bool) {
+        let Some(server) = self.servers.get_mut(&worker) else { return };
+        let Some(at) = server.loans.iter().position(|loan| loan.key == key) else { return };
+        let listener = server.loans.swap_remove(at).listener;
+        let is_on_purpose = server.is_taking;
+        self.is_steering_outdated = true;
+        let is_lent = self.servers.values().any(|server| server.key_of(listener).is_some());
+        if is_on_purpose && !is_lent && !is_one_starting {
+            self.handoff.unwatch(listener);
+            self.sockets.close(listener);
+            self.server_data.remove(&listener);
+        }
+    }
+
+    /// Tells the kernel which slots take new connections, and watches the queues of the others.
+    pub(super) fn steer(&mut self) {
+        let ids: Vec<ListenerId> = self.sockets.listeners().collect();
+        let mut watched = Vec::new();
+        for listener in ids {
+            let served = self.slots_served(listener);
+            if served.is_empty() {
+                continue;
+            }
+            let table: Vec<SlotIndex> = served.iter().copied().collect();
+            if let Err(error) = self.sockets.steer(listener, &table) {
+                // The kernel then spreads by its hash, and what lands on an unserved slot is moved all the same.
+                self.warnings.push(format!("cannot steer new connections: {error}"));
+            }
+            if self.sockets.is_handed(listener) {
+                self.watch_stranded(listener, SHARED);
+            }
+            for slot in self.sockets.slots(listener) {
+                if !served.contains(&slot) {
+                    self.watch_stranded(listener, slot);
+                    continue;
+                }
+                self.handoff.unwatch_one(listener, slot);
+                // Alone, a worker has nobody who could take from its queue; and where clients belong to a slot, nobody should.
+                if !self.is_sticky && served.len() > 1 && self.is_known(slot) {
+                    watched.push((listener, slot));
+                }
+            }
+        }
+        self.watch_queues(watched);
+        self.publish_takers();
+    }
+
+    /// Has the hand-off called when a connection arrives on a socket that nobody serves.
+    fn watch_stranded(&mut self, listener: ListenerId, slot: SlotIndex) {
+        if self.handoff.is_watched(listener, slot) {
+            return;
+        }
+        let socket =
+            self.sockets.borrow(listener, slot).map(|socket: BorrowedFd<'_>| socket.try_clone_to_owned());
+        // Without a watch the queue is still emptied at every input, only later.
+        let Some(Ok(socket)) = socket else { return };
+        let task = self.tasks.spawn(report_arrivals(socket, self.inputs.clone()));
+        self.handoff.watch(listener, slot, task);
+    }
+
+    /// A TCP listener's address as `server.address()` shows it.
+    fn name_of(&self, listener: ListenerId) -> Value {
+        let bound = self.sockets.addresses().into_iter().find(|bound| bound.listener == listener);
+        let address = bound.as_ref().and_then(|bound| bound.address.zip(bound.port));
+        address.map_or(Value::Null, |(ip, port)| {
+            json!({ "address": ip, "family": if ip.is_ipv6() { "IPv6" } else { "IPv4" }, "port": port })
+        })
+    }
+}
+
+/// Node's question in our words.
+fn want_of(query: &Query) -> io::Result<Want> {
+    let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
+    let ip = || match query.address.as_deref() {
+        None | Some("") => Ok(None),
+        Some(text) => text.parse::<IpAddr>().map(Some).map_err(|_| invalid()),
+    };
+    let port = || u16::try_from(query.port.unwrap_or(0).max(0)).map_err(|_| invalid());
+    let kind = match query.address_type.as_str() {
+        Some(family) => Kind::Udp { v6: family == "udp6", address: ip()?, port: port()? },
+        None if query.address_type.as_i64() == Some(-1) => {
+            Kind::Unix { path: PathBuf::from(query.address.clone().ok_or_else(invalid)?) }
+        }
+        None => Kind::Tcp { address: ip()?, port: port()? },
+    };
+    Ok(Want {
+        kind,
+        index: query.index,
+        fd: query.fd.filter(|fd| *fd >= 0),
+        backlog: query.backlog.as_u64().and_then(|backlog| u32::try_from(backlog).ok()).unwrap_or(0),
+        flags: query.flags.unwrap_or(0),
+        readable_all: query.readable_all,
+        writable_all: query.writable_all,
+    })
+}
+
+/// Says each time that a connection arrives on a socket that nobody serves.
+async fn report_arrivals(socket: OwnedFd, inputs: mpsc::Sender<Input>) {
+    let Ok(socket) = watch(socket, Interest::READABLE) else { return };
+    while let Ok(mut ready) = socket.readable().await {
+        ready.clear_ready();
+        if inputs.send(Input::Stranded).await.is_err() {
+            return;
+        }
+    }
+}
