@@ -54,6 +54,7 @@ class Cluster extends EventEmitter {
     const { options: parsed, warnings } = checked(() => native().parseOptions(this.#given));
     this.#parsed = Object.freeze(parsed);
     this.options = { ...legacyDefaults(), ...given };
+    if (isWorker) tellMaster({ act: 'announces' });
     if (!isWorker) {
       for (const warning of warnings) process.emitWarning(warning, { code: 'CLUSTER2_UNKNOWN_OPTION' });
     }
@@ -218,6 +219,10 @@ class Cluster extends EventEmitter {
   }
 }
 
+function tellMaster(message) {
+  require('./worker/send-to-master').tell(message);
+}
+
 function askerFor(delegations) {
   const { askerOfMaster, askerOfWorker } = require('./delegation/client');
   return isWorker ? askerOfWorker() : askerOfMaster(delegations);
@@ -273,7 +278,7 @@ Object.defineProperty(Cluster, 'defaultOptions', { get: defaultOptions, enumerab
 // Before the application runs, so that the error of one that fails to load is left behind as well.
 const board = isWorker ? new (require('./worker/counting/scoreboard').Board)(load(), place) : undefined;
 load();
-// From now on this worker is ready when what it hands over listens, and not when any server does.
-if (isWorker) require('./worker/send-to-master').tell({ act: 'hello' });
+// What the master has to know to tell when this worker is ready: the script may hand servers over, or not.
+if (isWorker) tellMaster({ act: 'loaded' });
 
 module.exports = Cluster;

@@ -51,6 +51,7 @@ class Worker {
   async run() {
     const { createApp, callback, parsed } = this.#setup;
     process.on('internalMessage', (message) => this.#obey(message));
+    tell({ act: 'hello' });
     process.once('disconnect', () => this.#calls?.end());
     process.on('SIGTERM', () => this.#onSignal('SIGTERM'));
     process.on('SIGINT', () => this.#onSignal('SIGINT'));

@@ -258,7 +258,7 @@ impl Fleet {
             Post::Alone => self.refill(slot, served, now),
             // Its successor is under way, so no other worker is forked; the failure counts all the same.
             Post::Relieved { successor } => {
-                self.count_death(slot, served, now);
+                self.count_death(slot, served);
                 self.set_occupancy(slot, Occupancy::Held { by: successor });
             }
             Post::Successor { of } => self.successor_failed(slot, id, of, now),
@@ -267,7 +267,7 @@ impl Fleet {
     }
 
     fn refill(&mut self, index: SlotIndex, served: Option<Duration>, now: Instant) {
-        let Some((until, failures)) = self.count_death(index, served, now) else { return };
+        let Some((until, failures)) = self.count_death(index, served) else { return };
         if self.take_over(index, until, now) {
             return;
         }
@@ -280,12 +280,7 @@ impl Fleet {
     }
 
     /// Counts a death; says when the slot may fork again, and after how many deaths in a row.
-    fn count_death(
-        &mut self,
-        index: SlotIndex,
-        served: Option<Duration>,
-        now: Instant,
-    ) -> Option<(Instant, u32)> {
+    fn count_death(&mut self, index: SlotIndex, served: Option<Duration>) -> Option<(Instant, u32)> {
         let backoff = &mut self.slots.get_mut(&index)?.backoff;
         let until = backoff.died(served, &self.policy.backoff, &mut self.jitter);
         Some((until, backoff.failures()))

@@ -92,7 +92,11 @@ impl Default for ServerData {
 /// What `lib/worker/` tells the master.
 #[derive(Debug)]
 pub enum FromAgent {
-    /// Our package is loaded: the worker is ready when what it hands over listens, and not when any server does.
+    /// Our package is loaded; the script may yet use it.
+    Loaded,
+    /// The script has made a `Cluster`: the worker is ready when what that hands over listens, and not when any server does.
+    Announces,
+    /// The script has called `listen` of our package: the worker takes our orders.
     Hello,
     /// One application listens on all of its ports.
     Listening {
@@ -265,6 +269,8 @@ fn from_agent(envelope: &Envelope<'_>, line: &[u8]) -> Result<ToMaster, String> 
     }
     let act = envelope.act().ok_or("a message without an act")?;
     Ok(ToMaster::Agent(match act.as_str() {
+        "loaded" => FromAgent::Loaded,
+        "announces" => FromAgent::Announces,
         "hello" => FromAgent::Hello,
         "listening" => {
             let Listening { ready } = fields(line)?;

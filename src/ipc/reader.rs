@@ -64,13 +64,12 @@ impl Reader {
     ///
     /// Cancel-safe: what has been read is kept. After [`Incoming::Closed`] it must not be called again.
     pub async fn read(&mut self, heard: &mut VecDeque<Incoming>) {
-        match self.receive().await {
-            Ok(Received { bytes: 1.., .. }) => self.sort(heard),
-            // Whatever the error, this end can't be used any more.
-            Ok(_) | Err(_) => {
-                self.writer.close();
-                heard.push_back(Incoming::Closed);
-            }
+        if let Ok(Received { bytes: 1.., .. }) = self.receive().await {
+            self.sort(heard);
+        } else {
+            // The end or an error: this channel can't be used any more.
+            self.writer.close();
+            heard.push_back(Incoming::Closed);
         }
     }
 
@@ -99,20 +98,17 @@ impl Reader {
     fn sort(&mut self, heard: &mut VecDeque<Incoming>) {
         let mut lines: Vec<u8> = Vec::new();
         while let Some(line) = self.frames.next_line() {
-            match message::parse(&line) {
-                Some(message) => {
-                    if !lines.is_empty() {
-                        heard.push_back(Incoming::Application(std::mem::take(&mut lines)));
-                    }
-                    heard.extend(self.take_in(message));
+            if let Some(message) = message::parse(&line) {
+                if !lines.is_empty() {
+                    heard.push_back(Incoming::Application(std::mem::take(&mut lines)));
                 }
-                None => {
-                    if !lines.is_empty() {
-                        lines.push(b'\n');
-                    }
-                    lines.extend_from_slice(&line);
-                }
+                heard.extend(self.take_in(message));
+                continue;
             }
+            if !lines.is_empty() {
+                lines.push(b'\n');
+            }
+            lines.extend_from_slice(&line);
         }
         if !lines.is_empty() {
             heard.push_back(Incoming::Application(lines));
@@ -120,25 +116,25 @@ impl Reader {
     }
 
     fn take_in(&mut self, message: ToMaster) -> Option<Incoming> {
-        match message {
-            ToMaster::HandleAck => {
-                self.writer.acknowledged();
-                None
-            }
-            ToMaster::HandleNack => match self.writer.refused() {
+        if matches!(message, ToMaster::HandleAck) {
+            self.writer.acknowledged();
+            return None;
+        }
+        if matches!(message, ToMaster::HandleNack) {
+            return match self.writer.refused() {
                 Refused::SentAgain => None,
                 Refused::GivenUp { hand_over } => Some(Incoming::NotDelivered { hand_over }),
-            },
-            ToMaster::AppHandle { .. } | ToMaster::Excess => {
-                let Some(fd) = self.fds.pop_front() else {
-                    let is_fd_lost = std::mem::take(&mut self.is_fd_lost);
-                    return Some(Incoming::HandleMissing { is_fd_lost });
-                };
-                self.writer.say(&ToWorker::HandleAck);
-                Some(Incoming::Protocol(message, Some(fd)))
-            }
-            message => Some(Incoming::Protocol(message, None)),
+            };
         }
+        if !matches!(message, ToMaster::AppHandle { .. } | ToMaster::Excess) {
+            return Some(Incoming::Protocol(message, None));
+        }
+        let Some(fd) = self.fds.pop_front() else {
+            let is_fd_lost = std::mem::take(&mut self.is_fd_lost);
+            return Some(Incoming::HandleMissing { is_fd_lost });
+        };
+        self.writer.say(&ToWorker::HandleAck);
+        Some(Incoming::Protocol(message, Some(fd)))
     }
 
     /// How many lines were dropped because they were longer than can be read.

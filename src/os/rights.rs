@@ -69,15 +69,19 @@ fn take_fds(header: &libc::msghdr) -> Vec<OwnedFd> {
         // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR give null or a whole message inside the buffer.
         let found = unsafe { ptr::read_unaligned(message) };
         if found.cmsg_level == libc::SOL_SOCKET && found.cmsg_type == libc::SCM_RIGHTS {
-            // SAFETY: it only computes an address and a length inside the message.
-            let (data, head) =
-                unsafe { (libc::CMSG_DATA(message).cast::<RawFd>(), libc::CMSG_LEN(0) as usize) };
+            // SAFETY: it only computes an address inside the message.
+            let data = unsafe { libc::CMSG_DATA(message) };
+            // SAFETY: it only computes a number.
+            let head = unsafe { libc::CMSG_LEN(0) } as usize;
             let count = (found.cmsg_len as usize).saturating_sub(head) / size_of::<RawFd>();
             for at in 0..count {
                 // SAFETY: the message says that it has so many descriptors.
-                let number = unsafe { ptr::read_unaligned(data.add(at)) };
-                // SAFETY: the kernel has just made this descriptor for us, and nobody else knows its number.
-                let fd = unsafe { OwnedFd::from_raw_fd(number) };
+                let place = unsafe { data.add(at * size_of::<RawFd>()) };
+                let mut number = [0; size_of::<RawFd>()];
+                // SAFETY: the place holds so many bytes, which the kernel has written.
+                unsafe { ptr::copy_nonoverlapping(place, number.as_mut_ptr(), number.len()) };
+                // SAFETY: the kernel has just made this descriptor for us, and its number is known here only.
+                let fd = unsafe { OwnedFd::from_raw_fd(RawFd::from_ne_bytes(number)) };
                 #[cfg(target_vendor = "apple")]
                 // A descriptor that can't be marked stays open in the programs that we start: no more can be done.
                 let _ = nix::fcntl::fcntl(&fd, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC));

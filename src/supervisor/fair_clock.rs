@@ -31,7 +31,7 @@ impl FairClock {
     pub(crate) fn wake(&mut self, real: Instant) -> Instant {
         let gap = real.saturating_duration_since(self.last);
         if self.is_pulsing && gap > PULSE + LATE {
-            self.stood_still += gap - PULSE;
+            self.stood_still += gap.saturating_sub(PULSE);
         }
         self.last = real;
         self.fair(real)

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::state::State;
 use super::timers::Due;
-use super::workers::{Question, Worker};
+use super::workers::{Question, Readiness, Worker};
 use crate::ecv::Change;
 use crate::event::Event;
 use crate::fleet::{self, Phase, Step};
@@ -22,6 +22,9 @@ use crate::os::ending::is_ending;
 
 /// How long a worker whose channel ended with it may take to be reaped.
 const ENDING: Duration = Duration::from_secs(1);
+/// How long a script that has loaded our package and listens may take to make a `Cluster`, for which it may read its
+/// configuration first.
+const ANNOUNCEMENT: Duration = Duration::from_secs(1);
 
 impl State {
     /// One message of the protocol.
@@ -66,8 +69,11 @@ impl State {
         let Some(worker) = self.workers.get_mut(id) else { return };
         let pid = worker.pid();
         match said {
+            FromAgent::Loaded => worker.readiness = Readiness::FirstServerUnlessAnnounced,
+            FromAgent::Announces => worker.readiness = Readiness::HandOver,
             FromAgent::Hello => {
                 worker.has_agent = true;
+                worker.readiness = Readiness::HandOver;
                 self.connections.has_agent(id);
                 self.greet(id);
             }
@@ -111,18 +117,32 @@ impl State {
         self.step(Step::Ready { worker: id }, now);
     }
 
-    /// A server of the worker listens. One without our package is ready with its first; where our package is loaded, the
-    /// worker is ready when what it hands over listens, whatever else does.
+    /// A server of the worker listens. Where the script hands servers over to our package, the worker is ready when these
+    /// listen, whatever else does; else its first server makes it ready.
     fn server_listens(&mut self, id: WorkerId, address: Box<ListeningAddress>, now: Instant) {
         let Some(worker) = self.workers.get_mut(id) else { return };
-        let is_ready = !worker.has_agent && worker.addresses.is_empty();
-        let pid = worker.pid();
+        let is_first = worker.addresses.is_empty();
+        let readiness = worker.readiness;
         worker.addresses.push((*address).clone());
         self.publish(Event::ServerListening { worker: id, address });
-        if is_ready {
-            self.publish(Event::Listening { worker: id, pid });
-            self.ready(id, now);
+        match readiness {
+            Readiness::FirstServer if is_first => self.ready_by_itself(id, now),
+            Readiness::FirstServerUnlessAnnounced if is_first => {
+                self.timers.set(Due::ReadyUnlessAnnounced(id), now + ANNOUNCEMENT, now);
+            }
+            Readiness::FirstServer | Readiness::FirstServerUnlessAnnounced | Readiness::HandOver => {}
         }
+    }
+
+    /// A worker that hands nothing over is ready with its first server.
+    pub(super) fn ready_by_itself(&mut self, id: WorkerId, now: Instant) {
+        let Some(worker) = self.workers.get(id) else { return };
+        if worker.readiness == Readiness::HandOver {
+            return;
+        }
+        let pid = worker.pid();
+        self.publish(Event::Listening { worker: id, pid });
+        self.ready(id, now);
     }
 
     /// Lends a socket. A worker that has no slot, so no socket, waits for the answer until it has. That is how a spare

@@ -102,7 +102,7 @@ pub enum Call {
         disabled: bool,
         /// Who wants it, for people.
         by: String,
-        /// RecycleReason, if it was said.
+        /// Why, if it was said.
         reason: Option<String>,
     },
     /// This process, which serves by itself, has begun to shut down.

@@ -43,6 +43,7 @@ use crate::process::spawn::Launch;
 use crate::tasks::LocalTasks;
 
 /// Everything the supervisor knows; owned by its one loop.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(super) struct State {
     pub(super) options: Options,
     pub(super) launch: Launch,
@@ -209,6 +210,7 @@ impl State {
             Due::HangLook => self.look_for_hung(now),
             Due::Heartbeat => self.beat(now),
             Due::ChannelEnded(worker) => self.still_lives(worker, now),
+            Due::ReadyUnlessAnnounced(worker) => self.ready_by_itself(worker, now),
             Due::DrainDelay => self.shut_down(now),
             Due::Closing => {
                 if self.shutdown.look(&mut self.connections, &mut self.timers, now) {

@@ -28,6 +28,8 @@ pub(crate) enum Due {
     Heartbeat,
     /// The channel of a worker ended a while ago, and the worker has not.
     ChannelEnded(WorkerId),
+    /// A worker that loaded our package listens, and has made no `Cluster` since.
+    ReadyUnlessAnnounced(WorkerId),
     /// The announcement of a shutdown has had its time.
     DrainDelay,
     /// The next look at the queues of a shutdown.

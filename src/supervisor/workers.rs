@@ -22,8 +22,20 @@ pub(crate) struct Question {
     pub(crate) data: ServerData,
 }
 
+/// What makes a worker ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Readiness {
+    /// Its script knows nothing of our package: its first server that listens.
+    FirstServer,
+    /// Its script has loaded our package: the first server, unless the script makes a `Cluster` soon.
+    FirstServerUnlessAnnounced,
+    /// Its script has made a `Cluster`: what that hands over listens.
+    HandOver,
+}
+
 /// One worker process.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(crate) struct Worker {
     /// None for a spare.
     pub(crate) slot: Option<SlotIndex>,
@@ -36,8 +48,10 @@ pub(crate) struct Worker {
     pub(crate) addresses: Vec<ListeningAddress>,
     /// It got a signal and told us: the reason for its drain.
     pub(crate) is_signalled: bool,
-    /// Our package is loaded in it, and says when it is ready.
+    /// Its script has called `listen` of our package, so it takes our orders.
     pub(crate) has_agent: bool,
+    /// What makes it ready.
+    pub(crate) readiness: Readiness,
     /// Its channel has ended.
     pub(crate) is_cut_off: bool,
     /// How it ended, once it is reaped.
@@ -62,6 +76,7 @@ impl Worker {
             addresses: Vec::new(),
             is_signalled: false,
             has_agent: false,
+            readiness: Readiness::FirstServer,
             is_cut_off: false,
             exit: None,
             last_words: None,
