@@ -20,7 +20,8 @@ const inMaster = {
   // Blocks with the first handle, then counts them all.
   handles() {
     let count = 0;
-    cluster.on('message', (worker, message, handle) => {
+    cluster.on('message', (worker, { n }, handle) => {
+      if (n === undefined) return;
       if (count === 0) block();
       count += 1;
       handle.close();
@@ -38,6 +39,7 @@ const inMaster = {
   },
   odd() {
     cluster.on('message', (worker, message, handle) => {
+      if (message.started) return;
       report('odd', { isServer: handle instanceof net.Server, depth: depth(message.deep), text: message.text });
       handle?.close();
     });
@@ -66,6 +68,8 @@ const inWorker = {
 
 reportEvents(c, 'forked', 'listening', 'died', 'warning');
 if (cluster.isPrimary) inMaster[scenario]();
+// Each worker has something to say at its start, so that its protocol stands behind words of the application.
+else process.send({ started: true });
 c.listen((callback) => callback(http.createServer((request, response) => {
   if (request.url === '/begin') inWorker[scenario]();
   if (request.url.startsWith('/crash/') && !request.url.endsWith(`/${process.pid}`)) process.abort();
