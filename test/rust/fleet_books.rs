@@ -109,39 +109,10 @@ impl World {
                 }
                 false
             }
-            Step::Departing { worker } => {
-                let lost = self.loses(worker, true);
-                if let Some(process) = self.processes.get_mut(&worker) {
-                    process.is_departing |= !process.going;
-                    process.going = true;
-                }
-                lost
-            }
-            Step::ChannelLost { worker } => {
-                let lost = self.loses(worker, false);
-                let gone_by = self.now + self.policy.kill_timeout + SLACK;
-                if let Some(process) = self.processes.get_mut(&worker) {
-                    process.has_channel = false;
-                    if !process.going || (process.is_departing && process.gone_by.is_none()) {
-                        process.going = true;
-                        process.gone_by = Some(gone_by);
-                    }
-                }
-                lost
-            }
-            Step::Leaving { worker } | Step::Disconnected { worker } => {
-                let lost = self.loses(worker, true);
-                let gone_by = self.now + self.policy.drain_timeout + SLACK;
-                if let Some(process) = self.processes.get_mut(&worker) {
-                    let is_off = matches!(input, Step::Disconnected { .. });
-                    process.has_channel &= !is_off;
-                    if is_off && (!process.going || (process.is_departing && process.gone_by.is_none())) {
-                        process.going = true;
-                        process.gone_by = Some(gone_by);
-                    }
-                }
-                lost
-            }
+            Step::Departing { worker }
+            | Step::ChannelLost { worker }
+            | Step::Leaving { worker }
+            | Step::Disconnected { worker } => self.note_departure(worker, input),
             Step::Reload { strategy } if running && self.reload.is_none() => {
                 self.reload = Some((strategy, self.now));
                 self.proof_by = None;
@@ -179,6 +150,26 @@ impl World {
             | Step::Stop
             | Step::Tick => false,
         }
+    }
+
+    /// A worker goes by itself, or can't be reached any more.
+    fn note_departure(&mut self, worker: WorkerId, input: Step) -> bool {
+        let is_lost = matches!(input, Step::ChannelLost { .. });
+        let is_off = is_lost || matches!(input, Step::Disconnected { .. });
+        let lost = self.loses(worker, !is_lost);
+        let time = if is_lost { self.policy.kill_timeout } else { self.policy.drain_timeout };
+        let gone_by = self.now + time + SLACK;
+        let Some(process) = self.processes.get_mut(&worker) else { return lost };
+        process.has_channel &= !is_off;
+        if matches!(input, Step::Departing { .. }) {
+            process.is_departing |= !process.going;
+            process.going = true;
+        }
+        if is_off && (!process.going || (process.is_departing && process.gone_by.is_none())) {
+            process.going = true;
+            process.gone_by = Some(gone_by);
+        }
+        lost
     }
 
     /// When everything has ended, if nothing takes longer than this but processes that can't be killed.

@@ -316,12 +316,13 @@ impl World {
         let before = self.serving();
         let is_idle_news = self.is_idle(input) && self.fleet.next_deadline().is_none_or(|at| at > self.now);
         let lost = usize::from(self.take_note(input));
-        match input {
-            Step::Departing { worker } => self.news(300, Step::Disconnected { worker }),
-            Step::ChannelLost { worker } if self.random.percent(70) => {
-                self.news(20, Step::Exited { worker, clean: true });
-            }
-            _ => {}
+        if let Step::Departing { worker } = input {
+            self.news(300, Step::Disconnected { worker });
+        }
+        if let Step::ChannelLost { worker } = input
+            && self.random.percent(70)
+        {
+            self.news(20, Step::Exited { worker, clean: true });
         }
         let effects = self.fleet.step(input, self.now);
         if self.trace {
