@@ -13,6 +13,7 @@ const { countTransactions, startHeartbeat } = require('./heartbeat');
 const { clock } = require('./counting/scoreboard');
 const { Service } = require('./serving/servers');
 const { tell, INTERNAL } = require('./send-to-master');
+const { guardHandOvers } = require('./serving/hand-overs');
 const { Traffic } = require('./counting/traffic');
 const { VitalSigns } = require('./counting/vital-signs');
 
@@ -50,6 +51,7 @@ class Worker {
 
   async run() {
     const { createApp, callback, parsed } = this.#setup;
+    guardHandOvers(this.#board);
     process.on('internalMessage', (message) => this.#obey(message));
     tell({ act: 'hello' });
     process.once('disconnect', () => this.#calls?.end());

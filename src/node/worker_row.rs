@@ -87,6 +87,8 @@ pub fn scoreboard_layout() -> Value {
             "takers": header::TAKERS,
             "takerRows": header::TAKER_ROWS,
             "loads": header::LOADS,
+            "claimed": header::CLAIMED,
+            "revoked": header::REVOKED,
         },
         "fields": fields,
         "histogram": { "at": histogram::AT, "buckets": histogram::BUCKETS, "parts": histogram::PARTS },

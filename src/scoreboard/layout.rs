@@ -7,9 +7,9 @@
 /// The first word of the header: `c2brd` in bytes.
 pub const MAGIC: f64 = 426_047_074_916.0;
 /// Raised by every change of the layout.
-pub const VERSION: f64 = 2.0;
-/// Bytes of the header: a page, and a word for each row.
-pub const HEADER_SIZE: usize = 4096 + ROWS * 8;
+pub const VERSION: f64 = 3.0;
+/// Bytes of the header: a page, and three words for each row.
+pub const HEADER_SIZE: usize = 4096 + 3 * ROWS * 8;
 /// Bytes of a row.
 pub const ROW_SIZE: usize = 16_384;
 /// Rows of the board: each of 1024 slots may have a worker and a successor, and there are spares. Untouched ones take no
@@ -47,6 +47,11 @@ pub mod header {
     /// How many connections each worker has open, by the number of its row; written by that worker. They stand close
     /// together, since whoever compares them reads them all.
     pub const LOADS: usize = 512;
+    /// The number of the last handed-over connection that each worker has begun to serve, as a whole number, by the number of
+    /// its row; written by that worker.
+    pub const CLAIMED: usize = LOADS + super::ROWS;
+    /// Up to which number the master has taken connections back from each worker, as a whole number, by the number of its row.
+    pub const REVOKED: usize = CLAIMED + super::ROWS;
 }
 
 /// What becomes of a number when its worker is gone.
@@ -195,7 +200,7 @@ pub mod fatal {
 
 /// The parts of a row stand one behind the other and don't overlap.
 const _: () = {
-    assert!((header::LOADS + ROWS) * 8 <= HEADER_SIZE);
+    assert!((header::REVOKED + ROWS) * 8 <= HEADER_SIZE);
     assert!(FIELD_COUNT <= histogram::AT);
     assert!(histogram::AT + histogram::BUCKETS <= ring::AT);
     assert!(ring::AT + ring::ENTRIES * ring::ENTRY_WORDS <= fatal::LENGTH);
@@ -223,6 +228,6 @@ mod tests {
             assert!(document.contains(&line), "docs/scoreboard.md lacks the line\n{line}");
         }
         let rows = document.lines().filter(|line| line.starts_with("| ") && line.contains(" | `")).count();
-        assert_eq!(rows, FIELD_COUNT + 12, "docs/scoreboard.md has a line too many");
+        assert_eq!(rows, FIELD_COUNT + 14, "docs/scoreboard.md has a line too many");
     }
 }

@@ -131,7 +131,9 @@ impl Scoreboard {
         self.departed.add(&last);
         self.traces.follow(&last);
         row::clear(&self.memory, index.first_word());
-        self.memory.set_word(header::LOADS + index.get(), 0);
+        for word in [header::LOADS, header::CLAIMED, header::REVOKED] {
+            self.memory.set_word(word + index.get(), 0);
+        }
         self.free.push(index);
     }
 
@@ -220,6 +222,17 @@ impl Scoreboard {
     #[must_use]
     pub fn load(&self, worker: WorkerId) -> f64 {
         self.row_of(worker).map_or(0.0, |index| row::number(&self.memory, header::LOADS + index.get()))
+    }
+
+    /// Takes back from a worker every connection up to this number that it has not begun to serve; gives the number of the
+    /// last one that it has begun to serve, which with all before stays its own. `None` when it has no row.
+    #[must_use]
+    pub fn revoke(&self, worker: WorkerId, up_to: u64) -> Option<u64> {
+        let index = self.row_of(worker)?.get();
+        self.memory.set_word(header::REVOKED + index, up_to);
+        // The worker stores into the one word before it loads the other, and so do we.
+        std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+        Some(self.memory.word(header::CLAIMED + index))
     }
 
     fn set_header(&self, word: usize, value: f64) {

@@ -220,6 +220,7 @@ impl State {
             Due::CloseSlot(slot) => {
                 self.shutdown.close_slot(slot, &mut self.connections, &mut self.timers, now);
             }
+            Due::TakeBack => self.connections.take_back_unserved(now),
             Due::FreshSettings => self.use_known_settings(now),
             Due::FailedReload => self.advance_requesters(now),
             // Settling looks at all that waits for a worker.
@@ -278,6 +279,7 @@ impl State {
         self.timers.follow(Due::Fleet, self.fleet.next_deadline(), now);
         self.timers.follow(Due::QueueLook, self.connections.next_look(), now);
         self.timers.follow(Due::PassOver, self.connections.pass_over_at(), now);
+        self.timers.follow(Due::TakeBack, self.connections.take_back_at(), now);
         self.timers.follow(Due::AcceptAgain, self.connections.accept_again_at(), now);
         self.timers.follow(Due::Heartbeat, self.heartbeat.due(), now);
         if std::mem::take(&mut self.is_snapshot_outdated) {

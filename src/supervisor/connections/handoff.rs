@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use socket2::SockRef;
 use tokio::task::AbortHandle;
 
-use super::{Connections, InFlight, Order, Server};
+use super::{Connections, InFlight, Order, Server, TAKE_BACK};
 use crate::ids::{SlotIndex, WorkerId};
 use crate::ipc::message::ToWorker;
 use crate::socket::{ListenerId, sticky};
@@ -128,7 +128,8 @@ impl Connections {
             match self.sockets.accept(listener, slot) {
                 Ok(Some(fd)) => {
                     let worker = self.host_of(&fd, listener).unwrap_or(idlest);
-                    let connection = InFlight { seq: 0, listener, fd, refusals: 0, is_excess: false };
+                    let connection =
+                        InFlight { seq: 0, listener, fd, sent: now, refusals: 0, is_excess: false };
                     self.hand_over(worker, connection, now);
                 }
                 Ok(None) => return,
@@ -200,6 +201,7 @@ impl Connections {
     pub(super) fn hand_over(&mut self, worker: WorkerId, mut connection: InFlight, now: Instant) {
         self.handoff.last_seq += 1;
         connection.seq = self.handoff.last_seq;
+        connection.sent = now;
         let Some(server) = self.servers.get_mut(&worker) else { return };
         let Some(key) = server.key_of(connection.listener).map(str::to_owned) else { return };
         // Our own copy stays until the worker has said that it took it. Without a descriptor for that, ours must wait.
@@ -213,6 +215,28 @@ impl Connections {
         server.in_flight.push_back(connection);
         self.handoff.under_way += 1;
         self.orders.push(Order { worker, message, fd: Some(copy) });
+    }
+
+    /// Takes back what workers have left unserved for too long; a connection that a worker has begun to serve stays its own.
+    pub(crate) fn take_back_unserved(&mut self, now: Instant) {
+        let Some(board) = &self.board else { return };
+        for (worker, server) in self.servers.iter_mut().filter(|(_, server)| server.has_agent) {
+            let is_late = |connection: &InFlight| now.saturating_duration_since(connection.sent) >= TAKE_BACK;
+            let Some(last) = server.in_flight.iter().rev().find(|connection| is_late(connection)) else {
+                continue;
+            };
+            let Some(claimed) = board.borrow().revoke(*worker, last.seq) else { continue };
+            let up_to = last.seq;
+            let (mine, back): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut server.in_flight)
+                .into_iter()
+                .partition(|connection| connection.seq <= claimed || connection.seq > up_to);
+            server.in_flight = mine;
+            for connection in &mut server.in_flight {
+                // It is being served, or its answer is under way.
+                connection.sent = now;
+            }
+            self.handoff.take_back(back);
+        }
     }
 
     /// A worker said whether it took a connection, or did not get it.

@@ -40,6 +40,8 @@ pub(crate) type Board = Option<Rc<RefCell<Scoreboard>>>;
 const ANSWER: Duration = Duration::from_millis(60);
 /// How long a worker that has shown that it turns may be given connections.
 const PROOF: Duration = Duration::from_millis(20);
+/// How long a worker may leave a connection that was handed to it unserved while others could have it.
+const TAKE_BACK: Duration = Duration::from_millis(150);
 
 /// What a worker must be told.
 #[derive(Debug)]
@@ -112,6 +114,8 @@ struct InFlight {
     seq: u64,
     listener: ListenerId,
     fd: OwnedFd,
+    /// When it was handed over last.
+    sent: Instant,
     refusals: u32,
     /// A worker gave it back; else it was taken from a queue that nobody emptied.
     is_excess: bool,
@@ -214,6 +218,12 @@ impl Connections {
     /// When the next worker that owes an answer is passed over.
     pub(crate) fn pass_over_at(&self) -> Option<Instant> {
         self.handoff.excess_due
+    }
+
+    /// When connections that a worker has not begun to serve are taken back from it.
+    pub(crate) fn take_back_at(&self) -> Option<Instant> {
+        let able = self.servers.values().filter(|server| server.has_agent);
+        able.filter_map(|server| server.in_flight.front()).map(|oldest| oldest.sent + TAKE_BACK).min()
     }
 
     /// When what could not be accepted for want of descriptors is tried again.

@@ -36,7 +36,14 @@ impl Connections {
         self.turned(from, false, now);
         // Without an address the other end has gone, and with it whoever waited for an answer.
         let Some(listener) = self.listener_of(&fd) else { return };
-        self.handoff.excess.push_back(InFlight { seq: 0, listener, fd, refusals: 0, is_excess: true });
+        self.handoff.excess.push_back(InFlight {
+            seq: 0,
+            listener,
+            fd,
+            sent: now,
+            refusals: 0,
+            is_excess: true,
+        });
     }
 
     /// Hands each to the worker with the fewest connections, once that has shown that it turns: what it is given can't be
