@@ -9,6 +9,7 @@ mod convert;
 mod direct;
 pub mod ecv;
 mod emitter;
+pub mod lifeline;
 pub mod master;
 pub mod options;
 pub mod stop;

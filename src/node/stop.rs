@@ -9,7 +9,6 @@ use napi::bindgen_prelude::AsyncTask;
 use napi::{Env, Task};
 use napi_derive::napi;
 
-use super::convert::full_text;
 use crate::process::stop::{Verb, stop_all};
 
 /// The wait for all masters of a directory.
@@ -49,7 +48,7 @@ impl Task for StopMasters {
             },
             Err(error) => MastersStopped {
                 error_code: Some(error.code().to_owned()),
-                error_text: Some(full_text(&error)),
+                error_text: Some(error.full_text()),
                 ..MastersStopped::default()
             },
         })

@@ -4,6 +4,7 @@ pub mod cgroup;
 pub mod control;
 pub mod exit;
 pub mod inspector;
+pub mod lifeline;
 pub mod pidfile;
 pub mod spawn;
 pub mod stop;

@@ -15,9 +15,10 @@ use crate::fleet::{self, Cause, Effect, Phase, Policy, Report};
 use crate::ids::{SlotIndex, WorkerId};
 use crate::ipc::channel::{self, Heard, Listener};
 use crate::ipc::message::ToWorker;
+use crate::ipc::writer::Speaker;
 use crate::options::{Options, Restart};
 use crate::process::exit::{Child, Exit};
-use crate::process::spawn::{Place, Spawned};
+use crate::process::spawn::{Place, Spawned, Unborn};
 use crate::scoreboard::RowIndex;
 use crate::scoreboard::layout::Field;
 use crate::supervisor::Input;
@@ -135,18 +136,13 @@ impl State {
     }
 
     fn fork(&mut self, id: WorkerId, slot: Option<SlotIndex>, now: Instant) -> Option<fleet::Input> {
-        let spawned = self.spawn(id).and_then(|spawned| {
-            let failed = |source| crate::error::Error::Spawn { exec: self.launch.exec_path.clone(), source };
-            let child = Child::watch(spawned.pid).map_err(failed)?;
-            let (speaker, listener) = channel::open(spawned.channel).map_err(failed)?;
-            Ok((child, speaker, listener))
-        });
-        let (child, speaker, listener) = match spawned {
+        let (child, speaker, listener) = match self.spawn(id) {
             Ok(spawned) => spawned,
-            Err(error) => {
-                self.release_row(id);
-                self.spawn_problem = Some(error.to_string());
-                self.warn(error.to_string(), json!({ "code": error.code() }));
+            Err(Unborn { error, left }) => {
+                self.release_row_after(id, left);
+                let problem = error.full_text();
+                self.spawn_problem = Some(problem.clone());
+                self.warn(problem, json!({ "code": error.code() }));
                 return Some(fleet::Input::SpawnFailed { worker: id });
             }
         };
@@ -171,12 +167,32 @@ impl State {
         None
     }
 
-    /// Starts the process, with a row of the scoreboard where there is one left.
-    fn spawn(&self, id: WorkerId) -> Result<Spawned, crate::error::Error> {
-        let Some(board) = &self.scoreboard else { return self.launch.spawn(id.0, None) };
-        let mut board = board.borrow_mut();
-        let row = board.assign(id).map(RowIndex::get);
-        self.launch.spawn(id.0, row.map(|row| Place { board: board.fd(), row }))
+    /// Starts the process, with a row of the scoreboard where there is one left, and opens its channel.
+    fn spawn(&self, id: WorkerId) -> Result<(Child, Speaker, Listener), Unborn> {
+        let mut board = self.scoreboard.as_ref().map(|board| board.borrow_mut());
+        let row = board.as_mut().and_then(|board| board.assign(id)).map(RowIndex::get);
+        let place = board.as_ref().zip(row).map(|(board, row)| Place { board: board.fd(), row });
+        let Spawned { child, channel } = self.spawner.spawn(&self.launch, id.0, place)?;
+        match channel::open(channel) {
+            Ok((speaker, listener)) => Ok((child, speaker, listener)),
+            Err(source) => {
+                // It has not been reaped, so it can't be missed.
+                let _ = child.signal(libc::SIGKILL);
+                Err(Unborn { error: self.launch.failed(source), left: Some(child) })
+            }
+        }
+    }
+
+    /// Gives the row of a worker that was not started away, once no process of it is left that could write it.
+    fn release_row_after(&self, id: WorkerId, left: Option<Child>) {
+        let Some(child) = left else { return self.release_row(id) };
+        let board = self.scoreboard.clone();
+        self.tasks.spawn(async move {
+            child.ended().await;
+            if let Some(board) = board {
+                board.borrow_mut().release(id);
+            }
+        });
     }
 
     fn release_row(&self, id: WorkerId) {

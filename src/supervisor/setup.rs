@@ -15,7 +15,7 @@ use crate::monitor;
 use crate::options::{Options, Scheduling, Sticky};
 use crate::process::control::{self, ControlSocket};
 use crate::process::pidfile::PidDir;
-use crate::process::spawn::Launch;
+use crate::process::spawn::{Launch, Spawner};
 use crate::scoreboard::Scoreboard;
 use crate::socket::{self, Kind, Sockets, Want};
 
@@ -31,6 +31,7 @@ pub struct Setup {
     pub(crate) monitor: Option<TcpListener>,
     /// The application has an app of its own for the monitor's port.
     pub has_monitor_app: bool,
+    pub(crate) spawner: Spawner,
     pub(crate) pids: Option<PidDir>,
     pub(crate) control: Option<ControlSocket>,
     /// A failure is no reason not to start: it is told as a warning.
@@ -55,6 +56,7 @@ impl Setup {
             sockets.reserve(want).map_err(|source| listen_error(want, source))?;
         }
         let monitor = options.mon_port.map(|port| bind_monitor(&options.mon_host, port.get())).transpose()?;
+        let spawner = Spawner::new().map_err(|source| launch.failed(source))?;
         let (mut pids, mut control) = (None, None);
         let mut scoreboard = Scoreboard::create(std::process::id());
         if let (Ok(board), false) = (&mut scoreboard, options.cluster) {
@@ -67,7 +69,17 @@ impl Setup {
             pids = Some(dir);
             std::fs::create_dir_all(&options.logs).map_err(|source| pids_error(&options.logs, source))?;
         }
-        Ok(Self { options, launch, sockets, monitor, has_monitor_app: false, pids, control, scoreboard })
+        Ok(Self {
+            options,
+            launch,
+            sockets,
+            monitor,
+            has_monitor_app: false,
+            spawner,
+            pids,
+            control,
+            scoreboard,
+        })
     }
 
     /// The scoreboard and the number of this process' own row, where it serves by itself; the descriptor is the caller's.

@@ -26,7 +26,7 @@ use crate::options::{Options, calls};
 use crate::process::cgroup::OomWatch;
 use crate::process::control::{self, AGAIN_AFTER, Reply, Request};
 use crate::process::pidfile::PidDir;
-use crate::process::spawn::Launch;
+use crate::process::spawn::{Launch, Spawner};
 use crate::scoreboard::Scoreboard;
 use crate::socket::{ListenerId, Sockets};
 use crate::supervisor::connections::blocked::Watching;
@@ -65,6 +65,7 @@ pub(crate) struct State {
     pub(crate) spawn_problem: Option<String>,
     /// The first worker's server data per listener (TLS ticket keys), echoed to all.
     pub(crate) server_data: HashMap<ListenerId, Value>,
+    pub(crate) spawner: Spawner,
     pub(crate) pids: Option<PidDir>,
     pub(crate) stats: Rc<RefCell<Stats>>,
     /// What workers write about themselves; `None` where the system has no shared memory for us.
@@ -142,6 +143,7 @@ impl State {
             releases: Releases::default(),
             spawn_problem: None,
             server_data: HashMap::new(),
+            spawner: setup.spawner,
             pids: setup.pids,
             stats,
             scoreboard,
