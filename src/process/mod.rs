@@ -2,6 +2,7 @@
 
 pub mod cgroup;
 pub mod control;
+pub mod disk;
 pub mod exit;
 pub mod inspector;
 pub mod lifeline;

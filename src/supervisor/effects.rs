@@ -160,8 +160,8 @@ impl State {
         let pid = child.pid();
         self.releases.note(id, slot, pid);
         self.crew.insert(id, Worker::new(slot, child, speaker, now));
-        if let Some(Err(error)) = self.pids.as_ref().map(|pids| pids.worker_started(pid)) {
-            self.warn(format!("cannot write the pid file of worker {id}: {error}"), json!({ "pid": pid }));
+        for trouble in self.pids.as_mut().map(|pids| pids.worker_started(pid)).unwrap_or_default() {
+            self.warn(trouble.to_string(), json!({ "code": "ERR_CLUSTER2_PIDS" }));
         }
         self.publish(Event::Forked { worker: id, pid });
         None
@@ -277,7 +277,7 @@ impl State {
         let Some(worker) = self.worker_mut(id) else { return };
         worker.exit = Some(exit);
         let pid = worker.pid();
-        if let Some(pids) = &self.pids {
+        if let Some(pids) = &mut self.pids {
             pids.worker_gone(pid);
         }
         self.step(fleet::Input::Exited { worker: id, clean: exit.is_clean() }, now);

@@ -1,7 +1,8 @@
 //! What is bound, opened and read before the supervisor starts, in the order that cluster2 scripts know.
 //!
 //! Runs on the thread of JavaScript, where a failure is an exception and the caller can still exit with the right status:
-//! the application's ports first, then the monitor's, then the pids directory. A failure leaves nothing behind.
+//! the application's ports first, then the monitor's, then the pids directory. A failure leaves nothing behind. From here
+//! on the disk belongs to a thread of its own (`process::disk`).
 
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -14,6 +15,7 @@ use crate::ids::WorkerId;
 use crate::monitor;
 use crate::options::{Options, Scheduling, Sticky};
 use crate::process::control::{self, ControlSocket};
+use crate::process::disk::PidFiles;
 use crate::process::pidfile::PidDir;
 use crate::process::spawn::{Launch, Spawner};
 use crate::scoreboard::Scoreboard;
@@ -32,7 +34,7 @@ pub struct Setup {
     /// The application has an app of its own for the monitor's port.
     pub has_monitor_app: bool,
     pub(crate) spawner: Spawner,
-    pub(crate) pids: Option<PidDir>,
+    pub(crate) pids: Option<PidFiles>,
     pub(crate) control: Option<ControlSocket>,
     /// A failure is no reason not to start: it is told as a warning.
     pub(crate) scoreboard: Result<Scoreboard, Error>,
@@ -66,7 +68,7 @@ impl Setup {
         if options.cluster {
             let dir = PidDir::open(&options.pids, true)?;
             control = Some(control::bind(&dir).map_err(|source| pids_error(&options.pids, source))?);
-            pids = Some(dir);
+            pids = Some(PidFiles::start(dir).map_err(|source| Error::Thread { source })?);
             std::fs::create_dir_all(&options.logs).map_err(|source| pids_error(&options.logs, source))?;
         }
         Ok(Self {

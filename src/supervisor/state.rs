@@ -25,7 +25,7 @@ use crate::monitor::views::metrics::AppMetrics;
 use crate::options::{Options, calls};
 use crate::process::cgroup::OomWatch;
 use crate::process::control::{self, AGAIN_AFTER, Reply, Request};
-use crate::process::pidfile::PidDir;
+use crate::process::disk::PidFiles;
 use crate::process::spawn::{Launch, Spawner};
 use crate::scoreboard::Scoreboard;
 use crate::socket::{ListenerId, Sockets};
@@ -66,7 +66,7 @@ pub(crate) struct State {
     /// The first worker's server data per listener (TLS ticket keys), echoed to all.
     pub(crate) server_data: HashMap<ListenerId, Value>,
     pub(crate) spawner: Spawner,
-    pub(crate) pids: Option<PidDir>,
+    pub(crate) pids: Option<PidFiles>,
     pub(crate) stats: Rc<RefCell<Stats>>,
     /// What workers write about themselves; `None` where the system has no shared memory for us.
     pub(crate) scoreboard: Option<Rc<RefCell<Scoreboard>>>,
