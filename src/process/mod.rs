@@ -4,6 +4,7 @@ pub mod cgroup;
 pub mod control;
 pub mod disk;
 pub mod exit;
+pub mod fallback;
 pub mod inspector;
 pub mod lifeline;
 pub mod pidfile;

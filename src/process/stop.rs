@@ -1,4 +1,5 @@
-//! Stops or shuts down the masters of a pids directory from another process.
+//! Stops or shuts down the masters of a pids directory from another process, those included that had to use another
+//! directory in its place.
 //!
 //! Called on a thread that may block, by `stop()` and `shutdown()` in a process that is no master, and by scripts. Each
 //! verified master is asked over its control socket first, so that it can take its leave properly; a signal is for one
@@ -8,7 +9,7 @@
 
 use std::io;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use serde_json::Value;
 use crate::error::Error;
 use crate::os::peer::{Process, parent_and_state};
 use crate::process::control;
+use crate::process::fallback;
 use crate::process::pidfile::{self, Entry};
 use crate::process::verify::{self, Found, Standing};
 
@@ -59,6 +61,7 @@ pub struct Outcome {
 
 /// One verified master that was asked.
 struct Errand {
+    dir: PathBuf,
     found: Found,
     process: Process,
     /// Its workers that have a pid file, held so that they can be seen to go.
@@ -77,24 +80,26 @@ struct Errand {
 /// [`Error::Pids`] when the directory can't be read; [`Error::Control`] for the first master that could not be dealt
 /// with, for example because it is another user's. The others have been dealt with nevertheless.
 pub fn stop_all(dir: &Path, verb: Verb, patience: Duration) -> Result<Outcome, Error> {
-    let failed = |source| Error::Pids { path: dir.to_owned(), source };
     let until = Instant::now() + patience;
-    let mut outcome =
-        Outcome { stale_removed: pidfile::clear_stale(dir).map_err(failed)?, ..Outcome::default() };
+    let mut outcome = Outcome::default();
     let mut problems = Vec::new();
     let mut errands = Vec::new();
-    for (found, standing) in verify::survey(dir).map_err(failed)? {
-        match standing {
-            Standing::Live if found.pid == process::id() => outcome.own = true,
-            Standing::Live => errands.extend(Errand::begin(dir, found, verb, until)),
-            Standing::Unknown => problems.push(unverifiable(found.pid)),
-            Standing::Elsewhere | Standing::Stale | Standing::Foreign => {}
+    for dir in std::iter::once(dir.to_owned()).chain(fallback::find(dir)) {
+        let failed = |source| Error::Pids { path: dir.clone(), source };
+        outcome.stale_removed += pidfile::clear_stale(&dir).map_err(failed)?;
+        for (found, standing) in verify::survey(&dir).map_err(failed)? {
+            match standing {
+                Standing::Live if found.pid == process::id() => outcome.own = true,
+                Standing::Live => errands.extend(Errand::begin(&dir, found, verb, until)),
+                Standing::Unknown => problems.push(unverifiable(found.pid)),
+                Standing::Elsewhere | Standing::Stale | Standing::Foreign => {}
+            }
         }
     }
     for errand in errands {
         let done = match verb {
-            Verb::Stop => errand.finish_stop(dir, until),
-            Verb::Shutdown => errand.finish_shutdown(dir, patience, until),
+            Verb::Stop => errand.finish_stop(until),
+            Verb::Shutdown => errand.finish_shutdown(patience, until),
         };
         match done {
             Ok(()) => outcome.masters.push(errand.found.pid),
@@ -115,10 +120,10 @@ impl Errand {
         let workers = if verb == Verb::Stop { workers_of(dir, found.pid) } else { Vec::new() };
         let socket = Entry::Socket(found.pid).path(dir);
         let connection = control::send(&socket, found.pid, verb.call(), &Value::Null, until);
-        Some(Self { found, process, workers, connection })
+        Some(Self { dir: dir.to_owned(), found, process, workers, connection })
     }
 
-    fn finish_stop(&self, dir: &Path, until: Instant) -> Result<(), String> {
+    fn finish_stop(&self, until: Instant) -> Result<(), String> {
         // One that can't even be asked won't go by itself.
         let until = if self.connection.is_ok() { until } else { Instant::now() };
         if !self.process.wait_gone(until) {
@@ -127,16 +132,16 @@ impl Errand {
                 return Err("it does not end, not even by SIGKILL".to_owned());
             }
         }
-        self.clear_up(dir);
+        self.clear_up();
         Ok(())
     }
 
-    fn finish_shutdown(&self, dir: &Path, patience: Duration, until: Instant) -> Result<(), String> {
+    fn finish_shutdown(&self, patience: Duration, until: Instant) -> Result<(), String> {
         let first = self.connection.as_ref().ok().and_then(|stream| control::receive(stream, until).ok());
         let again = |wait: u64| {
             // It lets clients in a little longer, so that balancers can look elsewhere first.
             std::thread::sleep(Duration::from_millis(wait));
-            let (socket, pid) = (Entry::Socket(self.found.pid).path(dir), self.found.pid);
+            let (socket, pid) = (Entry::Socket(self.found.pid).path(&self.dir), self.found.pid);
             control::ask(&socket, pid, Verb::Shutdown.call(), &Value::Null, Instant::now() + patience).ok()
         };
         let wait = first.as_ref().and_then(|it| it.get(control::AGAIN_AFTER)?.as_u64());
@@ -172,12 +177,12 @@ impl Errand {
     }
 
     /// Removes what a master that was killed could not remove itself.
-    fn clear_up(&self, dir: &Path) {
+    fn clear_up(&self) {
         // Its workers die with it, by the kernel's hand: a moment for that, then their files are stale.
         let until = Instant::now() + WORKERS_PATIENCE;
         let _ = self.workers.iter().all(|worker| worker.wait_gone(until));
         // The next start or stop clears what could not be cleared now.
-        let _ = pidfile::clear_stale(dir);
+        let _ = pidfile::clear_stale(&self.dir);
     }
 }
 

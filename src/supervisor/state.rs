@@ -67,6 +67,8 @@ pub(crate) struct State {
     pub(crate) server_data: HashMap<ListenerId, Value>,
     pub(crate) spawner: Spawner,
     pub(crate) pids: Option<PidFiles>,
+    /// Where the pid files are, if not where they should be, until it has been told.
+    pids_problem: Option<Error>,
     pub(crate) stats: Rc<RefCell<Stats>>,
     /// What workers write about themselves; `None` where the system has no shared memory for us.
     pub(crate) scoreboard: Option<Rc<RefCell<Scoreboard>>>,
@@ -145,6 +147,7 @@ impl State {
             server_data: HashMap::new(),
             spawner: setup.spawner,
             pids: setup.pids,
+            pids_problem: setup.pids_problem,
             stats,
             scoreboard,
             no_scoreboard,
@@ -189,6 +192,9 @@ impl State {
         }
         if let Some(error) = self.no_scoreboard.take() {
             self.warn(format!("{error}; the cluster runs without"), json!({ "code": error.code() }));
+        }
+        if let Some(problem) = self.pids_problem.take() {
+            self.warn(problem.full_text(), json!({ "code": problem.code() }));
         }
         if self.options.cluster {
             self.step(fleet::Input::Start, Instant::now());
