@@ -24,7 +24,7 @@ pub struct StopMasters {
 pub struct MastersStopped {
     /// Pids of the masters that have ended (stop) or take no more connections (shutdown).
     pub masters: Vec<u32>,
-    /// This very process is one of them and was left alone.
+    /// Whether this process is one of them; it was left alone.
     pub own: bool,
     /// Files of dead masters that were removed.
     pub stale_removed: u32,

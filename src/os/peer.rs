@@ -1,4 +1,4 @@
-//! Another process, held so that its pid can't come to mean somebody else.
+//! Another process, held so that a later process with the same pid is never meant.
 //!
 //! `process::stop` opens a [`Process`] before it verifies who that is, and signals through it afterwards: a pidfd stays
 //! with the process it was opened for, so a pid that is given to a newcomer in between gets nothing. Where the system has
@@ -44,13 +44,13 @@ impl Process {
         (!process.is_gone()).then_some(process)
     }
 
-    /// Does this stay with the process whatever becomes of its pid?
+    /// Whether this stays with the process whatever becomes of its pid.
     #[must_use]
     pub fn is_pinned(&self) -> bool {
         self.fd.is_some()
     }
 
-    /// Has it ended? One that only waits for its parent to collect it has.
+    /// Whether it has ended; a zombie has.
     #[must_use]
     pub fn is_gone(&self) -> bool {
         self.wait_gone(Instant::now())
@@ -103,7 +103,7 @@ pub fn parent_and_state(pid: u32) -> Option<(u32, char)> {
 }
 
 fn poll_once(fd: &Pidfd, left: Duration) -> bool {
-    // Rounded up, or the last part of a millisecond would be spun away.
+    // Rounded up, so that the last part of a millisecond is a wait and not a busy loop.
     let millis = left.as_nanos().div_ceil(1_000_000);
     let timeout = i32::try_from(millis).ok().and_then(|ms| PollTimeout::try_from(ms).ok());
     let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];

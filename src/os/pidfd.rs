@@ -1,6 +1,6 @@
-//! A process held by a descriptor, so that its pid can't come to mean somebody else.
+//! A process held by a descriptor, so that a later process with the same pid is never meant.
 //!
-//! `process::exit` waits for workers by it, `os::peer` holds other masters by it.
+//! `process::exit` waits for workers by it, and `os::peer` holds other masters by it.
 
 use std::io;
 #[cfg(target_os = "linux")]

@@ -1,11 +1,12 @@
 //! Stops or shuts down the masters of a pids directory from another process, those included that had to use another
 //! directory in its place.
 //!
-//! Called on a thread that may block, by `stop()` and `shutdown()` in a process that is no master, and by scripts. Each
-//! verified master is asked over its control socket first, so that it can take its leave properly; a signal is for one
-//! that does not answer. Invariant: a signal goes only through a hold on the process that was taken *before* the
-//! process was verified to be the master that wrote the file. Were it verified first, it could die and its pid pass to
-//! an innocent process before the hold is taken.
+//! Called on a thread that may block, by `stop()` and `shutdown()` in a process that is no master. Each verified master is
+//! asked over its control socket first, so that it can end in good order. A master that does not answer gets a signal.
+//! Every wait here has an end, so a master or a worker that the kernel can't kill delays the caller by seconds at most.
+//! Invariant: a signal goes only through a hold on the process that was taken *before* the process was verified to be the
+//! master that wrote the file. If it were verified first, it could die, and its pid could pass to an innocent process, before
+//! the hold is taken.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -23,11 +24,11 @@ use crate::process::fallback;
 use crate::process::pidfile::{self, Entry};
 use crate::process::verify::{self, Found, Standing};
 
-/// How long the kernel gets to end what was sent SIGKILL.
+/// How long the kernel may take to end a process after SIGKILL.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
-/// How long a process may take to end that no longer holds its file.
+/// How long a process that no longer holds its file may take to end.
 const END_PATIENCE: Duration = Duration::from_secs(1);
-/// How long the workers of a master that was killed get to follow it.
+/// How long the workers of a killed master may take to end.
 const WORKERS_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What is asked of the masters.
@@ -71,10 +72,10 @@ struct Errand {
 
 /// Stops, or starts to shut down, every master of `dir`; blocks until that is done.
 ///
-/// Stop: returns when every master is gone, with SIGKILL for one that is not after `patience`, and its files with it.
-/// Shutdown: returns when every master has said that it takes no more connections; one that does not say so within
-/// `patience` gets SIGTERM and is not waited for. A directory that is missing, empty or full of other people's files is
-/// no error. Calling it twice, or from several processes at once, does no harm.
+/// Stop: returns when every master and its files are gone; a master that is still there after `patience` gets SIGKILL.
+/// Shutdown: returns when every master has said that it takes no more connections; a master that does not say so within
+/// `patience` gets SIGTERM and is not waited for. A directory that is missing, empty or full of other files is no error.
+/// Several calls, also from several processes at once, do no harm.
 ///
 /// # Errors
 /// [`Error::Pids`] when the directory can't be read; [`Error::Control`] for the first master that could not be dealt
@@ -124,7 +125,7 @@ impl Errand {
     }
 
     fn finish_stop(&self, until: Instant) -> Result<(), String> {
-        // One that can't even be asked won't go by itself.
+        // A master that can't be asked does not end by itself.
         let until = if self.connection.is_ok() { until } else { Instant::now() };
         if !self.process.wait_gone(until) {
             self.kill()?;
@@ -139,7 +140,7 @@ impl Errand {
     fn finish_shutdown(&self, patience: Duration, until: Instant) -> Result<(), String> {
         let first = self.connection.as_ref().ok().and_then(|stream| control::receive(stream, until).ok());
         let again = |wait: u64| {
-            // It lets clients in a little longer, so that balancers can look elsewhere first.
+            // The master lets clients in for so long, so that balancers turn to other servers first.
             std::thread::sleep(Duration::from_millis(wait));
             let (socket, pid) = (Entry::Socket(self.found.pid).path(&self.dir), self.found.pid);
             control::ask(&socket, pid, Verb::Shutdown.call(), &Value::Null, Instant::now() + patience).ok()
@@ -150,8 +151,8 @@ impl Errand {
         if has_agreed || self.process.is_gone() { Ok(()) } else { self.signal(Signal::SIGTERM) }
     }
 
-    /// Kills the master. A hold that can't slip was verified once and for all, even if the master has closed its files
-    /// since and is stuck on its way out.
+    /// Kills the master. A pinned hold needs no second verification: it stays with the verified process, also when that has
+    /// closed its files and is stuck on its way out.
     fn kill(&self) -> Result<(), String> {
         if self.process.is_pinned() { self.send(Signal::SIGKILL) } else { self.signal(Signal::SIGKILL) }
     }
@@ -160,7 +161,7 @@ impl Errand {
     fn signal(&self, signal: Signal) -> Result<(), String> {
         match verify::examine(&self.found.path, self.found.pid) {
             Standing::Live => self.send(signal),
-            // It has ended or closed its files just now: it is on its way out.
+            // The master has just closed its files: it is on its way out.
             Standing::Stale | Standing::Foreign => Ok(()),
             // A process that is ending has closed its files an instant before the kernel lets go of its locks.
             Standing::Elsewhere | Standing::Unknown
@@ -178,7 +179,7 @@ impl Errand {
 
     /// Removes what a master that was killed could not remove itself.
     fn clear_up(&self) {
-        // Its workers die with it, by the kernel's hand: a moment for that, then their files are stale.
+        // The kernel kills its workers with it. Their files are stale once they are gone.
         let until = Instant::now() + WORKERS_PATIENCE;
         let _ = self.workers.iter().all(|worker| worker.wait_gone(until));
         // The next start or stop clears what could not be cleared now.
