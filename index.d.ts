@@ -523,14 +523,15 @@ interface ClusterOptions {
 
   /**
    * Directory for the pid files and the control socket of master and workers, by which `stop()` and `shutdown()` find
-   * them from another process. A relative path is taken from the working directory.
+   * them from another process. A relative path is taken from the working directory. Where it can't be made or written, a
+   * private directory in the system's temporary one takes its place, with a warning (`ERR_CLUSTER2_PIDS`).
    * @default '<cwd>/pids'
    */
   pids?: string;
 
   /**
-   * Directory whose files the monitor serves under `/logs`, and nothing outside of it. A relative path is taken from
-   * the working directory.
+   * Directory whose files the monitor serves under `/logs`, and nothing outside of it. It is only read, and nothing makes
+   * it. A relative path is taken from the working directory.
    * @default '<cwd>/logs'
    */
   logs?: string;

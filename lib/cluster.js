@@ -19,7 +19,8 @@ require('./worker/nexttick-workaround');
 // themselves for one.
 const isWorker = nodeCluster.isWorker && process.env.CLUSTER2_MASTER !== undefined;
 delete process.env.CLUSTER2_MASTER;
-const place = takePlace(process.env);
+const row = process.env.CLUSTER2_ROW;
+delete process.env.CLUSTER2_ROW;
 if (isWorker) useTarget(process.env.CLUSTER2_TARGET);
 delete process.env.CLUSTER2_TARGET;
 // The script may fail before it comes to `listen`.
@@ -238,14 +239,6 @@ function deferred() {
   return { promise, resolve };
 }
 
-// The descriptor of the scoreboard and the number of this worker's row, if it has one.
-function takePlace(env) {
-  const { CLUSTER2_SCOREBOARD: fd, CLUSTER2_ROW: row } = env;
-  delete env.CLUSTER2_SCOREBOARD;
-  delete env.CLUSTER2_ROW;
-  return isWorker && fd !== undefined ? { fd: Number(fd), row: Number(row) } : undefined;
-}
-
 // What the addon throws, as an error of this package.
 function checked(call) {
   try {
@@ -253,6 +246,13 @@ function checked(call) {
   } catch (error) {
     throw errors.fromNative(error);
   }
+}
+
+// Takes over what the master gave this worker beside its channel.
+function joinMaster(addon) {
+  addon.endWithMaster();
+  const place = row === undefined ? undefined : { fd: addon.inheritedScoreboard(), row: Number(row) };
+  return new (require('./worker/counting/scoreboard').Board)(addon, place);
 }
 
 // Loaded on first use, so that `require` itself says clearly what is missing and costs little.
@@ -275,8 +275,9 @@ function legacyDefaults() {
 Object.defineProperty(Cluster, 'version', { get: () => require('../package.json').version, enumerable: true });
 Object.defineProperty(Cluster, 'defaultOptions', { get: defaultOptions, enumerable: true });
 
-// Before the application runs, so that the error of one that fails to load is left behind as well.
-const board = isWorker ? new (require('./worker/counting/scoreboard').Board)(load(), place) : undefined;
+// Before the application runs, so that a worker whose loop never turns ends with its master, and so that the error of
+// one that fails to load is left behind.
+const board = isWorker ? joinMaster(load()) : undefined;
 load();
 // What the master has to know to tell when this worker is ready: the script may hand servers over, or not.
 if (isWorker) tellMaster({ act: 'loaded' });

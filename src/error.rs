@@ -99,6 +99,13 @@ pub enum Error {
 }
 
 impl Error {
+    /// The message with those of all causes.
+    #[must_use]
+    pub fn full_text(&self) -> String {
+        let causes = std::iter::successors(std::error::Error::source(self), |cause| cause.source());
+        causes.fold(self.to_string(), |text, cause| format!("{text}: {cause}"))
+    }
+
     /// What JavaScript callers compare.
     #[must_use]
     pub fn code(&self) -> &'static str {

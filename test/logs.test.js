@@ -195,6 +195,20 @@ for (const cluster of [true, false]) {
   });
 }
 
+describe('logs, without a directory of that name', () => {
+  afterEach(reap);
+
+  it('are none; nobody makes the directory, and the page says where it looked', async () => {
+    const monPort = await freePort();
+    const options = { monPort, monHost: '127.0.0.1', logs: 'var/<log>' };
+    const program = await ready(start('monitor', { options }));
+    const { status, body } = await request(monPort, { path: '/logs' });
+    assert.equal(status, 200);
+    assert.ok(body.includes(`There is no directory ${program.cwd}/var/&lt;log&gt;.`), body);
+    assert.deepEqual(program.files('var'), []);
+  });
+});
+
 function fill(file, cwd) {
   fs.mkdirSync(file('sub'), { recursive: true });
   fs.writeFileSync(path.join(cwd, 'secret'), SECRET);

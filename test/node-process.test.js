@@ -5,7 +5,7 @@ const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const path = require('node:path');
 
-const { start, reap, request, eventually, isRefused } = require('./support');
+const { start, reap, request, eventually, isAlive, isRefused, ready } = require('./support');
 
 const MARK = 'CLUSTER2_MASTER';
 
@@ -46,6 +46,73 @@ for (const master of ['raw', 'agent']) {
     });
   });
 }
+
+describe('programs that a worker starts', () => {
+  const programs = [];
+  afterEach(() => programs.splice(0).forEach((pid) => process.kill(pid, 'SIGKILL')));
+  afterEach(reap);
+
+  it('inherit nothing that the worker got from its master, so that its end is noticed at once', async () => {
+    const cluster = start('own-programs', { options: { noWorkers: 1 } });
+    const { pid: worker, args: [pid] } = await cluster.line('started');
+    programs.push(pid);
+    // What these tests inherited themselves, every program has.
+    const inherited = descriptorsOf('self');
+    const open = () => descriptorsOf(pid).filter((name) => name === '/dev/null' || !inherited.includes(name)).join();
+    // The program opens files of its own while it is loaded.
+    await eventually(() => open() === '/dev/null,/dev/null,/dev/null', { what: open });
+
+    process.kill(worker, 'SIGKILL');
+    assert.equal((await cluster.line('disconnected', { within: 1000 })).args[0], worker);
+    assert.ok(isAlive(pid));
+    programs.push((await cluster.lines('started', 2))[1].args[0]);
+    cluster.kill('SIGKILL');
+    await cluster.exit();
+  });
+});
+
+describe('the user that workers run as', () => {
+  afterEach(reap);
+  if (process.getuid() !== 0) return;
+
+  const run = (...args) => start('other-user', { options: { noWorkers: 1, heartbeatInterval: 500 }, args });
+
+  it("is what cluster.setupPrimary says, without root's groups; the cluster works as ever", async () => {
+    const program = await ready(run('65534', '65533'), 1);
+    assert.deepEqual((await program.line('user')).args, [65534, 65533, [65533]]);
+    assert.equal((await request(program.port)).body, 'hello');
+    // Shared memory works for that user.
+    await program.line(({ event, role }) => event === 'heartbeat' && role === 'master');
+    const [worker] = program.workers;
+    assert.ok(program.files('pids').includes(`worker.${worker}.pid`));
+    program.kill('SIGKILL');
+    await program.exit();
+    await program.gone({ within: 1000 });
+  });
+
+  it('may be said without a group', async () => {
+    const program = await ready(run('65534', '-'), 1);
+    assert.deepEqual((await program.line('user')).args, [65534, 0, [0]]);
+    program.kill('SIGTERM');
+    assert.deepEqual(await program.exit(), { code: 0, signal: null });
+  });
+
+  it('that is not allowed is a failed start of each worker, which names it', async () => {
+    const program = start('other-user', { options: { noWorkers: 1 }, args: ['0', '-'], uid: 65534 });
+    const isRefusal = ({ event, args: [warning] = [] }) => event === 'warning' && warning.code === 'ERR_CLUSTER2_SPAWN';
+    const { args: [{ message }] } = await program.line(isRefusal);
+    assert.match(message, /uid 0: .*not permitted/i);
+    assert.equal(program.seen('forked').length, 0);
+    program.kill('SIGTERM');
+    assert.deepEqual(await program.exit(), { code: 0, signal: null });
+  });
+
+  it('that is no number is refused before anything is forked', async () => {
+    const program = start('other-user', { options: { noWorkers: 1 }, args: ['nobody', '-'] });
+    assert.equal((await program.exit()).code, 1);
+    assert.match(program.stderr, /ERR_CLUSTER2_INVALID_ARGUMENT/);
+  });
+});
 
 describe('a script whose workers never call listen of this package', function () {
   this.timeout(30000);
@@ -111,4 +178,15 @@ async function facts(master) {
     ...rest, isInCwd: cwd === program.cwd, env: master === 'raw' ? env.filter((name) => name !== MARK) : env,
   }))
     .sort((a, b) => a.id - b.id);
+}
+
+function descriptorsOf(pid) {
+  return fs.readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
+    try {
+      return [fs.readlinkSync(`/proc/${pid}/fd/${fd}`)];
+    } catch {
+      // It was closed meanwhile, as that of the list itself.
+      return [];
+    }
+  });
 }

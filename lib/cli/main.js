@@ -13,12 +13,12 @@ const HOMES = {
   start: './start',
   status: './status',
   top: './top',
-  stop: './ending',
-  shutdown: './ending',
-  reload: './changing',
-  scale: './changing',
-  enable: './changing',
-  disable: './changing',
+  stop: './stop',
+  shutdown: './stop',
+  reload: './orders',
+  scale: './orders',
+  enable: './orders',
+  disable: './orders',
 };
 
 async function main(args) {

@@ -1,4 +1,5 @@
-// Finds the masters of a pids directory and asks them, over their control sockets.
+// Finds the masters of a pids directory and asks them, over their control sockets. A master that could not write there
+// is in another directory, which src/process/fallback.rs describes; the same rule is applied here.
 //
 // The commands are the callers. A file proves nothing, so a master is one that answers on its socket, which says the
 // pid that the file's name says; nobody is ever signalled from here. The sockets have mode 0600: what others may not
@@ -105,7 +106,10 @@ class Master {
  */
 async function find({ dir, pid, within = ANSWER_MS }) {
   const pids = pidsIn(dir);
+  const other = fallbackOf(dir);
   const masters = pids.sockets.map((each) => new Master(dir, each));
+  if (other) masters.push(...pidsIn(other).sockets.map((each) => new Master(other, each)));
+  masters.sort((one, next) => one.pid - next.pid);
   await Promise.all(masters.map((master) => master.look(Math.min(within, ANSWER_MS))));
   const there = masters.filter(({ status, problem }) => status ?? problem);
   const meant = there.filter((master) => pid === undefined || pid === master.pid);
@@ -125,6 +129,33 @@ async function all(masters, deed) {
 }
 
 module.exports = { Master, find, all };
+
+// The directory that takes the place of `dir`, if it is there and only this user can write in it.
+function fallbackOf(dir) {
+  const uid = process.geteuid();
+  const name = `cluster2-${uid}-${hashOf(realPathOf(dir)).toString(16).padStart(16, '0')}`;
+  const found = path.join(process.env.TMPDIR || '/tmp', name);
+  const facts = fs.lstatSync(found, { throwIfNoEntry: false });
+  const isSafe = facts?.isDirectory() && facts.uid === uid && (facts.mode & 0o022) === 0;
+  return isSafe ? found : undefined;
+}
+
+// The path without links, as far as it exists.
+function realPathOf(dir) {
+  try {
+    return fs.realpathSync(dir);
+  } catch {
+    const parent = path.dirname(dir);
+    return parent === dir ? dir : path.join(realPathOf(parent), path.basename(dir));
+  }
+}
+
+// FNV-1a with 64 bits.
+function hashOf(text) {
+  let hash = 0xcbf29ce484222325n;
+  for (const byte of Buffer.from(text)) hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n);
+  return hash;
+}
 
 function pidsIn(dir) {
   let names;

@@ -7,12 +7,15 @@
 // starts in the place that was found then.
 'use strict';
 
+const nodeCluster = require('node:cluster');
 const fs = require('node:fs');
 const path = require('node:path');
 
 const errors = require('../shared/errors');
 const { currentTarget } = require('../shared/native');
 
+// The largest id that `child_process` takes.
+const LAST_ID = 2 ** 31 - 1;
 const INSPECT = /--inspect(?:-brk|-port)?|--debug-port/;
 
 /** The settings where nobody is ever started (`cluster: false`). */
@@ -22,9 +25,15 @@ class Launcher {
   #cwd;
   #script;
   #follows;
+  #user;
 
-  /** The options; `cwd` may be null. Throws ERR_CLUSTER2_NO_SCRIPT. */
-  constructor({ cwd }) {
+  /**
+   * The options; `cwd` may be null. `uid` and `gid` may also come from `cluster.setupPrimary`.
+   * Throws ERR_CLUSTER2_NO_SCRIPT, ERR_CLUSTER2_INVALID_ARGUMENT.
+   */
+  constructor({ cwd, uid, gid }) {
+    const { settings } = nodeCluster;
+    this.#user = { uid: idOf('uid', uid ?? settings.uid), gid: idOf('gid', gid ?? settings.gid) };
     const script = process.argv[1];
     if (!script) throw errors.createError('ERR_CLUSTER2_NO_SCRIPT');
     const here = process.cwd();
@@ -48,8 +57,16 @@ class Launcher {
       env: { ...process.env, CLUSTER2_TARGET: currentTarget() },
       cwd: this.#follows ? fs.realpathSync(this.#cwd) : null,
       inspectPort: wantsInspector() ? process.debugPort : null,
+      ...this.#user,
     };
   }
+}
+
+// A number as `child_process` takes it; null is the master's own.
+function idOf(name, given) {
+  if (given === undefined || given === null) return null;
+  if (Number.isInteger(given) && given >= 0 && given <= LAST_ID) return given;
+  throw errors.createError('ERR_CLUSTER2_INVALID_ARGUMENT', name, `a whole number from 0 to ${LAST_ID}`, given);
 }
 
 // $PWD, where it names the same directory; it may be a leftover of another process.

@@ -1,7 +1,5 @@
 //! Errors and plain values on their way over the border.
 
-use std::error::Error as _;
-
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -12,19 +10,8 @@ pub(crate) type Result<T> = std::result::Result<T, napi::Error<&'static str>>;
 
 impl From<Error> for napi::Error<&'static str> {
     fn from(error: Error) -> Self {
-        Self::new(error.code(), full_text(&error))
+        Self::new(error.code(), error.full_text())
     }
-}
-
-/// An error's sentence with its causes behind it.
-pub(crate) fn full_text(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        text = format!("{text}: {source}");
-        cause = source.source();
-    }
-    text
 }
 
 /// Reads a value that `lib/` built; a mismatch is a mistake of ours, not of the user's.

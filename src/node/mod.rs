@@ -8,6 +8,7 @@
 mod convert;
 pub mod ecv;
 mod emitter;
+pub mod lifeline;
 pub mod master;
 pub mod options;
 pub mod stop;

@@ -9,7 +9,6 @@ use napi::bindgen_prelude::AsyncTask;
 use napi::{Env, Task};
 use napi_derive::napi;
 
-use super::convert::full_text;
 use crate::process::stop::{Verb, stop_all};
 
 /// The wait for all masters of a directory.
@@ -25,7 +24,7 @@ pub struct StopMasters {
 pub struct MastersStopped {
     /// Pids of the masters that have ended (stop) or take no more connections (shutdown).
     pub masters: Vec<u32>,
-    /// This very process is one of them and was left alone.
+    /// Whether this process is one of them; it was left alone.
     pub own: bool,
     /// Files of dead masters that were removed.
     pub stale_removed: u32,
@@ -49,7 +48,7 @@ impl Task for StopMasters {
             },
             Err(error) => MastersStopped {
                 error_code: Some(error.code().to_owned()),
-                error_text: Some(full_text(&error)),
+                error_text: Some(error.full_text()),
                 ..MastersStopped::default()
             },
         })

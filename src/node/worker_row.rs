@@ -1,4 +1,4 @@
-//! `openScoreboard` and `scoreboardLayout`: a worker's own row, as typed arrays over the shared memory.
+//! `openScoreboard`, `inheritedScoreboard` and `scoreboardLayout`: a worker's own row, as typed arrays over the shared memory.
 //!
 //! `lib/worker/counting/scoreboard.js` calls it once per worker and writes the row from then on without us. The mapping is given up for good
 //! on purpose: arrays may live until the process ends, whatever the garbage collector does, so memory must too.
@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::os::collections::{self, Counters};
 use crate::os::fd::duplicate;
 use crate::os::memory::{Mapping, WORD};
+use crate::process::spawn::inherited;
 use crate::scoreboard::layout::{FIELDS, Field, HEADER_SIZE, ROW_SIZE, fatal, header, histogram, ring};
 use crate::scoreboard::locate_row;
 
@@ -27,6 +28,13 @@ pub struct OpenScoreboard {
     pub row: Uint8Array,
     /// Collections of garbage are counted in the row without JavaScript's doing.
     pub counts_collections: bool,
+}
+
+/// The number of the descriptor that a worker inherits the scoreboard by.
+#[napi]
+#[must_use]
+pub fn inherited_scoreboard() -> i32 {
+    inherited::SCOREBOARD
 }
 
 /// Maps the scoreboard behind the descriptor `fd`, which the caller closes, and checks it.

@@ -2,13 +2,28 @@
 //!
 //! `process::spawn` and `process::exit` are the only callers. The forking thread must live as long as the children do:
 //! the kernel sends the parent-death signal when that *thread* ends.
+//! Invariant: a child has the descriptors 0, 1, 2 and those that it was given, from [`FIRST_GIVEN`] on without a gap. Node
+//! marks low descriptors close-on-exec when it starts, so that programs which a worker starts inherit none of them.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::path::Path;
 
+use nix::errno::Errno;
 #[cfg(target_os = "linux")]
 use nix::unistd::Pid;
+
+/// The number of the first descriptor that a child gets beside stdio.
+pub const FIRST_GIVEN: RawFd = 3;
+
+/// As whom a program runs; `None` is as whom we run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct User {
+    /// The user id.
+    pub uid: Option<u32>,
+    /// The group id.
+    pub gid: Option<u32>,
+}
 
 /// A program to be started, and what it gets beside inherited stdio.
 #[derive(Debug)]
@@ -21,8 +36,10 @@ pub struct Program<'a> {
     pub env: Vec<(&'a str, String)>,
     /// Its working directory; `None` is ours.
     pub cwd: Option<&'a Path>,
-    /// Descriptors that stay open in it; all others are close-on-exec.
-    pub kept: Vec<BorrowedFd<'a>>,
+    /// As whom it runs.
+    pub user: User,
+    /// Descriptors that it gets, as [`FIRST_GIVEN`] and the numbers that follow; all others are close-on-exec.
+    pub given: Vec<BorrowedFd<'a>>,
 }
 
 /// Starts `program` with clean signal dispositions, an empty signal mask, and a death sentence for the moment when this
@@ -33,11 +50,11 @@ pub struct Program<'a> {
 /// written to; the standard library makes one whenever something is to be done between fork and exec.
 ///
 /// # Errors
-/// What the kernel says of the program file or the directory, `EAGAIN` for too many processes; `InvalidInput` for a text
-/// with a NUL in it.
+/// What the kernel says of the program file or the directory, `EAGAIN` for too many processes, `EMFILE` for too many
+/// descriptors; `InvalidInput` for a text with a NUL in it; an error that names the uid or gid which is not allowed.
 #[cfg(target_os = "linux")]
 pub fn start(program: &Program<'_>) -> io::Result<u32> {
-    use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
+    use std::sync::OnceLock;
 
     use nix::sched::{CloneFlags, clone};
     use nix::sys::signal::{SigSet, SigmaskHow};
@@ -45,29 +62,30 @@ pub fn start(program: &Program<'_>) -> io::Result<u32> {
     const STACK_BYTES: usize = 64 * 1024;
     const NOT_STARTED: isize = 127;
 
-    let plan = linux::Plan::of(program)?;
-    let failure = AtomicI32::new(0);
+    let mut plan = linux::Plan::of(program)?;
+    let failure = OnceLock::new();
     let become_it = Box::new(|| {
-        failure.store(plan.carry_out() as i32, SeqCst);
+        // The first failure is the only one.
+        let _ = failure.set(plan.carry_out());
         NOT_STARTED
     });
     let mut stack = vec![0; STACK_BYTES];
     let flags = CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK;
     // No handler of ours may run in the child, on the memory of this process.
     let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
-    // SAFETY: the child has a stack of its own, larger than it needs. It shares our memory, reads the plan, writes
+    let dump = linux::DumpGuard::new(program.user);
+    // SAFETY: the child has a stack of its own, larger than it needs. It shares our memory, reads and writes the plan,
     // `failure` and the error number of this thread, which stands still meanwhile, and makes system calls only; it
     // allocates nothing, and ends by exec or by returning. All that it uses outlives the call.
     let forked = unsafe { clone(become_it, &mut stack, flags, Some(libc::SIGCHLD)) };
+    drop(dump);
     mask.thread_set_mask()?;
     let pid = forked?;
-    match failure.load(SeqCst) {
-        0 => u32::try_from(pid.as_raw()).map_err(io::Error::other),
-        number => {
-            nix::sys::wait::waitpid(pid, None).ok();
-            Err(io::Error::from_raw_os_error(number))
-        }
-    }
+    let Some((step, errno)) = failure.into_inner() else {
+        return u32::try_from(pid.as_raw()).map_err(io::Error::other);
+    };
+    nix::sys::wait::waitpid(pid, None).ok();
+    Err(step.error(program.user, errno))
 }
 
 /// As on Linux, but for the death sentence, which other systems don't know, and the memory, which is copied.
@@ -83,37 +101,64 @@ pub fn start(program: &Program<'_>) -> io::Result<u32> {
     if let Some(cwd) = program.cwd {
         command.current_dir(cwd);
     }
-    let kept = fds_of(program);
+    if let Some(gid) = program.user.gid {
+        command.gid(gid);
+    }
+    if let Some(uid) = program.user.uid {
+        command.uid(uid);
+    }
+    let mut given = numbers_of(&program.given);
     let hook = move || {
-        keep_over_exec(&kept);
+        hand_down(&mut given)?;
         reset_signals();
         Ok(())
     };
-    // SAFETY: the hook runs in the forked child and makes async-signal-safe system calls only: fcntl and signal. It reads a
-    // list made before the fork, and the descriptors stay open in the parent until `spawn` has returned.
+    // SAFETY: the hook runs in the forked child and makes async-signal-safe system calls only: fcntl, dup2 and signal. It
+    // uses a list made before the fork, and the descriptors stay open in the parent until `spawn` has returned.
     unsafe { command.pre_exec(hook) };
     Ok(command.spawn()?.id())
 }
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use std::ffi::{CString, OsStr, c_char};
+    use std::ffi::{CString, OsStr, c_char, c_long};
     use std::os::fd::RawFd;
     use std::os::unix::ffi::OsStrExt;
     use std::{io, ptr};
 
     use nix::errno::Errno;
-    use nix::sys::prctl::set_pdeathsig;
+    use nix::sys::prctl::{get_dumpable, set_dumpable, set_pdeathsig};
     use nix::sys::signal::{SigSet, Signal};
 
-    use super::{Pid, Program, fds_of, keep_over_exec, reset_signals};
+    use super::{Pid, Program, User, hand_down, numbers_of, reset_signals};
+
+    /// What failed between fork and exec.
+    #[derive(Clone, Copy, Debug)]
+    pub(super) enum Step {
+        Gid,
+        Uid,
+        Other,
+    }
+
+    impl Step {
+        pub(super) fn error(self, user: User, errno: Errno) -> io::Error {
+            let (name, id) = match self {
+                Self::Gid => ("gid", user.gid),
+                Self::Uid => ("uid", user.uid),
+                Self::Other => return errno.into(),
+            };
+            let error = io::Error::from(errno);
+            io::Error::new(error.kind(), format!("{name} {}: {error}", id.unwrap_or_default()))
+        }
+    }
 
     /// All that is needed between fork and exec, made before.
     pub(super) struct Plan {
         parent: Pid,
         exec: CString,
         cwd: Option<CString>,
-        kept: Vec<RawFd>,
+        user: User,
+        given: Vec<RawFd>,
         argv: Texts,
         envp: Texts,
     }
@@ -140,50 +185,106 @@ mod linux {
                 parent: nix::unistd::getpid(),
                 exec: text(program.exec.as_os_str())?,
                 cwd: program.cwd.map(|cwd| text(cwd.as_os_str())).transpose()?,
-                kept: fds_of(program),
+                user: program.user,
+                given: numbers_of(&program.given),
                 argv: Texts::of(name.chain(args).map(text))?,
                 envp: Texts::of(env.map(|variable| text(OsStr::new(&variable))))?,
             })
         }
 
         /// In the child: becomes the program, or says why not.
-        pub(super) fn carry_out(&self) -> Errno {
-            keep_over_exec(&self.kept);
+        pub(super) fn carry_out(&mut self) -> (Step, Errno) {
             reset_signals();
             self.prepare().err().unwrap_or_else(|| {
                 // SAFETY: the pointers are those of C strings and of lists of such that end with null, all owned by `self`.
                 unsafe { libc::execve(self.exec.as_ptr(), self.argv.0.as_ptr(), self.envp.0.as_ptr()) };
-                Errno::last()
+                (Step::Other, Errno::last())
             })
         }
 
-        fn prepare(&self) -> nix::Result<()> {
-            set_pdeathsig(Signal::SIGKILL)?;
+        fn prepare(&mut self) -> Result<(), (Step, Errno)> {
+            let other = |errno| (Step::Other, errno);
+            hand_down(&mut self.given).map_err(other)?;
+            self.cwd.as_deref().map_or(Ok(()), nix::unistd::chdir).map_err(other)?;
+            self.become_user()?;
+            // After the change of user, which clears it.
+            set_pdeathsig(Signal::SIGKILL).map_err(other)?;
             // The parent may have died before the line above: then nobody sends the signal any more.
             if nix::unistd::getppid() != self.parent {
-                return Err(Errno::EPIPE);
+                return Err(other(Errno::EPIPE));
             }
-            self.cwd.as_deref().map_or(Ok(()), nix::unistd::chdir)?;
-            SigSet::empty().thread_set_mask()
+            SigSet::empty().thread_set_mask().map_err(other)
         }
+
+        /// In the order of Node's `child_process`: the further groups go, then the group and the user change.
+        ///
+        /// By bare system calls. Those of the C library would change every thread that they find in memory, and that memory
+        /// is the parent's.
+        fn become_user(&self) -> Result<(), (Step, Errno)> {
+            let User { uid, gid } = self.user;
+            if uid.is_none() && gid.is_none() {
+                return Ok(());
+            }
+            // A user who is not root keeps the groups, which are no more than it has anyway.
+            // SAFETY: an empty list of groups is read from nowhere.
+            let _ = unsafe { libc::syscall(libc::SYS_setgroups, 0, ptr::null::<u32>()) };
+            change(libc::SYS_setgid, gid).map_err(|errno| (Step::Gid, errno))?;
+            change(libc::SYS_setuid, uid).map_err(|errno| (Step::Uid, errno))
+        }
+    }
+
+    fn change(call: c_long, id: Option<u32>) -> nix::Result<()> {
+        let Some(id) = id else { return Ok(()) };
+        // SAFETY: both calls take one number.
+        Errno::result(unsafe { libc::syscall(call, id) }).map(drop)
     }
 
     fn text(given: &OsStr) -> io::Result<CString> {
         Ok(CString::new(given.as_bytes())?)
     }
-}
 
-/// Node marks its own descriptors 0 to 2 close-on-exec, so inheriting them takes a word.
-fn fds_of(program: &Program<'_>) -> Vec<libc::c_int> {
-    [0, 1, 2].into_iter().chain(program.kept.iter().map(AsRawFd::as_raw_fd)).collect()
-}
+    /// Keeps this process open to debuggers and core dumps. A child that changes its user closes the memory to them, and
+    /// that memory is ours until it runs its program.
+    pub(super) struct DumpGuard(bool);
 
-/// Clears close-on-exec; a descriptor that is not open stays not open, which is what the parent has too.
-fn keep_over_exec(fds: &[libc::c_int]) {
-    for fd in fds {
-        // SAFETY: F_SETFD touches no memory; a closed descriptor gives EBADF.
-        unsafe { libc::fcntl(*fd, libc::F_SETFD, 0) };
+    impl DumpGuard {
+        pub(super) fn new(user: User) -> Self {
+            Self(user != User::default() && get_dumpable().unwrap_or(false))
+        }
     }
+
+    impl Drop for DumpGuard {
+        fn drop(&mut self) {
+            if self.0 {
+                // Without it only debugging is harder.
+                let _ = set_dumpable(true);
+            }
+        }
+    }
+}
+
+fn numbers_of(given: &[BorrowedFd<'_>]) -> Vec<RawFd> {
+    given.iter().map(AsRawFd::as_raw_fd).collect()
+}
+
+/// In the child: puts the descriptors `given` at [`FIRST_GIVEN`] and the numbers that follow, and lets them and stdio
+/// outlive exec. All are moved out of the way first, so that none is overwritten before it has its place.
+fn hand_down(given: &mut [RawFd]) -> nix::Result<()> {
+    // Node marks its own descriptors 0 to 2 close-on-exec; one that is not open stays not open, as in the parent.
+    for stdio in 0..FIRST_GIVEN {
+        // SAFETY: F_SETFD touches no memory; a closed descriptor gives EBADF.
+        unsafe { libc::fcntl(stdio, libc::F_SETFD, 0) };
+    }
+    let behind = (FIRST_GIVEN..).nth(given.len()).unwrap_or(RawFd::MAX);
+    for fd in &mut *given {
+        // SAFETY: F_DUPFD_CLOEXEC touches no memory.
+        *fd = Errno::result(unsafe { libc::fcntl(*fd, libc::F_DUPFD_CLOEXEC, behind) })?;
+    }
+    for (place, fd) in (FIRST_GIVEN..).zip(given) {
+        // SAFETY: what stands at this place is the child's own copy, and the child needs it no more.
+        Errno::result(unsafe { libc::dup2(*fd, place) })?;
+    }
+    Ok(())
 }
 
 /// Ignored signals survive exec: Node ignores SIGPIPE, and a shell's `nohup` ignores SIGHUP for the master alone.
@@ -248,43 +349,113 @@ pub fn signal_pid(pid: u32, signal: i32) -> io::Result<()> {
 mod tests {
     use std::fs::File;
     use std::io::Read;
-    use std::os::fd::{AsFd, OwnedFd};
+    use std::os::fd::AsFd;
     use std::path::PathBuf;
 
     use super::*;
 
-    /// The output of a script that may write to descriptor `$OUT`.
-    fn output(script: &str, env: Vec<(&str, String)>, cwd: Option<&Path>) -> String {
-        let (reader, writer) = std::io::pipe().unwrap();
-        let (reader, writer) = (OwnedFd::from(reader), OwnedFd::from(writer));
-        let args = vec!["-c".to_owned(), script.to_owned()];
-        let env = env.into_iter().chain([("OUT", writer.as_raw_fd().to_string())]).collect();
-        let pid = start(&Program { exec: Path::new("/bin/sh"), args, env, cwd, kept: vec![writer.as_fd()] })
-            .unwrap();
+    const SHELL: &str = "/bin/sh";
+
+    fn program<'a>(exec: &'a str, args: &[&str]) -> Program<'a> {
+        let args = args.iter().map(|&arg| arg.to_owned()).collect();
+        Program { exec: Path::new(exec), args, env: vec![], cwd: None, user: User::default(), given: vec![] }
+    }
+
+    /// The output of a script that may write to the descriptor behind those that the program is given.
+    fn output_of(program: Program<'_>) -> String {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let mut given = program.given.clone();
+        given.push(writer.as_fd());
+        let pid = start(&Program { given, ..program }).unwrap();
         drop(writer);
         let mut text = String::new();
-        File::from(reader).read_to_string(&mut text).unwrap();
-        while reap(pid).unwrap().is_none() {
-            std::thread::yield_now();
-        }
+        reader.read_to_string(&mut text).unwrap();
+        end_of(pid);
         text
     }
 
+    fn output(script: &str, env: Vec<(&str, String)>, cwd: Option<&Path>) -> String {
+        output_of(Program { env, cwd, ..program(SHELL, &["-c", script]) })
+    }
+
+    fn end_of(pid: u32) -> (Option<i32>, i32) {
+        loop {
+            match reap(pid).unwrap() {
+                Some(reaped) => break (reaped.code, reaped.signal),
+                None => std::thread::yield_now(),
+            }
+        }
+    }
+
+    /// How a program ends whose parent's thread has ended.
+    fn end_of_orphan(user: User) -> (Option<i32>, i32) {
+        let sleep = move || start(&Program { user, ..program("/bin/sleep", &["60"]) }).unwrap();
+        end_of(std::thread::spawn(sleep).join().unwrap())
+    }
+
     fn failure(exec: &str, cwd: Option<&Path>) -> Option<i32> {
-        let program = Program { exec: Path::new(exec), args: vec![], env: vec![], cwd, kept: vec![] };
-        start(&program).unwrap_err().raw_os_error()
+        start(&Program { cwd, ..program(exec, &[]) }).unwrap_err().raw_os_error()
     }
 
     #[test]
     fn a_child_gets_its_environment_directory_and_descriptors_and_nothing_else() {
         let env = vec![("A", "b c".to_owned())];
         assert_eq!(
-            output("echo $A \"$(env | grep -c ^A=)\" $PWD >&$OUT", env, Some(Path::new("/usr"))),
+            output("echo $A \"$(env | grep -c ^A=)\" $PWD >&3", env, Some(Path::new("/usr"))),
             "b c 1 /usr\n"
         );
-        let secret = File::open("/dev/null").unwrap();
-        let look = format!("test -e /dev/fd/{} || echo closed >&$OUT", secret.as_raw_fd());
+        // The last of several, so that its number is none of those that the child is given.
+        let secrets: Vec<_> = (0..5).map(|_| File::open("/dev/null").unwrap()).collect();
+        let look = format!("test -e /dev/fd/{} || echo closed >&3", secrets[4].as_raw_fd());
         assert_eq!(output(&look, vec![], None), "closed\n");
+    }
+
+    #[test]
+    fn descriptors_are_handed_down_in_order_whatever_their_numbers_are() {
+        let pipes: Vec<_> = (0..3).map(|_| std::io::pipe().unwrap()).collect();
+        // Backwards, so that the numbers of some are the places of others wherever those are low.
+        let ends = || pipes.iter().rev().map(|(_, writer)| writer.as_fd());
+        let name =
+            |fd: BorrowedFd<'_>| std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap();
+        let expected: Vec<_> =
+            (3..).zip(ends()).map(|(place, fd)| format!("{place} {}", name(fd).display())).collect();
+        let look = "for fd in 3 4 5 6 7 8 9; do echo $fd $(readlink /proc/self/fd/$fd); done >&6";
+        let text = output_of(Program { given: ends().collect(), ..program(SHELL, &["-c", look]) });
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(&lines[..3], &expected[..]);
+        assert_eq!(&lines[4..], ["7", "8", "9"]);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_child_becomes_the_user_that_it_should_or_says_which_id_is_not_allowed() {
+        use std::os::unix::process::CommandExt;
+
+        const UID: u32 = 65_534;
+        const INSIDE: &str = "CLUSTER2_TEST_OTHER_USER";
+        let as_user = |script: &'static str| {
+            let user = User { uid: Some(UID), gid: Some(UID - 1) };
+            Program { user, ..program(SHELL, &["-c", script]) }
+        };
+        if std::env::var_os(INSIDE).is_some() {
+            let error = start(&as_user("true")).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+            assert!(error.to_string().contains("gid 65533"), "{error}");
+            return;
+        }
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        assert_eq!(output_of(as_user("id -u >&3; id -G >&3")), "65534\n65533\n");
+        assert_eq!(end_of_orphan(as_user("").user), (None, libc::SIGKILL));
+        assert!(nix::sys::prctl::get_dumpable().unwrap());
+
+        let own = std::env::current_exe().unwrap();
+        let name =
+            "os::child::tests::a_child_becomes_the_user_that_it_should_or_says_which_id_is_not_allowed";
+        let mut again = std::process::Command::new("/proc/self/exe");
+        again.arg0(own).args(["--exact", name]).env(INSIDE, "1").uid(UID).stdout(std::process::Stdio::null());
+        assert!(again.status().unwrap().success());
     }
 
     #[test]
@@ -293,9 +464,7 @@ mod tests {
         assert_eq!(failure("/nowhere", None), Some(libc::ENOENT));
         assert_eq!(failure("/bin/sh", Some(&nowhere)), Some(libc::ENOENT));
         assert_eq!(failure("/etc/passwd", None), Some(libc::EACCES));
-        let args = vec!["a\0b".to_owned()];
-        let program = Program { exec: Path::new("/bin/sh"), args, env: vec![], cwd: None, kept: vec![] };
-        assert_eq!(start(&program).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(start(&program(SHELL, &["a\0b"])).unwrap_err().kind(), io::ErrorKind::InvalidInput);
     }
 
     #[cfg(target_os = "linux")]
@@ -308,7 +477,7 @@ mod tests {
         let before = blocked.thread_swap_mask(SigmaskHow::SIG_SETMASK).unwrap();
         let text = output(
             "while read name value; do case $name in Sig[BI]*) echo $name $value;; esac; done \
-            < /proc/self/status >&$OUT",
+            < /proc/self/status >&3",
             vec![],
             None,
         );
@@ -324,18 +493,6 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_child_dies_with_the_thread_that_started_it() {
-        let args = vec!["60".to_owned()];
-        let kept = std::thread::spawn(|| {
-            start(&Program { exec: Path::new("/bin/sleep"), args, env: vec![], cwd: None, kept: vec![] })
-                .unwrap()
-        });
-        let pid = kept.join().unwrap();
-        let reaped = loop {
-            match reap(pid).unwrap() {
-                Some(reaped) => break reaped,
-                None => std::thread::yield_now(),
-            }
-        };
-        assert_eq!((reaped.code, reaped.signal), (None, libc::SIGKILL));
+        assert_eq!(end_of_orphan(User::default()), (None, libc::SIGKILL));
     }
 }

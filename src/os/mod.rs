@@ -13,6 +13,7 @@ pub mod peer;
 pub mod pidfd;
 pub mod process_facts;
 pub mod queues;
+pub mod reserve;
 pub mod rights;
 mod symbols;
 pub mod watch;

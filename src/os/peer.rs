@@ -1,9 +1,9 @@
-//! Another process, held so that its pid can't come to mean somebody else.
+//! Another process, held so that a later process with the same pid is never meant.
 //!
 //! `process::stop` opens a [`Process`] before it verifies who that is, and signals through it afterwards: a pidfd stays
-//! with the process it was opened for, so a pid that is given to a newcomer in between gets nothing. Where the kernel
-//! or a seccomp profile offers no pidfd the bare pid is used, and the caller's verification just before each signal is
-//! all that there is.
+//! with the process it was opened for, so a pid that is given to a newcomer in between gets nothing. Where the system has
+//! no pidfds the bare pid is used, and the caller's verification just before each signal is all that there is. Where it
+//! has them and this one can't be opened, the process can be looked at by its pid, but not signalled.
 
 use std::fs;
 use std::io;
@@ -26,6 +26,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 pub struct Process {
     pid: Pid,
     fd: Option<Pidfd>,
+    /// Why there is no pidfd, on a system that has them.
+    problem: Option<i32>,
 }
 
 impl Process {
@@ -33,23 +35,22 @@ impl Process {
     #[must_use]
     pub fn open(pid: u32) -> Option<Self> {
         let pid = i32::try_from(pid).ok().filter(|&raw| raw > 0).map(Pid::from_raw)?;
-        let fd = match Pidfd::open(pid.as_raw().unsigned_abs()) {
-            Ok(fd) => Some(fd),
+        let (fd, problem) = match Pidfd::open(pid.as_raw().unsigned_abs()) {
+            Ok(fd) => (fd, None),
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return None,
-            // No pidfd here, not allowed, or no descriptor left: fall back on the pid, if it is anybody's.
-            Err(_) => None,
+            Err(error) => (None, error.raw_os_error()),
         };
-        let process = Self { pid, fd };
+        let process = Self { pid, fd, problem };
         (!process.is_gone()).then_some(process)
     }
 
-    /// Does this stay with the process whatever becomes of its pid?
+    /// Whether this stays with the process whatever becomes of its pid.
     #[must_use]
     pub fn is_pinned(&self) -> bool {
         self.fd.is_some()
     }
 
-    /// Has it ended? One that only waits for its parent to collect it has.
+    /// Whether it has ended; a zombie has.
     #[must_use]
     pub fn is_gone(&self) -> bool {
         self.wait_gone(Instant::now())
@@ -76,23 +77,17 @@ impl Process {
     /// Sends a signal; a process that has ended already is no error.
     ///
     /// # Errors
-    /// What the kernel says, `EPERM` for a process of another user.
+    /// What the kernel says, `EPERM` for a process of another user; `EMFILE` if there was no descriptor to hold it by.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
-        let sent = match &self.fd {
-            Some(fd) => match fd.signal(signal as i32) {
-                Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => self.signal_by_pid(signal),
-                sent => sent,
-            },
-            None => self.signal_by_pid(signal),
+        let sent = match (&self.fd, self.problem) {
+            (Some(fd), _) => fd.signal(signal as i32),
+            (None, Some(problem)) => Err(io::Error::from_raw_os_error(problem)),
+            (None, None) => kill(self.pid, signal).map_err(io::Error::from),
         };
         match sent {
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
             sent => sent,
         }
-    }
-
-    fn signal_by_pid(&self, signal: Signal) -> io::Result<()> {
-        Ok(kill(self.pid, signal)?)
     }
 }
 
@@ -108,7 +103,7 @@ pub fn parent_and_state(pid: u32) -> Option<(u32, char)> {
 }
 
 fn poll_once(fd: &Pidfd, left: Duration) -> bool {
-    // Rounded up, or the last part of a millisecond would be spun away.
+    // Rounded up, so that the last part of a millisecond is a wait and not a busy loop.
     let millis = left.as_nanos().div_ceil(1_000_000);
     let timeout = i32::try_from(millis).ok().and_then(|ms| PollTimeout::try_from(ms).ok());
     let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];

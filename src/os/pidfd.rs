@@ -1,6 +1,6 @@
-//! A process held by a descriptor, so that its pid can't come to mean somebody else.
+//! A process held by a descriptor, so that a later process with the same pid is never meant.
 //!
-//! `process::exit` waits for workers by it, `os::peer` holds other masters by it.
+//! `process::exit` waits for workers by it, and `os::peer` holds other masters by it.
 
 use std::io;
 #[cfg(target_os = "linux")]
@@ -12,12 +12,22 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 pub struct Pidfd(OwnedFd);
 
 impl Pidfd {
-    /// Opens the descriptor of `pid`.
+    /// Opens the descriptor of `pid`; `None` where the system has no pidfds.
+    ///
+    /// That is what `ENOSYS` means, and `EPERM`, which old sandboxes say of calls that they don't know and the kernel never
+    /// says of this one.
     ///
     /// # Errors
-    /// `ESRCH` when no such process exists, `ENOSYS` or `EPERM` where the kernel or a sandbox has no pidfds.
+    /// `ESRCH` when no such process exists, `EMFILE` and the like.
+    pub fn open(pid: u32) -> io::Result<Option<Self>> {
+        match Self::open_any(pid) {
+            Err(error) if is_absent(&error) => Ok(None),
+            opened => opened.map(Some),
+        }
+    }
+
     #[cfg(target_os = "linux")]
-    pub fn open(pid: u32) -> io::Result<Self> {
+    fn open_any(pid: u32) -> io::Result<Self> {
         let pid = libc::pid_t::try_from(pid).map_err(|_| io::Error::from_raw_os_error(libc::ESRCH))?;
         // SAFETY: the call takes two integers and returns a new descriptor, close-on-exec by definition, or -1.
         let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
@@ -26,13 +36,9 @@ impl Pidfd {
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
-    /// Says that this system has no pidfds.
-    ///
-    /// # Errors
-    /// Always `Unsupported`.
     #[cfg(not(target_os = "linux"))]
-    pub fn open(_pid: u32) -> io::Result<Self> {
-        Err(io::ErrorKind::Unsupported.into())
+    fn open_any(_pid: u32) -> io::Result<Self> {
+        Err(io::Error::from_raw_os_error(libc::ENOSYS))
     }
 
     /// Sends `signal`, a number as in `kill -l`; 0 only asks whether that could be done.
@@ -56,6 +62,10 @@ impl Pidfd {
     pub fn signal(&self, _signal: i32) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM))
 }
 
 impl AsFd for Pidfd {

@@ -1,4 +1,4 @@
-//! What the kernel knows of this very process; read when somebody asks for the metrics.
+//! What the kernel knows of this process, for the metrics.
 //!
 //! Everything comes from `/proc/self` and from calls that never wait. What a system does not tell is absent.
 

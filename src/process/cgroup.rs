@@ -1,13 +1,13 @@
-//! Has the kernel killed somebody of our cgroup for want of memory?
+//! Tells whether the kernel has killed a process of the master's cgroup for want of memory.
 //!
-//! The supervisor keeps one [`OomWatch`] and asks it when a worker was killed by SIGKILL. Workers live in the master's
-//! cgroup unless somebody moved them, so the master's counter is theirs. Nothing is watched in between: one small file is
-//! read per such death.
+//! The supervisor keeps one [`OomWatch`] and asks it when SIGKILL has ended a worker. Workers live in the master's cgroup
+//! unless somebody moved them, so the master's counter counts them. The file of that counter is read once per such death;
+//! it is the kernel's own, so reading it never waits for a disk.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The kernel's count of such kills, and how many of them are accounted for.
+/// The kernel's count of such kills, and how many of them the supervisor knows.
 #[derive(Debug)]
 pub struct OomWatch {
     file: Option<PathBuf>,
@@ -15,7 +15,7 @@ pub struct OomWatch {
 }
 
 impl OomWatch {
-    /// Begins with the kills so far; finds nothing where there is no such count (no memory cgroup, another system).
+    /// Begins with the kills so far. Without a memory cgroup, or on another system, there is no count, and no kill is found.
     #[must_use]
     pub fn start() -> Self {
         let memberships = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
@@ -27,7 +27,7 @@ impl OomWatch {
         }
     }
 
-    /// Whether there was one more kill than those already asked about; it is accounted for by that.
+    /// Whether there was a kill that the supervisor did not know. It knows one more from then on.
     pub fn take_kill(&mut self) -> bool {
         let now = self.file.as_deref().and_then(kills).unwrap_or(0);
         let is_new = now > self.seen;
@@ -38,7 +38,7 @@ impl OomWatch {
     }
 }
 
-/// Where the count may stand: version 2 first, each with the path inside a container behind the one outside.
+/// The files in which the count may stand: version 2 first; for each version the path outside a container, then that inside.
 fn files_of(memberships: &str, root: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for line in memberships.lines() {

@@ -7,9 +7,8 @@
 //! works while the master's JavaScript is blocked.
 //!
 //! Only the user who runs the master, and root, get an answer: the file has mode 0600 from its first moment on, and the
-//! peer's credentials are looked at besides. Every limit is checked before anything is kept: a request may have
-//! [`REQUEST_LIMIT`] bytes and [`REQUEST_TIME`] to come in, and at most [`CONNECTIONS`] are open at once; further ones
-//! wait in the kernel's queue.
+//! peer's credentials are checked as well. A request has at most [`REQUEST_LIMIT`] bytes and comes within [`REQUEST_TIME`].
+//! At most [`CONNECTIONS`] are open at once; further ones wait in the kernel's queue.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -42,7 +41,7 @@ use crate::tasks::LocalTasks;
 pub const REQUEST_LIMIT: u64 = 64 * 1024;
 /// How long a client may take to send its request, and to take its answer.
 pub const REQUEST_TIME: Duration = Duration::from_secs(10);
-/// In an answer: so many milliseconds later the call will have more to say.
+/// In an answer: how many milliseconds later the client should ask again.
 pub const AGAIN_AFTER: &str = "againAfter";
 /// How many clients are served at once.
 pub const CONNECTIONS: usize = 64;
@@ -52,7 +51,7 @@ const ANSWER_LIMIT: u64 = 4 * 1024 * 1024;
 const BACKLOG: i32 = 128;
 /// What fits into a `sockaddr_un` with its closing zero.
 const LONGEST_ADDRESS: usize = 107;
-/// How long a socket that isn't there may take to appear: a master is found an instant before it listens.
+/// How long a client waits for a missing socket: a master can be found an instant before it listens.
 const APPEARANCE: Duration = Duration::from_millis(250);
 const RETRY: Duration = Duration::from_millis(5);
 const LOOK: Duration = Duration::from_millis(1);
@@ -72,12 +71,12 @@ pub struct Request {
     pub reply: Reply,
 }
 
-/// The one answer to a request. Dropped unused, the client is told that it got none.
+/// The one answer to a request. If it is dropped, the client is told that there is no answer.
 #[derive(Debug)]
 pub struct Reply(oneshot::Sender<Value>);
 
 impl Reply {
-    /// A reply whose answer comes to somebody else than a client of the socket.
+    /// A reply, and the place where its answer arrives: for callers inside this process.
     #[must_use]
     pub fn channel() -> (Self, oneshot::Receiver<Value>) {
         let (reply, answer) = oneshot::channel();
@@ -135,14 +134,14 @@ pub fn bind(dir: &PidDir) -> io::Result<ControlSocket> {
 /// When the socket can't be registered with the runtime. Failures of single connections end those only.
 pub async fn serve(socket: ControlSocket, on_request: impl Fn(Request) + 'static) -> io::Result<()> {
     let listener = tokio::net::UnixListener::from_std(socket.0)?;
-    // A set of its own: were these tasks the supervisor's, this one would hold on to the set that it is part of.
+    // The supervisor's tasks own this one, so its own tasks need another set: a set that contains its holder never ends.
     let tasks = LocalTasks::default();
     let on_request = Rc::new(on_request);
     let free = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(place) = Arc::clone(&free).acquire_owned().await else { return Ok(()) };
         let Ok((stream, _)) = listener.accept().await else {
-            // Mostly no descriptor is left; at once it would only fail again.
+            // As a rule no descriptor is left, and another try at once would fail as well.
             sleep(Duration::from_millis(100)).await;
             continue;
         };
@@ -163,7 +162,7 @@ async fn converse(mut stream: tokio::net::UnixStream, on_request: &impl Fn(Reque
     let mut line = Vec::new();
     let mut reader = tokio::io::BufReader::new((&mut stream).take(REQUEST_LIMIT));
     if timeout(REQUEST_TIME, reader.read_until(b'\n', &mut line)).await?? == 0 {
-        // Somebody only looked who listens here.
+        // The client only wanted to know whose socket this is.
         return Ok(());
     }
     let answer = match parse(&line) {
@@ -221,7 +220,7 @@ pub(crate) fn send(
 pub(crate) fn receive(stream: &UnixStream, until: Instant) -> io::Result<Value> {
     let mut line = Vec::new();
     let mut reader = BufReader::new(stream).take(ANSWER_LIMIT);
-    // One look even when it is late: the answer may have come while something else was waited for.
+    // There is one look even when it is late: the answer may have come while the caller waited for something else.
     let mut left = until.saturating_duration_since(Instant::now()).max(LOOK);
     loop {
         stream.set_read_timeout(Some(left))?;
@@ -245,7 +244,7 @@ pub(crate) fn listener_pid(path: &Path) -> Option<u32> {
     peer_pid(&connect(path).ok()?)
 }
 
-/// Does nobody listen at `path` any more? A child that the listener was just starting as it died does not count.
+/// Whether no process listens at `path` any more. A child that the listener was starting when it died does not count.
 pub(crate) fn is_abandoned(path: &Path) -> bool {
     match connect(path) {
         Ok(stream) => peer_pid(&stream).is_some_and(|pid| Process::open(pid).is_none()),
@@ -287,7 +286,7 @@ fn peer_pid(stream: &UnixStream) -> Option<u32> {
         .filter(|&pid| pid > 0)
 }
 
-/// Runs `action` with a path to the same place that fits into a socket's address.
+/// Runs `action` with a path that fits into a socket's address and leads to the same place.
 fn with_short_path<T>(path: &Path, action: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return action(path) };
     if path.as_os_str().as_bytes().len() <= LONGEST_ADDRESS {

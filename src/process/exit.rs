@@ -2,7 +2,8 @@
 //!
 //! The supervisor starts one [`Child::ended`] per worker. Nobody handles SIGCHLD, so libuv's children (the application's
 //! own `child_process`) and ours never meet: each side waits for its own pids by name.
-//! Invariant: a child is reaped exactly once, here, and is never signalled after that.
+//! A child without a pidfd is looked at every 20 ms: on a system that has none, and where a child is only to be reaped.
+//! Invariant: a child is reaped exactly once, here, and is never signalled after that. So a bare pid is always the child's.
 
 use std::cell::Cell;
 use std::io;
@@ -16,7 +17,7 @@ use crate::os::child::{reap, signal_pid};
 use crate::os::pidfd::Pidfd;
 use crate::os::watch::watch;
 
-/// How often a child is looked at where the system has no pidfds.
+/// How often a child without a pidfd is looked at.
 const LOOK_WITHOUT_PIDFD: Duration = Duration::from_millis(20);
 
 /// How a process ended.
@@ -49,11 +50,23 @@ impl Child {
     /// Watches the child `pid`, which must not have been reaped yet.
     ///
     /// # Errors
-    /// What the kernel says when the descriptor can't be watched; a missing pidfd is not an error.
+    /// What the kernel says when the pidfd can't be opened or watched, on a system that has them.
     pub fn watch(pid: u32) -> io::Result<Self> {
-        let pidfd = Pidfd::open(pid).ok();
-        let pidfd = pidfd.map(|fd| watch(fd, Interest::READABLE)).transpose()?;
-        Ok(Self { pid, pidfd, reaped: Cell::new(false), peak_rss: Cell::new(None) })
+        let pidfd = Pidfd::open(pid)?.map(|fd| watch(fd, Interest::READABLE)).transpose()?;
+        Ok(Self::new(pid, pidfd))
+    }
+
+    /// Kills the child `pid`, which must not have been reaped yet and can't be watched; its end must be waited for.
+    #[must_use]
+    pub fn killed(pid: u32) -> Self {
+        let child = Self::new(pid, None);
+        // A child that has ended already is a zombie, which can be signalled.
+        let _ = child.signal(libc::SIGKILL);
+        child
+    }
+
+    fn new(pid: u32, pidfd: Option<AsyncFd<Pidfd>>) -> Self {
+        Self { pid, pidfd, reaped: Cell::new(false), peak_rss: Cell::new(None) }
     }
 
     /// The process id.
@@ -71,7 +84,7 @@ impl Child {
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
         }
         match &self.pidfd {
-            Some(pidfd) => pidfd.get_ref().signal(signal).or_else(|_| signal_pid(self.pid, signal)),
+            Some(pidfd) => pidfd.get_ref().signal(signal),
             None => signal_pid(self.pid, signal),
         }
     }
@@ -150,6 +163,14 @@ mod tests {
         assert_eq!(end_of("exit 3").await, Exit::Code(3));
         assert_eq!(end_of("kill -9 $$").await, Exit::Signal(9));
         assert!(end_of("true").await.is_clean());
+    }
+
+    #[tokio::test]
+    #[expect(clippy::zombie_processes, reason = "waiting for it is what is tested")]
+    async fn a_child_that_cannot_be_watched_is_killed_and_reaped() {
+        let child = Command::new("/bin/sleep").arg("60").spawn().unwrap();
+        assert_eq!(Child::killed(child.id()).ended().await, Exit::Signal(9));
+        assert!(reap(child.id()).is_err());
     }
 
     #[tokio::test]

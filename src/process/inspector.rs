@@ -1,10 +1,10 @@
 //! Reads the JavaScript stack of a process that is stuck in JavaScript.
 //!
-//! `supervisor::hung` asks, for a worker that it is about to replace. SIGUSR1 makes Node open its inspector, on a thread of
-//! its own, so a spinning loop doesn't keep it from answering; workers that may be asked were started with [`FLAG`], so it is
-//! on loopback, on a port of the kernel's choice, which we find by the listening socket that is new in the process. Then
-//! follows as much of the inspector's protocol as it takes: `/json/list` for the address, a WebSocket, `Debugger.enable` and
-//! `Debugger.pause`, the names of the scripts from `Debugger.scriptParsed`, and the call frames of `Debugger.paused`.
+//! `supervisor::watch::hang` asks, for a worker that it is about to replace. SIGUSR1 makes Node open its inspector on a thread
+//! of its own, which answers while the loop spins. Workers that may be asked are started with [`FLAG`], so the inspector is on
+//! loopback, on a port of the kernel's choice; the listening socket that is new in the process shows it. Of the inspector's
+//! protocol this file speaks `/json/list` for the address, a WebSocket, `Debugger.enable` and `Debugger.pause`, the names of
+//! the scripts from `Debugger.scriptParsed`, and the call frames of `Debugger.paused`.
 //! Invariant: it ends within `LIMIT`; the process stays paused, with its inspector open, until the caller ends it.
 
 use std::collections::{HashMap, HashSet};
@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 
 use super::exit::Child;
 
-/// How workers are started whose inspector may have to be opened.
+/// The flag of workers whose inspector may have to be opened.
 pub const FLAG: &str = "--inspect-port=127.0.0.1:0";
 /// How long all of it may take.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -58,7 +58,7 @@ async fn capture(child: &Child, port: Option<u16>) -> io::Result<String> {
     session.send(&json!({ "id": 2, "method": "Debugger.pause" })).await?;
     let mut scripts = Scripts::new();
     loop {
-        // Answers to what we sent, and whatever else it tells, are none of the two.
+        // Other messages, such as the answers to our own, are of no interest.
         match serde_json::from_slice(&session.next().await?) {
             Ok(Told::ScriptParsed { script_id, url }) => drop(scripts.insert(script_id, url)),
             Ok(Told::Paused { call_frames }) => return Ok(show(&call_frames, &scripts)),
@@ -190,7 +190,7 @@ struct Session {
 impl Session {
     async fn open(address: SocketAddr, path: &str) -> io::Result<Self> {
         let mut stream = TcpStream::connect(address).await?;
-        // The key only proves that the other side speaks WebSocket, which we know.
+        // The key would prove that the other side speaks WebSocket, which is known.
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Key: Y2x1c3RlcjItcnMgaGVyZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -201,7 +201,7 @@ impl Session {
         Ok(Self { stream })
     }
 
-    /// Sends a short text. Frames from the client are masked, by zeros: nobody between us could be confused.
+    /// Sends a short text. A client must mask its frames; a mask of zeros is enough, since there is no proxy in between.
     async fn send(&mut self, message: &Value) -> io::Result<()> {
         const FINAL_TEXT: u8 = 0x81;
         const MASKED: u8 = 0x80;

@@ -2,8 +2,11 @@
 
 pub mod cgroup;
 pub mod control;
+pub mod disk;
 pub mod exit;
+pub mod fallback;
 pub mod inspector;
+pub mod lifeline;
 pub mod pidfile;
 pub mod spawn;
 pub mod stop;

@@ -1,17 +1,17 @@
 //! The pids directory: the files by which operators, scripts and other processes find a cluster.
 //!
-//! A master makes one [`PidDir`] before it forks, tells it of each worker's birth and death, and closes it at its end.
+//! A master makes one [`PidDir`] before it forks. The thread of `disk` owns it from then on, tells it of each worker's birth
+//! and death, and closes it at the end.
 //! It owns `master.<pid>.pid` with an exclusive lock on it that lasts as long as the process does, `master.<pid>.sock`
 //! beside it, and `worker.<pid>.pid` for each of its workers. The lock is how others tell a live master (`verify`).
-//! It belongs to an open file that is close-on-exec, so workers never hold it; a child shares it only between fork and
-//! exec, which can at most make a lock look held for an instant after its master died. That is harmless: a held lock
-//! proves nothing unless the process that the file names is the one that has the file open, and a sweep that meets one
-//! whose master is gone waits a moment for it.
+//! The locked file is close-on-exec, so workers never hold the lock. Between fork and exec a child shares it: then a lock may
+//! look held for an instant after its master died. That is harmless: a held lock proves nothing unless the process that the
+//! file names has the file open, and a sweep that finds the lock of a dead master waits a moment for its end.
 //!
 //! Invariants: a file has its name only once it is complete and, for a master's, locked; nothing that we did not write
-//! is ever removed; nothing of another live master is ever touched. Whoever publishes a master's file or removes stale
-//! ones holds a lock on the directory for that moment, or else a file could be replaced by a live one (a container's
-//! master has the same pid at each start) between the look at it and its removal.
+//! is ever removed; nothing of another live master is ever touched. A process that publishes a master's file or removes stale
+//! files holds a lock on the directory meanwhile. Without it, a live master could replace a file (in a container it has the
+//! same pid at each start) between the look at the file and its removal.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -31,9 +31,9 @@ use crate::os::peer::Process;
 use crate::process::control;
 use crate::process::verify::{self, Found, Standing, examine, open_ours};
 
-/// How long the directory's lock is waited for; it is held for milliseconds.
+/// How long a process waits for the directory's lock, which others hold for milliseconds.
 const GUARD_PATIENCE: Duration = Duration::from_secs(1);
-/// How long a lock whose master is gone may take to be let go by a child of it that has not reached its exec.
+/// How long a child of a dead master, on its way to exec, may still hold its lock.
 const SETTLING: Duration = Duration::from_millis(200);
 const RETRY: Duration = Duration::from_millis(2);
 
@@ -65,7 +65,7 @@ impl Entry {
             Self::MasterDraft(pid),
             Self::WorkerDraft(pid),
         ];
-        // Written out again and compared, so that a sign or a leading zero is not ours either.
+        // The comparison with our own spelling excludes signs and leading zeros.
         entries.into_iter().find(|entry| is_a_pid && entry.file_name() == name)
     }
 
@@ -140,7 +140,7 @@ impl PidDir {
         });
         let lock = Some(lock.map_err(failed)?);
         if sweep && let Some(guard) = guard {
-            // What can't be cleared now is no reason not to start: it is stale, and is looked at again next time.
+            // Files that can't be removed now stay stale, and the next start tries again.
             let _ = clear(&dir, &guard, Some(pid));
         }
         Ok(Self { dir, pid, lock, workers: RefCell::default() })
@@ -155,7 +155,7 @@ impl PidDir {
     /// Writes the file of a worker that was just started.
     ///
     /// # Errors
-    /// What the kernel says, for example that the directory has been removed. The worker is none the worse for it.
+    /// What the kernel says, for example that the directory has been removed. It does the worker no harm.
     pub fn worker_started(&self, pid: u32) -> io::Result<()> {
         publish(&self.dir, Entry::Worker(pid), |_| Ok(()))?;
         self.workers.borrow_mut().insert(pid);
@@ -205,7 +205,7 @@ pub fn clear_stale(dir: &Path) -> io::Result<usize> {
     }
 }
 
-/// The sweep itself. `newcomer` is a master without workers yet, so that its being alive vouches for nobody's file.
+/// The sweep itself. `newcomer` is a master that has no workers yet, so no worker's file can be its own.
 fn clear(dir: &Path, _guard: &Guard, newcomer: Option<u32>) -> io::Result<usize> {
     let mut removed = 0;
     let masters = settled_survey(dir)?;
@@ -217,7 +217,7 @@ fn clear(dir: &Path, _guard: &Guard, newcomer: Option<u32>) -> io::Result<usize>
                 masters.iter().any(|(it, standing)| it.pid == pid && *standing == Standing::Stale)
             }
             Entry::Socket(pid) => !is_held(pid) && is_socket(&path) && control::is_abandoned(&path),
-            // A draft that is being written now belongs to a worker just forked: a live pid, of a master seen above.
+            // A draft that is being written now has the pid of a live worker, of a master that was seen above.
             Entry::Worker(pid) | Entry::MasterDraft(pid) | Entry::WorkerDraft(pid) => {
                 (!is_shared || Process::open(pid).is_none()) && matches!(open_ours(&path, pid), Ok(Some(_)))
             }
@@ -229,7 +229,7 @@ fn clear(dir: &Path, _guard: &Guard, newcomer: Option<u32>) -> io::Result<usize>
     Ok(removed)
 }
 
-/// The directory's masters, once a child that one of them was just starting as it died has let go of the lock.
+/// The directory's masters, once the children that dead ones were starting have let go of their locks.
 fn settled_survey(dir: &Path) -> io::Result<Vec<(Found, Standing)>> {
     let until = Instant::now() + SETTLING;
     loop {
@@ -237,7 +237,7 @@ fn settled_survey(dir: &Path) -> io::Result<Vec<(Found, Standing)>> {
         let is_orphaned = |(it, standing): &(Found, Standing)| {
             *standing == Standing::Elsewhere && Process::open(it.pid).is_none()
         };
-        // One that stays so is a live master of another pid namespace.
+        // A lock that stays held is that of a live master in another pid namespace.
         if Instant::now() >= until || !masters.iter().any(is_orphaned) {
             return Ok(masters);
         }
@@ -283,14 +283,14 @@ impl Guard {
                     file = back;
                     thread::sleep(RETRY);
                 }
-                // Network file systems lock files only: do without, as good as can be.
+                // Network file systems lock files only; there the directory goes without a lock.
                 Err(_) => return Ok(Some(Self(None))),
             }
         }
     }
 }
 
-/// Removes a file; one that is gone already, or can't be removed, is left at that.
+/// Removes a file and says whether it did.
 fn remove(path: &Path) -> bool {
     fs::remove_file(path).is_ok()
 }

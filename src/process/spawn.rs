@@ -1,18 +1,24 @@
 //! Starts a worker as Node's own `cluster.fork` would: the same script, run again by the same Node.
 //!
-//! Called by the supervisor, on the one thread that lives as long as the workers. The child inherits stdio and one end of
-//! a socket pair, its channel; the other end is returned. Everything else is close-on-exec.
+//! Called by the supervisor, on the one thread that lives as long as the workers. The child inherits stdio and the
+//! descriptors of the table [`inherited`]; everything else is close-on-exec. Two cords tie it to this process: the kernel's
+//! parent-death signal and the [`Lifeline`].
+//! Invariant: a process that was forked either becomes a [`Spawned`] worker or is killed and handed back to be reaped.
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use serde::Deserialize;
 
+use super::exit::Child;
 use super::inspector;
+use super::lifeline::Lifeline;
 use crate::error::Error;
-use crate::os::child::{self, Program};
+use crate::os::child::{self, Program, User};
+use crate::os::reserve::Reserve;
 
 /// What passes to a worker in its environment. The first three are Node's, the others ours.
 pub mod env {
@@ -24,11 +30,27 @@ pub mod env {
     pub const SERIALIZATION: &str = "NODE_CHANNEL_SERIALIZATION_MODE";
     /// The pid of the master that forked this worker; tells our workers from those of somebody else's cluster.
     pub const MASTER: &str = "CLUSTER2_MASTER";
-    /// The number of the scoreboard's descriptor; absent where there is none.
-    pub const SCOREBOARD: &str = "CLUSTER2_SCOREBOARD";
-    /// The worker's row of the scoreboard.
+    /// The worker's row of the scoreboard; absent where there is no scoreboard.
     pub const ROW: &str = "CLUSTER2_ROW";
 }
+
+/// The numbers of the descriptors that a worker inherits beside stdio.
+pub mod inherited {
+    use std::os::fd::RawFd;
+
+    use crate::os::child::FIRST_GIVEN;
+
+    /// The worker's end of its channel.
+    pub const CHANNEL: RawFd = FIRST_GIVEN;
+    /// The reading end of the lifeline.
+    pub const LIFELINE: RawFd = CHANNEL + 1;
+    /// The scoreboard, where there is one.
+    pub const SCOREBOARD: RawFd = LIFELINE + 1;
+}
+
+/// How many descriptors a fork needs: the channel's two ends, the copies that the child makes of what it inherits, and the
+/// pidfd.
+const RESERVED: usize = 6;
 
 /// How workers are started; taken from the master's own process by JavaScript.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -47,6 +69,12 @@ pub struct Launch {
     /// The working directory; `None` is the master's.
     #[serde(default)]
     pub cwd: Option<PathBuf>,
+    /// The user that workers run as; `None` is the master's.
+    #[serde(default)]
+    pub uid: Option<u32>,
+    /// The group that workers run as; `None` is the master's.
+    #[serde(default)]
+    pub gid: Option<u32>,
     /// The master's own inspector port, where workers are to have one each, counted up from it.
     pub inspect_port: Option<u16>,
     /// The inspector of a worker may have to be opened; not JavaScript's to say.
@@ -57,10 +85,26 @@ pub struct Launch {
 /// A worker that has just been forked.
 #[derive(Debug)]
 pub struct Spawned {
-    /// Its process id.
-    pub pid: u32,
+    /// Its process.
+    pub child: Child,
     /// The master's end of its channel; non-blocking.
     pub channel: OwnedFd,
+}
+
+/// A worker that could not be started.
+#[derive(Debug)]
+pub struct Unborn {
+    /// Why.
+    pub error: Error,
+    /// A process that was forked for it. It has been killed; its end must be waited for before its row is given away.
+    pub left: Option<Child>,
+}
+
+/// Forks the workers of one master.
+#[derive(Debug)]
+pub struct Spawner {
+    lifeline: Lifeline,
+    reserve: Reserve,
 }
 
 /// A worker's place on the scoreboard.
@@ -83,20 +127,19 @@ impl Launch {
         }
     }
 
-    /// Forks the worker `id`, with a place on the scoreboard where there is one.
-    ///
-    /// # Errors
-    /// [`Error::Spawn`] when the kernel refuses (no more processes, no more descriptors) or the binary has gone.
-    pub fn spawn(&self, id: u32, place: Option<Place<'_>>) -> Result<Spawned, Error> {
-        let failed = |source| Error::Spawn { exec: self.exec_path.clone(), source };
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, flags)
-            .map_err(|errno| failed(errno.into()))?;
-        let pid = child::start(&self.program(id, theirs.as_fd(), place)).map_err(failed)?;
-        Ok(Spawned { pid, channel: ours })
+    /// Why no worker could be started from this.
+    #[must_use]
+    pub fn failed(&self, source: io::Error) -> Error {
+        Error::Spawn { exec: self.exec_path.clone(), source }
     }
 
-    fn program<'a>(&'a self, id: u32, channel: BorrowedFd<'a>, place: Option<Place<'a>>) -> Program<'a> {
+    fn program<'a>(
+        &'a self,
+        id: u32,
+        channel: BorrowedFd<'a>,
+        lifeline: BorrowedFd<'a>,
+        place: Option<Place<'a>>,
+    ) -> Program<'a> {
         let mut args = self.exec_argv.clone();
         match self.inspect_port_of(id) {
             Some(port) => args.push(format!("--inspect-port={port}")),
@@ -107,19 +150,20 @@ impl Launch {
         args.extend_from_slice(&self.args);
         let mut ours = BTreeMap::from([
             (env::UNIQUE_ID, id.to_string()),
-            (env::CHANNEL_FD, channel.as_raw_fd().to_string()),
+            (env::CHANNEL_FD, inherited::CHANNEL.to_string()),
             (env::SERIALIZATION, "json".to_owned()),
             (env::MASTER, std::process::id().to_string()),
         ]);
-        let mut kept = vec![channel];
+        // In the order of the table `inherited`.
+        let mut given = vec![channel, lifeline];
         if let Some(Place { board, row }) = place {
-            ours.insert(env::SCOREBOARD, board.as_raw_fd().to_string());
             ours.insert(env::ROW, row.to_string());
-            kept.push(board);
+            given.push(board);
         }
         let theirs = self.env.iter().map(|(name, value)| (name.as_str(), value.clone()));
         let env = theirs.filter(|(name, _)| !ours.contains_key(name)).chain(ours.clone()).collect();
-        Program { exec: &self.exec_path, args, env, cwd: self.cwd.as_deref(), kept }
+        let user = User { uid: self.uid, gid: self.gid };
+        Program { exec: &self.exec_path, args, env, cwd: self.cwd.as_deref(), user, given }
     }
 
     /// Counts up from the master's port and starts over above 1024 where the ports end, as `cluster.fork` does.
@@ -128,6 +172,35 @@ impl Launch {
         let base = u32::from(self.inspect_port?);
         let port = base + id % (65_536 - 1024);
         u16::try_from(if port > 65_535 { port - 65_535 + 1024 } else { port }).ok()
+    }
+}
+
+impl Spawner {
+    /// Makes the lifeline and the reserve of descriptors.
+    ///
+    /// # Errors
+    /// What the kernel says when there is no descriptor left.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self { lifeline: Lifeline::new()?, reserve: Reserve::new(RESERVED) })
+    }
+
+    /// Forks the worker `id`, with a place on the scoreboard where there is one.
+    ///
+    /// # Errors
+    /// [`Error::Spawn`] when the kernel refuses (no more processes, no more descriptors, a user that is not allowed), or
+    /// when the binary has gone.
+    pub fn spawn(&self, launch: &Launch, id: u32, place: Option<Place<'_>>) -> Result<Spawned, Unborn> {
+        let unborn = |source, left| Unborn { error: launch.failed(source), left };
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let start = || {
+            let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, flags)?;
+            let program = launch.program(id, theirs.as_fd(), self.lifeline.reader(), place);
+            Ok((child::start(&program)?, ours))
+        };
+        let (pid, channel) = self.reserve.run(start).map_err(|source| unborn(source, None))?;
+        let child = self.reserve.run(|| Child::watch(pid));
+        let child = child.map_err(|source| unborn(source, Some(Child::killed(pid))))?;
+        Ok(Spawned { child, channel })
     }
 }
 
@@ -161,16 +234,17 @@ mod tests {
             args: vec!["--port".into(), "1".into()],
             env: BTreeMap::from([("A".into(), "b".into())]),
             cwd: Some("/srv".into()),
-            inspect_port: None,
-            may_inspect: false,
+            uid: Some(7),
+            ..Launch::default()
         };
-        let channel = std::io::stdin();
-        let program = launch.program(7, channel.as_fd(), None);
+        let (channel, lifeline) = (std::io::stdin(), std::io::stdout());
+        let program = launch.program(7, channel.as_fd(), lifeline.as_fd(), None);
         assert_eq!(program.args, ["--no-warnings", "app.js", "--port", "1"]);
         assert_eq!(program.cwd, Some(std::path::Path::new("/srv")));
+        assert_eq!(program.user, User { uid: Some(7), gid: None });
         let variables: BTreeMap<_, _> = program.env.into_iter().collect();
         assert_eq!(variables["A"], "b");
-        assert_eq!(variables[env::CHANNEL_FD], channel.as_raw_fd().to_string());
+        assert_eq!(variables[env::CHANNEL_FD], "3");
         assert_eq!(variables[env::UNIQUE_ID], "7");
     }
 }

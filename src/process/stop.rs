@@ -1,14 +1,16 @@
-//! Stops or shuts down the masters of a pids directory from another process.
+//! Stops or shuts down the masters of a pids directory from another process, those included that had to use another
+//! directory in its place.
 //!
-//! Called on a thread that may block, by `stop()` and `shutdown()` in a process that is no master, and by scripts. Each
-//! verified master is asked over its control socket first, so that it can take its leave properly; a signal is for one
-//! that does not answer. Invariant: a signal goes only through a hold on the process that was taken *before* the
-//! process was verified to be the master that wrote the file. Were it verified first, it could die and its pid pass to
-//! an innocent process before the hold is taken.
+//! Called on a thread that may block, by `stop()` and `shutdown()` in a process that is no master. Each verified master is
+//! asked over its control socket first, so that it can end in good order. A master that does not answer gets a signal.
+//! Every wait here has an end, so a master or a worker that the kernel can't kill delays the caller by seconds at most.
+//! Invariant: a signal goes only through a hold on the process that was taken *before* the process was verified to be the
+//! master that wrote the file. If it were verified first, it could die, and its pid could pass to an innocent process, before
+//! the hold is taken.
 
 use std::io;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process;
 use std::time::{Duration, Instant};
 
@@ -18,14 +20,15 @@ use serde_json::Value;
 use crate::error::Error;
 use crate::os::peer::{Process, parent_and_state};
 use crate::process::control;
+use crate::process::fallback;
 use crate::process::pidfile::{self, Entry};
 use crate::process::verify::{self, Found, Standing};
 
-/// How long the kernel gets to end what was sent SIGKILL.
+/// How long the kernel may take to end a process after SIGKILL.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
-/// How long a process may take to end that no longer holds its file.
+/// How long a process that no longer holds its file may take to end.
 const END_PATIENCE: Duration = Duration::from_secs(1);
-/// How long the workers of a master that was killed get to follow it.
+/// How long the workers of a killed master may take to end.
 const WORKERS_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What is asked of the masters.
@@ -59,6 +62,7 @@ pub struct Outcome {
 
 /// One verified master that was asked.
 struct Errand {
+    dir: PathBuf,
     found: Found,
     process: Process,
     /// Its workers that have a pid file, held so that they can be seen to go.
@@ -68,33 +72,35 @@ struct Errand {
 
 /// Stops, or starts to shut down, every master of `dir`; blocks until that is done.
 ///
-/// Stop: returns when every master is gone, with SIGKILL for one that is not after `patience`, and its files with it.
-/// Shutdown: returns when every master has said that it takes no more connections; one that does not say so within
-/// `patience` gets SIGTERM and is not waited for. A directory that is missing, empty or full of other people's files is
-/// no error. Calling it twice, or from several processes at once, does no harm.
+/// Stop: returns when every master and its files are gone; a master that is still there after `patience` gets SIGKILL.
+/// Shutdown: returns when every master has said that it takes no more connections; a master that does not say so within
+/// `patience` gets SIGTERM and is not waited for. A directory that is missing, empty or full of other files is no error.
+/// Several calls, also from several processes at once, do no harm.
 ///
 /// # Errors
 /// [`Error::Pids`] when the directory can't be read; [`Error::Control`] for the first master that could not be dealt
 /// with, for example because it is another user's. The others have been dealt with nevertheless.
 pub fn stop_all(dir: &Path, verb: Verb, patience: Duration) -> Result<Outcome, Error> {
-    let failed = |source| Error::Pids { path: dir.to_owned(), source };
     let until = Instant::now() + patience;
-    let mut outcome =
-        Outcome { stale_removed: pidfile::clear_stale(dir).map_err(failed)?, ..Outcome::default() };
+    let mut outcome = Outcome::default();
     let mut problems = Vec::new();
     let mut errands = Vec::new();
-    for (found, standing) in verify::survey(dir).map_err(failed)? {
-        match standing {
-            Standing::Live if found.pid == process::id() => outcome.own = true,
-            Standing::Live => errands.extend(Errand::begin(dir, found, verb, until)),
-            Standing::Unknown => problems.push(unverifiable(found.pid)),
-            Standing::Elsewhere | Standing::Stale | Standing::Foreign => {}
+    for dir in std::iter::once(dir.to_owned()).chain(fallback::find(dir)) {
+        let failed = |source| Error::Pids { path: dir.clone(), source };
+        outcome.stale_removed += pidfile::clear_stale(&dir).map_err(failed)?;
+        for (found, standing) in verify::survey(&dir).map_err(failed)? {
+            match standing {
+                Standing::Live if found.pid == process::id() => outcome.own = true,
+                Standing::Live => errands.extend(Errand::begin(&dir, found, verb, until)),
+                Standing::Unknown => problems.push(unverifiable(found.pid)),
+                Standing::Elsewhere | Standing::Stale | Standing::Foreign => {}
+            }
         }
     }
     for errand in errands {
         let done = match verb {
-            Verb::Stop => errand.finish_stop(dir, until),
-            Verb::Shutdown => errand.finish_shutdown(dir, patience, until),
+            Verb::Stop => errand.finish_stop(until),
+            Verb::Shutdown => errand.finish_shutdown(patience, until),
         };
         match done {
             Ok(()) => outcome.masters.push(errand.found.pid),
@@ -115,11 +121,11 @@ impl Errand {
         let workers = if verb == Verb::Stop { workers_of(dir, found.pid) } else { Vec::new() };
         let socket = Entry::Socket(found.pid).path(dir);
         let connection = control::send(&socket, found.pid, verb.call(), &Value::Null, until);
-        Some(Self { found, process, workers, connection })
+        Some(Self { dir: dir.to_owned(), found, process, workers, connection })
     }
 
-    fn finish_stop(&self, dir: &Path, until: Instant) -> Result<(), String> {
-        // One that can't even be asked won't go by itself.
+    fn finish_stop(&self, until: Instant) -> Result<(), String> {
+        // A master that can't be asked does not end by itself.
         let until = if self.connection.is_ok() { until } else { Instant::now() };
         if !self.process.wait_gone(until) {
             self.kill()?;
@@ -127,16 +133,16 @@ impl Errand {
                 return Err("it does not end, not even by SIGKILL".to_owned());
             }
         }
-        self.clear_up(dir);
+        self.clear_up();
         Ok(())
     }
 
-    fn finish_shutdown(&self, dir: &Path, patience: Duration, until: Instant) -> Result<(), String> {
+    fn finish_shutdown(&self, patience: Duration, until: Instant) -> Result<(), String> {
         let first = self.connection.as_ref().ok().and_then(|stream| control::receive(stream, until).ok());
         let again = |wait: u64| {
-            // It lets clients in a little longer, so that balancers can look elsewhere first.
+            // The master lets clients in for so long, so that balancers turn to other servers first.
             std::thread::sleep(Duration::from_millis(wait));
-            let (socket, pid) = (Entry::Socket(self.found.pid).path(dir), self.found.pid);
+            let (socket, pid) = (Entry::Socket(self.found.pid).path(&self.dir), self.found.pid);
             control::ask(&socket, pid, Verb::Shutdown.call(), &Value::Null, Instant::now() + patience).ok()
         };
         let wait = first.as_ref().and_then(|it| it.get(control::AGAIN_AFTER)?.as_u64());
@@ -145,8 +151,8 @@ impl Errand {
         if has_agreed || self.process.is_gone() { Ok(()) } else { self.signal(Signal::SIGTERM) }
     }
 
-    /// Kills the master. A hold that can't slip was verified once and for all, even if the master has closed its files
-    /// since and is stuck on its way out.
+    /// Kills the master. A pinned hold needs no second verification: it stays with the verified process, also when that has
+    /// closed its files and is stuck on its way out.
     fn kill(&self) -> Result<(), String> {
         if self.process.is_pinned() { self.send(Signal::SIGKILL) } else { self.signal(Signal::SIGKILL) }
     }
@@ -155,7 +161,7 @@ impl Errand {
     fn signal(&self, signal: Signal) -> Result<(), String> {
         match verify::examine(&self.found.path, self.found.pid) {
             Standing::Live => self.send(signal),
-            // It has ended or closed its files just now: it is on its way out.
+            // The master has just closed its files: it is on its way out.
             Standing::Stale | Standing::Foreign => Ok(()),
             // A process that is ending has closed its files an instant before the kernel lets go of its locks.
             Standing::Elsewhere | Standing::Unknown
@@ -172,12 +178,12 @@ impl Errand {
     }
 
     /// Removes what a master that was killed could not remove itself.
-    fn clear_up(&self, dir: &Path) {
-        // Its workers die with it, by the kernel's hand: a moment for that, then their files are stale.
+    fn clear_up(&self) {
+        // The kernel kills its workers with it. Their files are stale once they are gone.
         let until = Instant::now() + WORKERS_PATIENCE;
         let _ = self.workers.iter().all(|worker| worker.wait_gone(until));
         // The next start or stop clears what could not be cleared now.
-        let _ = pidfile::clear_stale(dir);
+        let _ = pidfile::clear_stale(&self.dir);
     }
 }
 

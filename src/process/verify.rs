@@ -1,14 +1,13 @@
 //! Tells a live master's pid file from one that is stale or somebody else's.
 //!
-//! `pidfile` asks before it removes anything, `stop` before it signals anybody. A file names a live master when three
-//! things hold together: it says the pid that its name says; somebody holds an exclusive lock on it; and the process
-//! with that pid is the one that has it open. The lock alone would not do, since anybody who may read a file may lock
-//! it, and since a pids directory shared between containers holds pids that mean other processes here. Where the
-//! kernel hides a process' descriptors (it has more privileges than we), the credentials of its control socket, which
-//! the kernel fills in and nobody can forge, are the proof instead.
+//! `pidfile` asks before it removes a file, `stop` before it signals a process. A file names a live master when three things
+//! hold together: it holds the pid that is in its name; a process holds an exclusive lock on it; and the process with that
+//! pid has the file open. The lock alone proves too little: everybody who may read a file may lock it, and in a pids
+//! directory that containers share, a pid means another process here. The kernel hides the descriptors of a process with
+//! more privileges than ours. Then the proof is the credentials of its control socket, which the kernel fills in.
 //!
-//! Looking takes a shared lock for a moment, never an exclusive one, so two that look at once don't take each other
-//! for the master; and a master locks its file before the file has its name, so a look can't come in its way.
+//! A look takes a shared lock for a moment, so two processes that look at once don't take each other for the master. A master
+//! locks its file before the file has its name, so a look never hinders it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -40,7 +39,7 @@ pub enum Standing {
     Live,
     /// Held, but not by the process that has its pid here: a master of another pid namespace, or no master at all.
     Elsewhere,
-    /// Held, and there is no telling by whom.
+    /// Held by a process that can't be found out.
     Unknown,
     /// One of ours whose master is gone.
     Stale,
@@ -49,7 +48,7 @@ pub enum Standing {
 }
 
 impl Standing {
-    /// Is somebody holding it, whoever that is?
+    /// Whether any process holds it.
     #[must_use]
     pub fn is_held(self) -> bool {
         match self {
@@ -88,7 +87,7 @@ pub(crate) fn survey(dir: &Path) -> io::Result<Vec<(Found, Standing)>> {
 pub fn examine(path: &Path, pid: u32) -> Standing {
     let file = match open_ours(path, pid) {
         Ok(Some(file)) => file,
-        // Unreadable for us: somebody else's master, perhaps.
+        // Perhaps another user's master.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Standing::Unknown,
         Ok(None) | Err(_) => return Standing::Foreign,
     };
@@ -110,7 +109,7 @@ pub fn examine(path: &Path, pid: u32) -> Standing {
 
 /// Opens a file if it is one that we wrote for `pid`: a plain file (no link is followed) that holds that number.
 ///
-/// An empty one counts too: it is what a machine that lost its power may leave of ours.
+/// An empty file counts too: a machine that lost its power may leave ours so.
 pub(crate) fn open_ours(path: &Path, pid: u32) -> io::Result<Option<File>> {
     // Without O_NONBLOCK the open of a FIFO would wait for its writer.
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;

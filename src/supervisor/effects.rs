@@ -26,7 +26,7 @@ use crate::ipc::reader::{Incoming, Reader};
 use crate::ipc::writer::Writer;
 use crate::options::{Options, Restart};
 use crate::process::exit::{Child, Exit};
-use crate::process::spawn::{Place, Spawned};
+use crate::process::spawn::{Place, Spawned, Unborn};
 use crate::scoreboard::RowIndex;
 use crate::scoreboard::layout::Field;
 
@@ -92,17 +92,13 @@ impl State {
     }
 
     fn fork(&mut self, id: WorkerId, slot: Option<SlotIndex>, now: Instant) -> Option<Step> {
-        let spawned = self.spawn(id).and_then(|spawned| {
-            let failed = |source| crate::error::Error::Spawn { exec: self.launch.exec_path.clone(), source };
-            let child = Child::watch(spawned.pid).map_err(failed)?;
-            Ok((child, channel::open(spawned.channel).map_err(failed)?))
-        });
-        let (child, (writer, reader, writing)) = match spawned {
+        let (child, writer, reader, writing) = match self.spawn(id) {
             Ok(spawned) => spawned,
-            Err(error) => {
-                self.release_row(id);
-                self.spawn_problem = Some(error.to_string());
-                self.warn(error.to_string(), json!({ "code": error.code() }));
+            Err(Unborn { error, left }) => {
+                self.release_row_after(id, left);
+                let problem = error.full_text();
+                self.spawn_problem = Some(problem.clone());
+                self.warn(problem, json!({ "code": error.code() }));
                 return Some(Step::SpawnFailed { worker: id });
             }
         };
@@ -127,19 +123,42 @@ impl State {
         if let Some(slot) = slot {
             self.connections.add(id, slot, false);
         }
-        if let Some(Err(error)) = self.pids.as_ref().map(|pids| pids.worker_started(pid)) {
-            self.warn(format!("cannot write the pid file of worker {id}: {error}"), json!({ "pid": pid }));
+        for trouble in self.pids.as_mut().map(|pids| pids.worker_started(pid)).unwrap_or_default() {
+            self.warn(trouble.to_string(), json!({ "code": "ERR_CLUSTER2_PIDS" }));
         }
         self.publish(Event::Forked { worker: id, pid });
         None
     }
 
-    /// Starts the process, with a row of the scoreboard where there is one left.
-    fn spawn(&self, id: WorkerId) -> Result<Spawned, crate::error::Error> {
-        let Some(board) = &self.scoreboard else { return self.launch.spawn(id.0, None) };
-        let mut board = board.borrow_mut();
-        let row = board.assign(id).map(RowIndex::get);
-        self.launch.spawn(id.0, row.map(|row| Place { board: board.fd(), row }))
+    /// Starts the process, with a row of the scoreboard where there is one left, and opens its channel.
+    fn spawn(
+        &self,
+        id: WorkerId,
+    ) -> Result<(Child, Writer, Reader, impl Future<Output = ()> + 'static), Unborn> {
+        let mut board = self.scoreboard.as_ref().map(|board| board.borrow_mut());
+        let row = board.as_mut().and_then(|board| board.assign(id)).map(RowIndex::get);
+        let place = board.as_ref().zip(row).map(|(board, row)| Place { board: board.fd(), row });
+        let Spawned { child, channel } = self.spawner.spawn(&self.launch, id.0, place)?;
+        match channel::open(channel) {
+            Ok((writer, reader, writing)) => Ok((child, writer, reader, writing)),
+            Err(source) => {
+                // It has not been reaped, so it can't be missed.
+                let _ = child.signal(libc::SIGKILL);
+                Err(Unborn { error: self.launch.failed(source), left: Some(child) })
+            }
+        }
+    }
+
+    /// Gives the row of a worker that was not started away, once no process of it is left that could write it.
+    fn release_row_after(&self, id: WorkerId, left: Option<Child>) {
+        let Some(child) = left else { return self.release_row(id) };
+        let board = self.scoreboard.clone();
+        self.tasks.spawn(async move {
+            child.ended().await;
+            if let Some(board) = board {
+                board.borrow_mut().release(id);
+            }
+        });
     }
 
     fn release_row(&self, id: WorkerId) {
@@ -165,7 +184,7 @@ impl State {
         let Some(worker) = self.workers.get_mut(id) else { return };
         worker.exit = Some(exit);
         let pid = worker.pid();
-        if let Some(pids) = &self.pids {
+        if let Some(pids) = &mut self.pids {
             pids.worker_gone(pid);
         }
         self.timers.cancel(Due::ChannelEnded(id));

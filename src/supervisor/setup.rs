@@ -1,8 +1,10 @@
 //! What is bound, opened and read before the supervisor starts, in the order that cluster2 scripts know.
 //!
 //! Runs on the thread of JavaScript, where a failure is an exception and the caller can still exit with the right status:
-//! the application's ports first, then the monitor's, then the pids directory. A failure leaves nothing behind.
+//! the application's ports first, then the monitor's, then the pids directory. A failure leaves nothing behind. From here
+//! on the disk belongs to a thread of its own (`process::disk`).
 
+use std::io;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -14,8 +16,10 @@ use crate::ids::WorkerId;
 use crate::monitor;
 use crate::options::{Options, Scheduling, Sticky};
 use crate::process::control::{self, ControlSocket};
+use crate::process::disk::PidFiles;
+use crate::process::fallback;
 use crate::process::pidfile::PidDir;
-use crate::process::spawn::Launch;
+use crate::process::spawn::{Launch, Spawner};
 use crate::scoreboard::Scoreboard;
 use crate::socket::{self, Kind, Sockets, Want};
 
@@ -31,8 +35,11 @@ pub struct Setup {
     pub(crate) monitor: Option<TcpListener>,
     /// The application has an app of its own for the monitor's port.
     pub has_monitor_app: bool,
-    pub(crate) pids: Option<PidDir>,
+    pub(crate) spawner: Spawner,
+    pub(crate) pids: Option<PidFiles>,
     pub(crate) control: Option<ControlSocket>,
+    /// Where the pid files are, if not where they should be; told as a warning.
+    pub(crate) pids_problem: Option<Error>,
     /// A failure is no reason not to start: it is told as a warning.
     pub(crate) scoreboard: Result<Scoreboard, Error>,
 }
@@ -55,19 +62,27 @@ impl Setup {
             sockets.reserve(want).map_err(|source| listen_error(want, source))?;
         }
         let monitor = options.mon_port.map(|port| bind_monitor(&options.mon_host, port.get())).transpose()?;
-        let (mut pids, mut control) = (None, None);
+        let spawner = Spawner::new().map_err(|source| launch.failed(source))?;
         let mut scoreboard = Scoreboard::create(std::process::id());
         if let (Ok(board), false) = (&mut scoreboard, options.cluster) {
             // Without workers this very process has a row.
             board.assign(OWN_ROW);
         }
-        if options.cluster {
-            let dir = PidDir::open(&options.pids, true)?;
-            control = Some(control::bind(&dir).map_err(|source| pids_error(&options.pids, source))?);
-            pids = Some(dir);
-            std::fs::create_dir_all(&options.logs).map_err(|source| pids_error(&options.logs, source))?;
-        }
-        Ok(Self { options, launch, sockets, monitor, has_monitor_app: false, pids, control, scoreboard })
+        let announced = if options.cluster { announce(&options.pids)? } else { Announced::default() };
+        let Announced { pids, control, problem: pids_problem } = announced;
+        let has_monitor_app = false;
+        Ok(Self {
+            options,
+            launch,
+            sockets,
+            monitor,
+            has_monitor_app,
+            spawner,
+            pids,
+            control,
+            pids_problem,
+            scoreboard,
+        })
     }
 
     /// The scoreboard and the number of this process' own row, where it serves by itself; the descriptor is the caller's.
@@ -103,18 +118,63 @@ fn bind_monitor(host: &str, port: u16) -> Result<TcpListener, Error> {
         .map_err(|source| Error::MonitorListen { address: format!("{host}:{port}"), source })
 }
 
-fn pids_error(path: &Path, source: std::io::Error) -> Error {
+/// What others find this master by.
+#[derive(Debug, Default)]
+struct Announced {
+    pids: Option<PidFiles>,
+    control: Option<ControlSocket>,
+    problem: Option<Error>,
+}
+
+/// Writes the pid file and binds the control socket in the directory `wanted`. Where that can't be written, in the one that
+/// takes its place; and nowhere, where that can't be used either, since the cluster serves without.
+fn announce(wanted: &Path) -> Result<Announced, Error> {
+    let refusal = match announce_in(wanted) {
+        Err(Error::Pids { source, .. }) if is_refusal(&source) => source,
+        done => return done,
+    };
+    let told =
+        |what: String| Some(pids_error(wanted, io::Error::new(refusal.kind(), format!("{refusal}; {what}"))));
+    let place = fallback::make(wanted).map_err(|source| pids_error(wanted, source));
+    Ok(match place.and_then(|dir| Ok((announce_in(&dir)?, dir))) {
+        Ok((announced, dir)) => {
+            let problem = told(format!("pid files and control socket are in {}", dir.display()));
+            Announced { problem, ..announced }
+        }
+        Err(Error::Pids { source, .. }) => {
+            let problem = told(format!("{source}; only signals reach this master from outside"));
+            Announced { problem, ..Announced::default() }
+        }
+        Err(other) => return Err(other),
+    })
+}
+
+fn announce_in(path: &Path) -> Result<Announced, Error> {
+    let failed = |source| pids_error(path, source);
+    let dir = PidDir::open(path, true)?;
+    let control = control::bind(&dir).map_err(failed)?;
+    let pids = PidFiles::start(dir).map_err(|source| Error::Thread { source })?;
+    Ok(Announced { pids: Some(pids), control: Some(control), problem: None })
+}
+
+/// Whether a directory can't be written, which is no mistake of whoever named it.
+fn is_refusal(error: &io::Error) -> bool {
+    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull, Unsupported};
+    matches!(error.kind(), PermissionDenied | QuotaExceeded | ReadOnlyFilesystem | StorageFull | Unsupported)
+}
+
+fn pids_error(path: &Path, source: io::Error) -> Error {
     Error::Pids { path: path.to_owned(), source }
 }
 
-fn listen_error(want: &Want, source: std::io::Error) -> Error {
+fn listen_error(want: &Want, source: io::Error) -> Error {
     let address = match &want.kind {
         Kind::Tcp { address, port } | Kind::Udp { address, port, .. } => {
             address.map_or_else(|| port.to_string(), |address| format!("{address}:{port}"))
         }
         Kind::Unix { path } => path.display().to_string(),
     };
-    if source.kind() == std::io::ErrorKind::AddrInUse {
+    if source.kind() == io::ErrorKind::AddrInUse {
         Error::PortInUse { address, source }
     } else {
         Error::Listen { address, source }

@@ -38,8 +38,8 @@ use crate::monitor::views::metrics::AppMetrics;
 use crate::options::Options;
 use crate::process::cgroup::OomWatch;
 use crate::process::control;
-use crate::process::pidfile::PidDir;
-use crate::process::spawn::Launch;
+use crate::process::disk::PidFiles;
+use crate::process::spawn::{Launch, Spawner};
 use crate::tasks::LocalTasks;
 
 /// Everything the supervisor knows; owned by its one loop.
@@ -58,7 +58,10 @@ pub(super) struct State {
     pub(super) oom_watch: OomWatch,
     /// Why the last fork failed.
     pub(super) spawn_problem: Option<String>,
-    pub(super) pids: Option<PidDir>,
+    pub(super) spawner: Spawner,
+    pub(super) pids: Option<PidFiles>,
+    /// Where the pid files are, if not where they should be, until it has been told.
+    pids_problem: Option<Error>,
     /// What workers write about themselves; `None` where the system has no shared memory for us.
     pub(super) scoreboard: Board,
     /// Why there is none, until it has been told.
@@ -113,7 +116,9 @@ impl State {
             heartbeat: Heartbeat::default(),
             oom_watch: OomWatch::start(),
             spawn_problem: None,
+            spawner: setup.spawner,
             pids: setup.pids,
+            pids_problem: setup.pids_problem,
             scoreboard,
             no_scoreboard,
             switch: Rc::new(switch),
@@ -155,6 +160,9 @@ impl State {
         }
         if let Some(error) = self.no_scoreboard.take() {
             self.warn(format!("{error}; the cluster runs without"), json!({ "code": error.code() }));
+        }
+        if let Some(problem) = self.pids_problem.take() {
+            self.warn(problem.full_text(), json!({ "code": problem.code() }));
         }
         if self.scoreboard.is_some() {
             self.timers.set(Due::HangLook, self.hang_watch.next_look(), now);

@@ -41,10 +41,11 @@ for (const signal of ['SIGINT', 'SIGTERM']) {
  *
  * - `options`: for the program's `new Cluster`, read there with `require('./options')`
  * - `env`, `args`, `execArgv`; `node`: another Node binary (default: $CLUSTER2_TEST_NODE, or this one)
+ * - `uid`: the user, and the group of the same number, to run as; only root may say so
  * - `cwd`: a directory to run in, such as another program's `cwd`; by default a new one, removed by `reap`
  */
-function start(appFile, { options, env = {}, args = [], execArgv = [], node, cwd } = {}) {
-  const program = new Program(appFile, { options, env, args, execArgv, node, cwd });
+function start(appFile, { options, env = {}, args = [], execArgv = [], node, cwd, uid } = {}) {
+  const program = new Program(appFile, { options, env, args, execArgv, node, cwd, uid });
   running.add(program);
   return program;
 }
@@ -60,17 +61,20 @@ class Program {
   stderr = '';
   id = randomUUID();
 
-  constructor(appFile, { options, env, args, execArgv, node, cwd }) {
+  constructor(appFile, { options, env, args, execArgv, node, cwd, uid }) {
     const name = path.extname(appFile) === '' ? `${appFile}.js` : appFile;
     this.script = path.resolve(APPS, name);
     this.#isOwnDirectory = cwd === undefined;
     this.cwd = cwd ?? makeDirectory();
+    if (this.#isOwnDirectory && uid !== undefined) fs.chownSync(this.cwd, uid, uid);
     const binary = node ?? process.env.CLUSTER2_TEST_NODE ?? process.execPath;
     this.#child = spawn(binary, [...execArgv, this.script, ...args], {
       cwd: this.cwd,
       env: { ...environment(options), ...env, [MARK]: this.id },
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
+      uid,
+      gid: uid,
     });
     this.pid = this.#child.pid;
     this.#child.stdout.setEncoding('utf8').on('data', (text) => this.#read(text));

@@ -22,8 +22,10 @@ const ENTRIES: usize = 5000;
 const DEPTH: usize = 8;
 
 /// The files of a directory, by name.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct List {
+    /// What is known of the directory when there is nothing in it.
+    emptiness: String,
     logs: Vec<Log>,
     /// There are more.
     is_cut: bool,
@@ -39,7 +41,9 @@ struct Log {
 
 /// Lists what is in `dir`; what can't be read is not there.
 pub(crate) fn read(dir: &Path) -> List {
-    let mut list = List::default();
+    let what = if dir.is_dir() { "There is no log yet in" } else { "There is no directory" };
+    let emptiness = format!("{what} {}.", dir.display());
+    let mut list = List { emptiness, logs: Vec::new(), is_cut: false };
     list.go_into(dir, Path::new(""), 0);
     list.logs.sort_by(|one, other| one.name.cmp(&other.name));
     list
@@ -83,13 +87,12 @@ impl List {
 
     /// The list as a page that leads back to `home`.
     pub(crate) fn page(&self, home: &str) -> Sheet {
-        let mut text = String::new();
-        if self.logs.is_empty() {
-            text.push_str("<p>There is no log yet.</p>\n");
+        let mut text = if self.logs.is_empty() {
+            format!("<p>{}</p>\n", Escaped(&self.emptiness))
         } else {
             let columns = ["File", "Its end", "Bytes", "Written (mtime)", "Changed (ctime)"];
-            text.push_str(&table(&columns, self.logs.iter().map(Log::row)));
-        }
+            table(&columns, self.logs.iter().map(Log::row))
+        };
         if self.is_cut {
             text.push_str("<p>There are more, which are not shown.</p>\n");
         }

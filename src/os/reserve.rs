@@ -1,0 +1,102 @@
+//! Descriptors that are kept back, so that supervision goes on when the process or the system has none left.
+//!
+//! The supervisor makes one [`Reserve`] and runs through it whatever needs new descriptors: a fork, an accept. An
+//! operation that fails for want of descriptors gets those of the reserve and runs once more. The reserve fills itself up
+//! again at the next operation.
+//! Each kept descriptor is an open file of its own, so that letting it go helps against the system's limit as well.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io;
+
+/// A number of descriptors that are held for the moment in which there are no others.
+#[derive(Debug)]
+pub struct Reserve {
+    size: usize,
+    held: RefCell<Vec<File>>,
+}
+
+impl Reserve {
+    /// Takes `size` descriptors, or as many of them as there are.
+    #[must_use]
+    pub fn new(size: usize) -> Self {
+        let reserve = Self { size, held: RefCell::default() };
+        reserve.fill();
+        reserve
+    }
+
+    /// Runs `operation`; if it fails for want of descriptors, lets the reserve go and runs it once more.
+    ///
+    /// # Errors
+    /// What the last run of `operation` says.
+    pub fn run<T>(&self, mut operation: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        self.fill();
+        match operation() {
+            Err(error) if is_want_of_descriptors(&error) && self.let_go() => operation(),
+            done => done,
+        }
+    }
+
+    /// Whether some of its descriptors were let go and could not be taken again.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.fill();
+        self.held.borrow().len() < self.size
+    }
+
+    fn fill(&self) {
+        let mut held = self.held.borrow_mut();
+        while held.len() < self.size {
+            let Ok(file) = File::open("/dev/null") else { return };
+            held.push(file);
+        }
+    }
+
+    /// Says whether there was anything to let go.
+    fn let_go(&self) -> bool {
+        !self.held.take().is_empty()
+    }
+}
+
+/// Whether an operation failed because the process (`EMFILE`) or the system (`ENFILE`) has no descriptor left.
+#[must_use]
+pub fn is_want_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operation_without_descriptors_gets_those_of_the_reserve_once() {
+        let reserve = Reserve::new(2);
+        let held = || reserve.held.borrow().len();
+        let mut runs = Vec::new();
+        let done = reserve.run(|| {
+            runs.push(held());
+            if held() > 0 { Err(io::Error::from_raw_os_error(libc::EMFILE)) } else { Ok(7) }
+        });
+        assert_eq!((done.unwrap(), runs), (7, vec![2, 0]));
+        assert!(!reserve.is_short());
+
+        let mut runs = 0;
+        let failed = reserve.run(|| {
+            runs += 1;
+            Err::<(), _>(io::Error::from_raw_os_error(libc::ENFILE))
+        });
+        assert_eq!((failed.unwrap_err().raw_os_error(), runs), (Some(libc::ENFILE), 2));
+    }
+
+    #[test]
+    fn an_operation_that_fails_for_another_reason_runs_once_and_leaves_the_reserve() {
+        let reserve = Reserve::new(1);
+        let mut runs = 0;
+        let failed = reserve.run(|| {
+            runs += 1;
+            Err::<(), _>(io::Error::from_raw_os_error(libc::EPERM))
+        });
+        assert_eq!((failed.unwrap_err().raw_os_error(), runs), (Some(libc::EPERM), 1));
+        assert_eq!(reserve.held.borrow().len(), 1);
+    }
+}
