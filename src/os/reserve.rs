@@ -1,26 +1,38 @@
 //! Descriptors that are kept back, so that supervision goes on when the process or the system has none left.
 //!
-//! The supervisor makes one [`Reserve`] and runs through it whatever needs new descriptors: a fork, an accept. An
-//! operation that fails for want of descriptors gets those of the reserve and runs once more. The reserve fills itself up
-//! again at the next operation.
+//! The supervisor makes one [`Reserve`] and runs through it what must not fail for want of descriptors: a fork. An
+//! operation that fails for want of descriptors gets those of the reserve and runs once more. Before a worker sends a
+//! descriptor again that this process had no room for, the reserve is let go as well. It fills itself up again at the next
+//! operation.
 //! Each kept descriptor is an open file of its own, so that letting it go helps against the system's limit as well.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io;
+use std::time::{Duration, Instant};
+
+/// How many descriptors supervision keeps for itself: those of a fork (two ends of a channel, what the child inherits, the
+/// pidfd), and of connections and handles that arrive meanwhile.
+pub const FOR_SUPERVISION: usize = 16;
+/// How rarely a shortage is told.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// A number of descriptors that are held for the moment in which there are no others.
 #[derive(Debug)]
 pub struct Reserve {
     size: usize,
     held: RefCell<Vec<File>>,
+    /// It had to be let go since that was last told.
+    is_news: Cell<bool>,
+    told: Cell<Option<Instant>>,
 }
 
 impl Reserve {
     /// Takes `size` descriptors, or as many of them as there are.
     #[must_use]
     pub fn new(size: usize) -> Self {
-        let reserve = Self { size, held: RefCell::default() };
+        let reserve =
+            Self { size, held: RefCell::default(), is_news: Cell::new(false), told: Cell::new(None) };
         reserve.fill();
         reserve
     }
@@ -52,9 +64,21 @@ impl Reserve {
         }
     }
 
-    /// Says whether there was anything to let go.
-    fn let_go(&self) -> bool {
+    /// Lets the reserve go, for a descriptor that is about to arrive; says whether there was anything to let go.
+    pub fn let_go(&self) -> bool {
+        self.is_news.set(true);
         !self.held.take().is_empty()
+    }
+
+    /// Whether people should be told that descriptors are short: it was let go, and that was not told lately.
+    #[must_use]
+    pub fn is_worth_telling(&self, now: Instant) -> bool {
+        let is_old = self.told.get().is_none_or(|told| now.saturating_duration_since(told) >= TELL_EVERY);
+        let is_due = self.is_news.take() && is_old;
+        if is_due {
+            self.told.set(Some(now));
+        }
+        is_due
     }
 }
 

@@ -48,10 +48,6 @@ pub mod inherited {
     pub const SCOREBOARD: RawFd = LIFELINE + 1;
 }
 
-/// How many descriptors a fork needs: the channel's two ends, the copies that the child makes of what it inherits, and the
-/// pidfd.
-const RESERVED: usize = 6;
-
 /// How workers are started; taken from the master's own process by JavaScript.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -104,7 +100,6 @@ pub struct Unborn {
 #[derive(Debug)]
 pub struct Spawner {
     lifeline: Lifeline,
-    reserve: Reserve,
 }
 
 /// A worker's place on the scoreboard.
@@ -176,12 +171,12 @@ impl Launch {
 }
 
 impl Spawner {
-    /// Makes the lifeline and the reserve of descriptors.
+    /// Makes the lifeline.
     ///
     /// # Errors
     /// What the kernel says when there is no descriptor left.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { lifeline: Lifeline::new()?, reserve: Reserve::new(RESERVED) })
+        Ok(Self { lifeline: Lifeline::new()? })
     }
 
     /// Forks the worker `id`, with a place on the scoreboard where there is one.
@@ -189,7 +184,13 @@ impl Spawner {
     /// # Errors
     /// [`Error::Spawn`] when the kernel refuses (no more processes, no more descriptors, a user that is not allowed), or
     /// when the binary has gone.
-    pub fn spawn(&self, launch: &Launch, id: u32, place: Option<Place<'_>>) -> Result<Spawned, Unborn> {
+    pub fn spawn(
+        &self,
+        launch: &Launch,
+        id: u32,
+        place: Option<Place<'_>>,
+        reserve: &Reserve,
+    ) -> Result<Spawned, Unborn> {
         let unborn = |source, left| Unborn { error: launch.failed(source), left };
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let start = || {
@@ -197,8 +198,8 @@ impl Spawner {
             let program = launch.program(id, theirs.as_fd(), self.lifeline.reader(), place);
             Ok((child::start(&program)?, ours))
         };
-        let (pid, channel) = self.reserve.run(start).map_err(|source| unborn(source, None))?;
-        let child = self.reserve.run(|| Child::watch(pid));
+        let (pid, channel) = reserve.run(start).map_err(|source| unborn(source, None))?;
+        let child = reserve.run(|| Child::watch(pid));
         let child = child.map_err(|source| unborn(source, Some(Child::killed(pid))))?;
         Ok(Spawned { child, channel })
     }

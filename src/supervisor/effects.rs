@@ -25,6 +25,7 @@ use crate::ipc::message::{ToMaster, ToWorker};
 use crate::ipc::reader::{Incoming, Reader};
 use crate::ipc::writer::Writer;
 use crate::options::{Options, Restart};
+use crate::os::reserve::Reserve;
 use crate::process::exit::{Child, Exit};
 use crate::process::spawn::{Place, Spawned, Unborn};
 use crate::scoreboard::RowIndex;
@@ -110,6 +111,7 @@ impl State {
             backlog: Backlog::new(self.handles.clone()),
             inputs: self.inputs.clone(),
             publish: Arc::clone(&self.publish),
+            reserve: Rc::clone(&self.reserve),
         };
         let (reading, all_read) = oneshot::channel::<()>();
         self.tasks.spawn(async move {
@@ -138,7 +140,7 @@ impl State {
         let mut board = self.scoreboard.as_ref().map(|board| board.borrow_mut());
         let row = board.as_mut().and_then(|board| board.assign(id)).map(RowIndex::get);
         let place = board.as_ref().zip(row).map(|(board, row)| Place { board: board.fd(), row });
-        let Spawned { child, channel } = self.spawner.spawn(&self.launch, id.0, place)?;
+        let Spawned { child, channel } = self.spawner.spawn(&self.launch, id.0, place, &self.reserve)?;
         match channel::open(channel) {
             Ok((writer, reader, writing)) => Ok((child, writer, reader, writing)),
             Err(source) => {
@@ -276,6 +278,7 @@ struct Talk {
     backlog: Backlog,
     inputs: tokio::sync::mpsc::Sender<Input>,
     publish: Publish,
+    reserve: Rc<Reserve>,
 }
 
 impl Talk {
@@ -310,9 +313,13 @@ impl Talk {
                 None
             }
             Incoming::Protocol(message, fd) => Some(Input::Said(worker, message, fd)),
-            Incoming::HandleMissing { .. } => {
+            Incoming::HandleMissing { is_fd_lost } => {
+                // Node sends it again at once.
+                if is_fd_lost {
+                    self.reserve.let_go();
+                }
                 self.writer.say(&ToWorker::HandleNack);
-                None
+                is_fd_lost.then_some(Input::ShortOfDescriptors)
             }
             Incoming::NotDelivered { hand_over } => Some(Input::NotDelivered(worker, hand_over?)),
             Incoming::Closed => Some(Input::ChannelClosed(worker)),

@@ -120,6 +120,8 @@ pub(crate) enum Input {
     Call(Call),
     Control(Request),
     Said(WorkerId, ToMaster, Option<std::os::fd::OwnedFd>),
+    /// This process had no room for a descriptor that a worker sent.
+    ShortOfDescriptors,
     /// The connection that was handed over by this number did not reach the worker.
     NotDelivered(WorkerId, u64),
     ChannelClosed(WorkerId),

@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::ids::WorkerId;
 use crate::monitor;
 use crate::options::{Options, Scheduling, Sticky};
+use crate::os::reserve::{FOR_SUPERVISION, Reserve};
 use crate::process::control::{self, ControlSocket};
 use crate::process::disk::PidFiles;
 use crate::process::fallback;
@@ -36,6 +37,8 @@ pub struct Setup {
     /// The application has an app of its own for the monitor's port.
     pub has_monitor_app: bool,
     pub(crate) spawner: Spawner,
+    /// Descriptors that supervision keeps for itself.
+    pub(crate) reserve: Reserve,
     pub(crate) pids: Option<PidFiles>,
     pub(crate) control: Option<ControlSocket>,
     /// Where the pid files are, if not where they should be; told as a warning.
@@ -78,6 +81,7 @@ impl Setup {
             monitor,
             has_monitor_app,
             spawner,
+            reserve: Reserve::new(FOR_SUPERVISION),
             pids,
             control,
             pids_problem,

@@ -36,6 +36,7 @@ use crate::monitor::data::stats::Stats;
 use crate::monitor::routes::{Rules, Site};
 use crate::monitor::views::metrics::AppMetrics;
 use crate::options::Options;
+use crate::os::reserve::Reserve;
 use crate::process::cgroup::OomWatch;
 use crate::process::control;
 use crate::process::disk::PidFiles;
@@ -59,6 +60,8 @@ pub(super) struct State {
     /// Why the last fork failed.
     pub(super) spawn_problem: Option<String>,
     pub(super) spawner: Spawner,
+    /// Descriptors that supervision keeps for itself.
+    pub(super) reserve: Rc<Reserve>,
     pub(super) pids: Option<PidFiles>,
     /// Where the pid files are, if not where they should be, until it has been told.
     pids_problem: Option<Error>,
@@ -105,6 +108,7 @@ impl State {
         let rotation = Rotation::at_start(start_disabled, clocks.time());
         let switch = Switch::new(rotation, word, scoreboard.clone(), noted, inputs.clone());
         let board = scoreboard.clone();
+        let reserve = Rc::new(setup.reserve);
         Self {
             hang_watch: HangWatch::new(&options, now),
             fleet: Fleet::new(policy(&options)),
@@ -117,6 +121,7 @@ impl State {
             oom_watch: OomWatch::start(),
             spawn_problem: None,
             spawner: setup.spawner,
+            reserve,
             pids: setup.pids,
             pids_problem: setup.pids_problem,
             scoreboard,
@@ -202,7 +207,7 @@ impl State {
             Some(Input::Waiting) => self.connections.wake(now),
             Some(Input::Examined(worker, age, stack)) => self.report_hung(worker, age, stack, now),
             // What follows below looks at every queue that nobody serves, and at the rotation.
-            Some(Input::Stranded | Input::Rotated) | None => {}
+            Some(Input::Stranded | Input::Rotated | Input::ShortOfDescriptors) | None => {}
         }
         while let Some(due) = self.timers.pop(now) {
             self.fire(due, now);
@@ -290,6 +295,12 @@ impl State {
         self.timers.follow(Due::TakeBack, self.connections.take_back_at(), now);
         self.timers.follow(Due::AcceptAgain, self.connections.accept_again_at(), now);
         self.timers.follow(Due::Heartbeat, self.heartbeat.due(), now);
+        if self.reserve.is_worth_telling(now) {
+            self.warn(
+                "descriptors are short: connections wait, and workers may start late".into(),
+                json!({ "limit": crate::os::process_facts::read().max_fds }),
+            );
+        }
         if std::mem::take(&mut self.is_snapshot_outdated) {
             self.refresh_stats();
         }
