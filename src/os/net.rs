@@ -88,6 +88,35 @@ pub fn accept(listening: &Socket) -> io::Result<Socket> {
     Ok(connection)
 }
 
+/// How many connections wait to be accepted at a listening TCP socket.
+///
+/// # Errors
+/// None that is known for such a socket; the kernel's word for it.
+#[cfg(target_os = "linux")]
+pub fn queue_length(listening: &Socket) -> io::Result<u32> {
+    use std::os::fd::AsRawFd;
+
+    // The beginning of `struct tcp_info`; for a socket that listens its last word here, `tcpi_unacked`, is the queue.
+    let mut info = [0_u32; 7];
+    let mut size = libc::socklen_t::try_from(size_of_val(&info)).unwrap_or(0);
+    let place = info.as_mut_ptr().cast();
+    // SAFETY: the descriptor is open for the length of the call; the kernel writes at most `size` bytes into the array.
+    let done = unsafe {
+        libc::getsockopt(listening.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, place, &raw mut size)
+    };
+    let [.., length] = info;
+    if done == 0 { Ok(length) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Says that this system doesn't tell.
+///
+/// # Errors
+/// Always `Unsupported`.
+#[cfg(not(target_os = "linux"))]
+pub fn queue_length(_listening: &Socket) -> io::Result<u32> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Lets `program` choose the socket of each new connection in the `SO_REUSEPORT` group of `member`; its answer is an index
 /// in the order in which the group's sockets began to listen.
 ///

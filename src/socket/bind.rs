@@ -14,17 +14,21 @@ use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use super::Ip;
+
 /// Node's own default; the kernel cuts it to `somaxconn`.
 const DEFAULT_BACKLOG: u32 = 511;
 
 /// Binds a TCP socket; with no address, to all of them, IPv6 and IPv4 alike where the system has IPv6.
-pub(super) fn tcp(address: Option<IpAddr>, port: u16, only_v6: bool) -> io::Result<Socket> {
-    let at = |address| tcp_at(SocketAddr::new(address, port), only_v6, false);
+pub(super) fn tcp(address: Option<Ip>, port: u16, only_v6: bool) -> io::Result<Socket> {
+    let at = |address: Ip| tcp_at(address.at(port), only_v6, false);
     match address {
         Some(address) => at(address),
-        None => match at(Ipv6Addr::UNSPECIFIED.into()) {
+        None => match at(IpAddr::from(Ipv6Addr::UNSPECIFIED).into()) {
             // Falling back from a busy port would hide that it is busy.
-            Err(error) if error.kind() != io::ErrorKind::AddrInUse => at(Ipv4Addr::UNSPECIFIED.into()),
+            Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
+                at(IpAddr::from(Ipv4Addr::UNSPECIFIED).into())
+            }
             done => done,
         },
     }
@@ -46,9 +50,9 @@ pub(super) fn tcp_at(address: SocketAddr, only_v6: bool, sibling: bool) -> io::R
 }
 
 /// Binds a UDP socket.
-pub(super) fn udp(address: Option<IpAddr>, v6: bool, port: u16, flags: u32) -> io::Result<Socket> {
+pub(super) fn udp(address: Option<Ip>, v6: bool, port: u16, flags: u32) -> io::Result<Socket> {
     let any: IpAddr = if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
-    let address = SocketAddr::new(address.unwrap_or(any), port);
+    let address = address.unwrap_or_else(|| any.into()).at(port);
     let only_v6 = flags & super::IPV6_ONLY != 0;
     if address.is_ipv6() != v6 || (only_v6 && !v6) {
         return Err(invalid());

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::Shutdown;
+use std::sync::Arc;
 
 use socket2::Socket;
 
@@ -19,7 +20,7 @@ use crate::os::net;
 /// The sockets of one address, by slot.
 #[derive(Debug, Default)]
 pub(super) struct Group {
-    table: Table<Socket>,
+    table: Table<Arc<Socket>>,
     /// The slots that new connections should go to; empty means all.
     wanted: BTreeSet<SlotIndex>,
     chooser: Chooser,
@@ -46,12 +47,12 @@ impl Group {
     }
 
     /// The socket of `slot`.
-    pub(super) fn get(&self, slot: SlotIndex) -> Option<&Socket> {
+    pub(super) fn get(&self, slot: SlotIndex) -> Option<&Arc<Socket>> {
         self.table.get(slot)
     }
 
     /// All sockets.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (SlotIndex, &Socket)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (SlotIndex, &Arc<Socket>)> {
         self.table.iter()
     }
 
@@ -73,7 +74,7 @@ impl Group {
 
     /// Takes in the socket of `slot`, which has just begun to listen. It gets connections once somebody steers them there,
     /// or at once as long as nobody steers.
-    pub(super) fn join(&mut self, slot: SlotIndex, socket: Socket) {
+    pub(super) fn join(&mut self, slot: SlotIndex, socket: Arc<Socket>) {
         let joined = self.table.join(slot, socket);
         debug_assert!(joined.is_ok(), "the listener lends what a slot has before it makes another");
         // A failure leaves the old program, whose indices all mean the same as before, and the next `steer` tries again.

@@ -25,14 +25,12 @@ use crate::supervisor::crew::{Leave, Worker};
 use crate::supervisor::state::State;
 use crate::supervisor::watch::cause::Evidence;
 
-/// How long handshakes that were under way when the door shut may take to finish.
-const HANDSHAKES: Duration = Duration::from_millis(20);
 /// How long a queue may take to be emptied when the door has shut.
 const QUEUES: Duration = Duration::from_millis(500);
 /// How often the queues are looked at meanwhile.
 const LOOK: Duration = Duration::from_millis(2);
-/// How long the sockets of a slot that was given up are kept for handshakes under way.
-const RETIRING: Duration = Duration::from_millis(200);
+/// How long the sockets of a slot that was given up are kept for handshakes under way: longer than a round trip takes.
+const RETIRING: Duration = Duration::from_secs(1);
 /// How long they are kept at most while somebody still waits there whom no worker can take.
 const LONGEST_RETIRING: Duration = Duration::from_secs(5);
 /// How long the death of a process waits for the end of its channel, in which its last words may be.
@@ -220,7 +218,7 @@ impl State {
     pub(crate) fn watch_door(&mut self, now: Instant) {
         let Door::Closing { since, drains } = &mut self.door else { return };
         let age = now.saturating_duration_since(*since);
-        let is_empty = age >= HANDSHAKES && self.sockets.is_queue_empty() && self.handoff.is_idle();
+        let is_empty = self.handoff.is_idle() && self.sockets.may_close(now);
         if !is_empty && age < QUEUES {
             return;
         }

@@ -4,7 +4,6 @@
 //! reads the result and never reaches in here.
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -172,6 +171,7 @@ impl State {
         stats.workers = workers;
         stats.revision += 1;
         stats.addresses = self.sockets.addresses().into_iter().filter_map(address).collect();
+        stats.queues = self.sockets.queue_probes();
     }
 
     fn worker_shown(&self, view: &fleet::View) -> Option<Worker> {
@@ -266,9 +266,5 @@ fn due(why: Why) -> &'static str {
 }
 
 fn address(bound: Bound) -> Option<Address> {
-    match (bound.path, bound.address, bound.port) {
-        (Some(path), ..) => Some(Address::Path(path)),
-        (None, Some(address), Some(port)) => Some(Address::Ip(SocketAddr::new(address, port))),
-        (None, ..) => None,
-    }
+    bound.path.map(Address::Path).or(bound.address.map(Address::Ip))
 }

@@ -325,7 +325,7 @@ impl State {
 
     pub(crate) fn shut_down(&mut self, now: Instant) {
         if self.fleet.phase() == Phase::Running {
-            if let Err(error) = self.sockets.shut_the_door() {
+            if let Err(error) = self.sockets.refuse_new(now) {
                 // Clients may then still get in, and are reset when the sockets are closed.
                 self.warn(format!("cannot keep new connections out: {error}"), Value::Null);
             }

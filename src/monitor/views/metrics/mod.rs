@@ -16,7 +16,6 @@ pub use text::Format;
 use text::{Kind, Text};
 
 use crate::monitor::data::health::Moment;
-use crate::monitor::data::queues;
 use crate::monitor::data::stats::{DEATHS, RECYCLES, Stats, Worker, WorkerState};
 use crate::os::process_facts;
 use crate::scoreboard::Row;
@@ -111,7 +110,7 @@ fn about_lives(text: &mut Text, stats: &Stats) {
 fn about_queues(text: &mut Text, stats: &Stats) {
     let help = "Connections that wait to be accepted, by the port of the application.";
     text.family(Kind::Gauge, "listen_queue_connections", help);
-    for (port, waiting) in queues::lengths(&stats.addresses) {
+    for (port, waiting) in stats.queue_lengths() {
         text.sample(&[("port", &port.to_string())], wide(waiting));
     }
 }
