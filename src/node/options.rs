@@ -15,6 +15,7 @@ pub(crate) fn machine() -> Machine {
         cwd: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
         death_timeout: std::env::var("DEATH_TIMEOUT").ok(),
         linux: cfg!(target_os = "linux"),
+        is_interface: |zone| crate::socket::ip::interface(zone).is_some(),
     }
 }
 
