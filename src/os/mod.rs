@@ -3,7 +3,6 @@
 
 pub mod child;
 pub mod clock;
-pub mod collections;
 pub mod fd;
 pub mod memory;
 pub mod net;

@@ -165,6 +165,8 @@ pub struct ShownOptions {
     pub no_workers: usize,
     /// `port`, each as the user wrote it: a number or a path.
     pub ports: Vec<String>,
+    /// `metrics.gc`: whether workers count their collections of garbage.
+    pub counts_gc: bool,
 }
 
 impl Stats {

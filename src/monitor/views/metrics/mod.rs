@@ -36,6 +36,9 @@ pub fn render(format: Format, moment: &Moment<'_>, stats: &Stats, added: &str) -
     if let Some(board) = &stats.board {
         about_requests(&mut text, &board.totals);
         about_resources(&mut text, &board.totals);
+        if stats.options.counts_gc {
+            about_collections(&mut text, &board.totals);
+        }
     }
     about_workers(&mut text, moment, stats);
     about_the_master(&mut text);
@@ -165,6 +168,9 @@ fn about_resources(text: &mut Text, totals: &Totals) {
     text.family(Kind::Counter, "worker_cpu_seconds", "Processor time of all workers.");
     text.sample(&[("mode", "user")], totals.get(Field::CpuUser) * MILLI);
     text.sample(&[("mode", "system")], totals.get(Field::CpuSystem) * MILLI);
+}
+
+fn about_collections(text: &mut Text, totals: &Totals) {
     text.family(Kind::Counter, "gc_collections", "Garbage collections of all workers, by kind.");
     for (kind, field) in
         [("minor", Field::GcMinor), ("major", Field::GcMajor), ("incremental", Field::GcIncremental)]
