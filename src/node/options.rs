@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::convert::Result;
 use crate::options::{self, Machine, Options};
 
-/// What the parser has to know of this process.
+/// The facts of this process and machine that the parser needs.
 pub(crate) fn machine() -> Machine {
     Machine {
         cpus: std::thread::available_parallelism().map_or(1, usize::from),

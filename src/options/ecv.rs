@@ -1,6 +1,6 @@
-//! The option `ecv`: what it may hold and what that means.
+//! The option `ecv`: its parts and what they mean.
 //!
-//! Called by the parent module. Invariant: an application never has to ask itself on the path that it is asked on.
+//! Called by the parent module. Invariant: the path that the self-check asks for is not the path of the health answer.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ use crate::ecv::guard::{Guard, Network};
 /// The health answer ("extended content verification") on the application's port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ecv {
-    /// Path that is answered.
+    /// Path of the health answer.
     pub path: String,
-    /// Path of the application that is asked before the answer; `None` is `/`.
+    /// Path of the application that the self-check asks for; `None` is `/`.
     pub monitor: Option<String>,
     /// Whether clients may enable and disable the answer.
     pub control: bool,
@@ -82,7 +82,7 @@ fn ecv_part(ecv: &mut Ecv, name: &str, value: &Value, warnings: &mut Vec<String>
     Ok(())
 }
 
-/// A path that asked itself how it is would wait for its own answer.
+/// A self-check of the health answer's own path would wait for itself.
 fn check_monitor(ecv: &Ecv) -> Result<(), Problem> {
     let monitor = ecv.monitor.as_deref().unwrap_or("/");
     let path = monitor.split('?').next().unwrap_or(monitor);

@@ -262,8 +262,8 @@ const MAX_WORKERS: u64 = 1024;
 /// The largest number of a user or group; the one after it means "unchanged" to the kernel.
 const MAX_ID: u64 = 4_294_967_294;
 
-/// Loops are seen to turn every 100 ms. On a busy machine a healthy worker may be late by several times that, and where
-/// garbage is collected; what is shorter than this can't be told from health.
+/// A worker shows every 100 ms that its loop turns, and a healthy one may be late by several times that: on a busy machine, or
+/// while garbage is collected. So a shorter limit can't tell hung workers from healthy ones.
 const SHORTEST_HANG: u64 = 1000;
 
 /// Options for which every value has a meaning: it is truthy or falsy.
@@ -323,13 +323,11 @@ impl Options {
 
     /// The two servers can't share a port; 0 is any free one, so it never collides.
     fn check_ports(&self) -> Result<(), Error> {
+        const RULE: &str = "must not be among `port` (monitor port & application port cannot use the same!)";
         match self.mon_port {
-            Some(port) if self.ports.contains(&Address::Tcp(port.get())) => Err(Error::InvalidOption {
-                field: "monPort".to_owned(),
-                problem: format!(
-                    "must not be among `port` (monitor port & application port cannot use the same!), got {port}"
-                ),
-            }),
+            Some(port) if self.ports.contains(&Address::Tcp(port.get())) => {
+                Err(invalid("monPort", Problem::new(RULE, &port.get().into())))
+            }
             Some(_) | None => Ok(()),
         }
     }
@@ -337,13 +335,11 @@ impl Options {
     /// Only the kernel's choice among slots goes by address.
     fn check_sticky(&self) -> Result<(), Error> {
         if self.sticky == Sticky::Address && self.scheduling != Scheduling::Slots {
-            return Err(Error::InvalidOption {
-                field: "sticky".to_owned(),
-                problem: format!(
-                    "must be 'none' with `scheduling: '{}'`, since only 'slots' can tell clients apart, got 'address'",
-                    self.scheduling.name()
-                ),
-            });
+            let scheduling = self.scheduling.name();
+            let rule = format!(
+                "must be 'none' with `scheduling: '{scheduling}'`, since only 'slots' can tell clients apart"
+            );
+            return Err(invalid("sticky", Problem::new(&rule, &self.sticky.name().into())));
         }
         Ok(())
     }

@@ -158,7 +158,7 @@ fn with_unit(text: &str) -> Option<f64> {
     Some(numeric(figures)? * f64::from(scale))
 }
 
-/// A secret that fits into a header. A wrong one is not repeated in the message.
+/// A secret that fits into a header. The message does not repeat a wrong one.
 pub(super) fn token(value: &Value) -> Result<Option<Token>, Problem> {
     if is_falsy(value) {
         return Ok(None);
@@ -258,7 +258,7 @@ pub(super) fn url_path(value: &Value) -> Result<Option<String>, Problem> {
     text_where(value, rule, |text| is_target(text) && !text.contains('?'))
 }
 
-/// What may stand in the first line of a request: a path, with or without query.
+/// Whether `text` may stand in the first line of a request: a path, with or without query.
 pub(super) fn is_target(text: &str) -> bool {
     text.starts_with('/')
         && !text.chars().any(|letter| letter.is_whitespace() || letter.is_control() || letter == '#')
@@ -267,7 +267,7 @@ pub(super) fn is_target(text: &str) -> bool {
 /// A directory, made absolute with the help of `cwd`.
 pub(super) fn directory(value: &Value, cwd: &Path) -> Result<Option<PathBuf>, Problem> {
     let text = text_where(value, "must be the path of a directory", |text| !text.contains('\0'))?;
-    // Collecting the components drops "." and doubled slashes; ".." stays, since what it means is up to the symlinks.
+    // Collecting the components drops "." and doubled slashes; ".." stays, since symbolic links decide what it means.
     Ok(text.map(|text| cwd.join(text).components().collect()))
 }
 
@@ -347,8 +347,8 @@ fn natural(value: &Value) -> Option<u64> {
     if is_zero(value) { Some(0) } else { number(value).and_then(whole) }
 }
 
-/// A whole number that is not negative. Rust prints whole floats without a point or exponent, so what can be read back
-/// as an integer was one; infinity, NaN and fractions can't.
+/// A whole number that is not negative. Rust prints whole floats without a point or exponent, so only they can be read back as
+/// integers; infinity, NaN and fractions can't.
 fn whole(number: f64) -> Option<u64> {
     number.to_string().parse().ok()
 }

@@ -1,8 +1,8 @@
 //! One address, bound once by the master for all workers.
 //!
-//! `Sockets` owns every listener and is the only caller. A listener owns its socket or sockets and, for a unix path, the
-//! file. It is reserved before any worker runs, or made when the first worker asks; from its first loan on it is either one
-//! socket shared by all, one from which only the master accepts, or one for each slot.
+//! `Sockets` owns every listener and is the only caller. A listener owns its sockets and, for a unix path, the file. It is
+//! reserved before any worker runs, or made when the first worker asks. From its first loan on it is one socket that all
+//! workers share, one socket from which only the master accepts, or one socket for each slot.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,13 +22,13 @@ use crate::os::net;
 /// One address and what holds it.
 #[derive(Debug)]
 pub(super) struct Listener {
-    // Dropped before the sockets: no client should find a path that nobody answers on.
+    // Dropped before the sockets, so that no client finds a path on which nobody answers.
     file: Option<UnixFile>,
     hold: Hold,
     want: Want,
     /// Where it is really bound; a port that the kernel chose stays the same when the sockets are made again.
-    place: Place,
-    /// Nothing new may come in, through sockets still to be made either.
+    endpoint: Endpoint,
+    /// New connections are refused, also at sockets still to be made.
     refuses_new: bool,
 }
 
@@ -39,14 +39,14 @@ enum Hold {
     Reserved(Arc<Socket>),
     /// Lent to every worker.
     Shared(Arc<Socket>),
-    /// Lent to nobody: workers that asked are handed connections.
+    /// Lent to no worker: the master hands connections to those that asked.
     Handed(Arc<Socket>),
     /// One for each slot that asked.
     Slots(Group),
 }
 
 #[derive(Clone, Debug)]
-enum Place {
+enum Endpoint {
     Tcp(SocketAddr),
     Udp(SocketAddr),
     Unix(Option<PathBuf>),
@@ -64,9 +64,9 @@ impl Listener {
         if let Some(file) = &file {
             file.open_to_all(want.readable_all, want.writable_all)?;
         }
-        let place = Place::of(&socket, want)?;
+        let endpoint = Endpoint::of(&socket, want)?;
         let hold = Hold::Reserved(Arc::new(socket));
-        let mut listener = Self { file, hold, want: want.clone(), place, refuses_new: false };
+        let mut listener = Self { file, hold, want: want.clone(), endpoint, refuses_new: false };
         if refuses_new {
             listener.refuse_new()?;
         }
@@ -81,8 +81,8 @@ impl Listener {
         (self.want.fd, &self.want.kind, self.want.index) == (want.fd, &want.kind, want.index)
     }
 
-    /// Whether a reservation was bound with other flags than the worker that now claims it asks for. Once a worker has
-    /// claimed it, the first one's flags count, as in Node.
+    /// Whether a reservation was bound with other flags than the worker that claims it asks for. The flags of the first worker
+    /// count from then on, as in Node.
     pub(super) fn must_be_remade(&self, want: &Want) -> bool {
         self.is_reserved() && self.want.flags != want.flags
     }
@@ -114,7 +114,7 @@ impl Listener {
         matches!(self.hold, Hold::Handed(_))
     }
 
-    /// The first loan: the reserved socket becomes everybody's or this slot's.
+    /// The first loan: the reserved socket becomes the shared one or this slot's.
     fn claim(&mut self, want: &Want, slot: SlotIndex, scheduling: Scheduling) -> io::Result<OwnedFd> {
         let by_address = scheduling == Scheduling::SlotsByAddress;
         let per_slot = (by_address || scheduling == Scheduling::Slots) && self.want.may_have_slots();
@@ -143,7 +143,7 @@ impl Listener {
 
     /// Makes the socket of one more slot, at the address where the first was bound.
     fn add_slot(&mut self, slot: SlotIndex) -> io::Result<OwnedFd> {
-        let (Hold::Slots(group), Place::Tcp(address)) = (&mut self.hold, &self.place) else {
+        let (Hold::Slots(group), Endpoint::Tcp(address)) = (&mut self.hold, &self.endpoint) else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
         group.let_in_sibling()?;
@@ -151,7 +151,7 @@ impl Listener {
         if self.refuses_new {
             refusal::refuse_new(&socket)?;
         }
-        // Duplicated before it listens: from then on it is in the kernel's group and nothing may fail any more.
+        // Duplicated before it listens: a socket that listens is in the kernel's group, and no later step may fail.
         let fd = socket.try_clone()?;
         bind::listen(&socket, self.want.backlog)?;
         group.join(slot, Arc::new(socket));
@@ -163,7 +163,7 @@ impl Listener {
     pub(super) fn refuse_new(&mut self) -> io::Result<()> {
         let did_before = std::mem::replace(&mut self.refuses_new, true);
         self.file = None;
-        if did_before || self.want.fd.is_some() || !matches!(self.place, Place::Tcp(_)) {
+        if did_before || self.want.fd.is_some() || !matches!(self.endpoint, Endpoint::Tcp(_)) {
             return Ok(());
         }
         self.sockets().try_for_each(|(_, socket)| refusal::refuse_new(socket))
@@ -211,7 +211,7 @@ impl Listener {
         }
     }
 
-    /// Whether it has a queue that a worker should empty.
+    /// Whether it has a queue that workers empty.
     pub(super) fn has_queue(&self) -> bool {
         !self.is_reserved() && self.want.listens()
     }
@@ -233,18 +233,18 @@ impl Listener {
     pub(super) fn bound(&self, listener: ListenerId) -> Option<Bound> {
         self.sockets().next()?;
         let at = |kind, address| Bound { listener, kind, address: Some(address), path: None };
-        Some(match &self.place {
-            Place::Tcp(address) => at(if address.is_ipv6() { "tcp6" } else { "tcp4" }, *address),
-            Place::Udp(address) => at(if address.is_ipv6() { "udp6" } else { "udp4" }, *address),
-            Place::Unix(path) => Bound { listener, kind: "unix", address: None, path: path.clone() },
+        Some(match &self.endpoint {
+            Endpoint::Tcp(address) => at(if address.is_ipv6() { "tcp6" } else { "tcp4" }, *address),
+            Endpoint::Udp(address) => at(if address.is_ipv6() { "udp6" } else { "udp4" }, *address),
+            Endpoint::Unix(path) => Bound { listener, kind: "unix", address: None, path: path.clone() },
         })
     }
 
     /// Its TCP port.
     pub(super) fn port(&self) -> Option<u16> {
-        match &self.place {
-            Place::Tcp(address) => Some(address.port()),
-            Place::Udp(_) | Place::Unix(_) => None,
+        match &self.endpoint {
+            Endpoint::Tcp(address) => Some(address.port()),
+            Endpoint::Udp(_) | Endpoint::Unix(_) => None,
         }
     }
 
@@ -256,7 +256,7 @@ impl Listener {
     }
 }
 
-impl Place {
+impl Endpoint {
     fn of(socket: &Socket, want: &Want) -> io::Result<Self> {
         let address = socket.local_addr()?;
         let in_abstract = |name: &[u8]| {
@@ -305,7 +305,7 @@ impl Kind {
     }
 }
 
-/// Errors of accept(2) that say something about the connection that was next, not about the socket.
+/// Errors of accept(2) that are about the connection that was next, not about the socket.
 fn concerns_one_connection(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),

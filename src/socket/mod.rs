@@ -1,16 +1,16 @@
 //! Listening sockets, bound once by the master and lent to the workers.
 //!
-//! The supervisor is the only caller. [`Sockets`] owns every listening descriptor until it is closed here; workers get
-//! duplicates, so a worker's death closes no port and loses no queue. Everything is synchronous and quick: nothing blocks,
-//! nothing needs a privilege beyond what the addresses themselves need.
+//! The supervisor is the only caller. [`Sockets`] owns every listening descriptor until it is closed here. Workers get
+//! duplicates, so a worker's death closes no port and loses no queue. No call blocks, and none needs a privilege beyond what
+//! the address itself needs.
 //!
-//! With [`Scheduling::Slots`] a TCP address has one socket for each slot (`slots`), among which the kernel chooses as it
-//! is told (`steering`). Unix paths, UDP, sockets of the application's own and systems other than Linux have one shared
-//! socket. Before sockets are closed for good they refuse new connections (`refusal`), and the master waits for clients whose
-//! handshakes are under way (`handshakes`).
+//! With [`Scheduling::Slots`] a TCP address has one socket for each slot (`slots`), and a program of ours tells the kernel
+//! which of them gets a new connection (`steering`). Unix paths, UDP, sockets of the application's own and systems other than
+//! Linux have one shared socket. Before sockets are closed for good they refuse new connections (`refusal`), and the master
+//! waits for clients whose handshakes are under way (`handshakes`).
 //!
 //! Invariants: an address is bound at most once in the life of the master, also while workers are replaced; a port that the
-//! kernel chose is the same for every slot and every later worker; an error leaves nothing half made.
+//! kernel chose is the same for every slot and every later worker; a call that fails leaves nothing half made.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -74,11 +74,11 @@ pub struct Want {
 }
 
 impl Want {
-    /// The same want, in the one form in which the same address always comes.
-    fn settled(&self) -> Self {
+    /// The same want with the one form of its path, so that equal addresses are equal.
+    fn with_absolute_path(&self) -> Self {
         let mut want = self.clone();
         if let Kind::Unix { path } = &mut want.kind {
-            *path = bind::settled(path);
+            *path = bind::absolute(path);
         }
         want
     }
@@ -117,13 +117,13 @@ pub enum Scheduling {
     Slots,
     /// The same, but the choice goes by the client's address.
     SlotsByAddress,
-    /// One socket; whoever accepts first has the connection.
+    /// One socket; the worker that accepts first gets the connection.
     Shared,
-    /// One socket, from which the master alone accepts. UDP, which has no connections, is shared.
+    /// One socket, from which only the master accepts. UDP has no connections, so its sockets are shared.
     Handed,
 }
 
-/// Names one listener in the life of one `Sockets`; never used again.
+/// The number of a listener; one `Sockets` never uses a number twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ListenerId(u32);
 
@@ -136,18 +136,18 @@ impl fmt::Display for ListenerId {
 /// A socket for a worker.
 #[derive(Debug)]
 pub struct Lent {
-    /// Whose socket it is.
+    /// The listener that the socket belongs to.
     pub listener: ListenerId,
     /// A close-on-exec duplicate, to be sent and then dropped.
     pub fd: OwnedFd,
-    /// The master alone accepts: the duplicate is not to be sent, and connections are to be handed over.
+    /// Only the master accepts: it sends no duplicate to the worker, and hands connections over.
     pub is_handed: bool,
 }
 
 /// Where a listener is really bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bound {
-    /// Which listener.
+    /// The listener's number.
     pub listener: ListenerId,
     /// `tcp4`, `tcp6`, `unix`, `udp4` or `udp6`.
     pub kind: &'static str,
@@ -205,15 +205,16 @@ impl Sockets {
         Self { scheduling, listeners: BTreeMap::new(), next: 0, refusing: None, has_told: false }
     }
 
-    /// Binds an address, and listens, before any worker asks for it, so that a busy one is found at once. The first worker
-    /// that wants the same takes it over, with its own backlog; a second reservation of the same is the first one.
+    /// Binds an address and listens before any worker asks for it, so that a busy address is found at once. The first worker
+    /// that wants the address takes the reservation over, with its own backlog. A second reservation of the same address
+    /// gives the first one.
     ///
-    /// A unix socket file that a killed process has left is removed first.
+    /// The file of a unix socket that a killed process has left is removed first.
     ///
     /// # Errors
     /// The kernel's: `EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL` and so on.
     pub fn reserve(&mut self, want: &Want) -> io::Result<ListenerId> {
-        let want = &want.settled();
+        let want = &want.with_absolute_path();
         if let Some(id) = self.find(want) {
             return Ok(id);
         }
@@ -223,15 +224,15 @@ impl Sockets {
         self.open(want)
     }
 
-    /// Gives the worker in `slot` a duplicate of the socket that it wants, which is made now if this is the first need.
+    /// Gives the worker in `slot` a duplicate of the socket that it wants, and makes the socket if there is none yet.
     ///
-    /// A reservation that nobody has claimed gives way when it alone keeps the address from being bound: the application
-    /// was announced for `::`, say, and its workers listen on `127.0.0.1`.
+    /// A reservation that no worker has claimed is closed when it keeps the address from being bound: the master reserved
+    /// `::`, say, and its workers listen on `127.0.0.1`.
     ///
     /// # Errors
     /// The kernel's, all with their number. Nothing half made stays.
     pub fn lend(&mut self, want: &Want, slot: SlotIndex) -> io::Result<Lent> {
-        let want = &want.settled();
+        let want = &want.with_absolute_path();
         let (id, is_new) = match self.find(want) {
             Some(id) if self.must_be_remade(id, want) => {
                 self.close(id);
@@ -272,14 +273,14 @@ impl Sockets {
         self.listeners.get(&listener).map_or_else(Vec::new, Listener::slots)
     }
 
-    /// Whether the master alone accepts here, so that everything in the queue must be handed over.
+    /// Whether only the master accepts here, so that it must hand over everything in the queue.
     #[must_use]
     pub fn is_handed(&self, listener: ListenerId) -> bool {
         self.listeners.get(&listener).is_some_and(Listener::is_handed)
     }
 
-    /// Takes one connection from the queue of `slot`, or of the shared socket; it is non-blocking and close-on-exec. `None`
-    /// when there is none, or no such socket.
+    /// Takes one connection from the queue of `slot`, or of the shared socket; the connection is non-blocking and
+    /// close-on-exec. `None` when the queue is empty or there is no such socket.
     ///
     /// # Errors
     /// `EMFILE` and the like: the connection stays in the queue.
@@ -293,18 +294,19 @@ impl Sockets {
         self.listeners.get(&listener)?.socket(slot).map(AsFd::as_fd)
     }
 
-    /// Closes the sockets of `slot`, in all listeners; what is in their queues is reset. Shared sockets stay.
+    /// Closes the sockets of `slot` in all listeners; connections in their queues are reset. Shared sockets stay.
     ///
-    /// To be called when the slot's worker is gone or has closed its servers: the sockets end for it too, and a server that
-    /// still used one would get an error. The last slot's socket frees the port; a slot that asks again binds the same one.
+    /// To be called when the slot's worker is gone or has closed its servers: the sockets end in the worker too, and a server
+    /// that still used one would get an error. Closing the last slot's socket frees the port; a slot that asks again gets
+    /// the same port.
     pub fn close_slot(&mut self, slot: SlotIndex) {
         for listener in self.listeners.values_mut() {
             listener.close_slot(slot);
         }
     }
 
-    /// Closes a listener: once the workers' duplicates are gone too, clients are refused. A unix path that was bound here is
-    /// unlinked, unless another file stands there by now.
+    /// Closes a listener. Clients are refused once the workers' duplicates are closed too. A unix path that was bound here is
+    /// unlinked, unless another file has taken its place.
     pub fn close(&mut self, listener: ListenerId) {
         self.listeners.remove(&listener);
     }
@@ -361,7 +363,7 @@ impl Sockets {
             .collect();
         let mut watched: Vec<PollFd<'_>> =
             queues.iter().map(|(_, _, socket)| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect();
-        // Where the kernel can't say (it has no memory), every queue counts as waiting: nobody must close one unseen.
+        // Where the kernel can't tell (it has no memory), every queue counts as waiting, so that none is closed by mistake.
         let is_known = poll(&mut watched, PollTimeout::ZERO).is_ok();
         let is_readable = |fd: &PollFd<'_>| fd.any().unwrap_or(true);
         queues
