@@ -333,16 +333,22 @@ impl Sockets {
     /// Whether the sockets can be closed without cutting off a client that counts itself as connected: new connections are
     /// refused, no handshake is under way and every queue is empty, or that has taken too long. To be asked again and again.
     pub fn may_close(&mut self, now: Instant) -> bool {
-        let ports = self.listeners.values().filter_map(Listener::port).collect();
         let Some(refusing) = self.refusing.as_mut().filter(|refusing| refusing.next_look <= now) else {
             return false;
         };
         refusing.next_look = now + LOOK;
         let age = now.saturating_duration_since(refusing.since);
-        // Handshakes first: one that ends meanwhile is then found in a queue.
-        let is_settled =
-            || !are_handshakes_under_way(&ports).unwrap_or(age < BLIND_REFUSAL) && self.is_queue_empty();
-        age >= LONGEST_REFUSAL || is_settled()
+        age >= LONGEST_REFUSAL
+            || !self.is_handshaking().unwrap_or(age < BLIND_REFUSAL) && self.is_queue_empty()
+    }
+
+    /// Whether a handshake with one of our ports is under way. The caller looks at the queues afterwards: a handshake that has
+    /// ended meanwhile has put its connection into one.
+    fn is_handshaking(&self) -> io::Result<bool> {
+        #[cfg(target_os = "linux")]
+        return handshakes::are_under_way(&self.listeners.values().filter_map(Listener::port).collect());
+        #[cfg(not(target_os = "linux"))]
+        return Err(io::ErrorKind::Unsupported.into());
     }
 
     /// Whether no connection waits in any queue.
@@ -417,12 +423,4 @@ impl Sockets {
         self.listeners.retain(|_, listener| !(listener.is_reserved() && listener.port() == Some(port)));
         if self.listeners.len() == before { Err(busy) } else { self.open(want) }
     }
-}
-
-#[cfg(target_os = "linux")]
-use handshakes::are_under_way as are_handshakes_under_way;
-
-#[cfg(not(target_os = "linux"))]
-fn are_handshakes_under_way(_ports: &std::collections::BTreeSet<u16>) -> io::Result<bool> {
-    Err(io::ErrorKind::Unsupported.into())
 }

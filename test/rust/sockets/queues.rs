@@ -136,6 +136,17 @@ fn sockets_may_be_closed_once_handshakes_are_over_and_queues_are_empty() {
 }
 
 #[test]
+fn sockets_may_be_closed_after_20_ms_where_nothing_is_under_way() {
+    let _guard = among_others();
+    let mut sockets = slots();
+    sockets.lend(&tcp(None, 0), SLOTS[0]).unwrap();
+    let begun = Instant::now();
+    sockets.refuse_new(begun).unwrap();
+    assert!(!sockets.may_close(begun + Duration::from_millis(19)));
+    assert!(sockets.may_close(begun + Duration::from_millis(20)));
+}
+
+#[test]
 fn sockets_may_be_closed_after_half_a_second_whatever_waits() {
     let _guard = among_others();
     let mut sockets = slots();
