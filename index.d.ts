@@ -193,6 +193,7 @@ interface WorkerHeartbeat {
   durations: number;
   totalTransactions: number;
   totalDurations: number;
+  /** Counted where the option `metrics: {gc: true}` asks for it, else 0. */
   gc: { incremental: number; full: number; pauseMS: number };
   /** What `c.emit('errorTransaction')` has counted. */
   error: { count: number };
@@ -213,6 +214,7 @@ interface MasterHeartbeat {
   totalConnections: number;
   pendingConnections: number;
   timedoutConnections: number;
+  /** This and the next two: counted where the option `metrics: {gc: true}` asks for it, else 0. */
   fullGCs: number;
   incrementalGCs: number;
   pauseMS: number;
@@ -371,8 +373,8 @@ declare global {
 declare namespace Cluster {
   export {
     Addresses, App, Cluster, Cluster2Error, ClusterEvents, ClusterOptions, ComponentStatus, CreateApp, Death,
-    DelegateMessage, DelegateOptions, EcvOptions, Ended, ListenCallback, MasterHeartbeat, PortedApp, Reduce,
-    ReducerName, ReloadOptions, ReloadResult, StatusOptions, WorkerHeartbeat,
+    DelegateMessage, DelegateOptions, EcvOptions, Ended, ListenCallback, MasterHeartbeat, MetricsOptions, PortedApp,
+    Reduce, ReducerName, ReloadOptions, ReloadResult, StatusOptions, WorkerHeartbeat,
     Cluster as default,
   };
 }
@@ -404,13 +406,15 @@ interface ClusterOptions {
   port?: number | string | ReadonlyArray<number | string>;
 
   /**
-   * Host name or IP address that the application's ports are bound to. IPv6 addresses are given without brackets.
+   * Host name or IP address that the application's ports are bound to. IPv6 addresses are given without brackets, and may
+   * have a zone (`fe80::1%eth0`), by the name or the number of a network interface.
    * @default '0.0.0.0'
    */
   host?: string;
 
   /**
-   * Host name or IP address that the monitor's port is bound to. `'127.0.0.1'` keeps the monitor on this machine.
+   * Host name or IP address, as with `host`, that the monitor's port is bound to. `'127.0.0.1'` keeps the monitor on this
+   * machine.
    * @default '0.0.0.0'
    */
   monHost?: string;
@@ -509,14 +513,27 @@ interface ClusterOptions {
   cwd?: string;
 
   /**
+   * Number of the user as whom workers run, from 0 (root) to 4294967294; by default the master's. The master must be
+   * allowed to become that user. Workers have to be able to read the script, and what it uses, as that user.
+   * @default null
+   */
+  uid?: number | string | null;
+
+  /**
+   * Number of the group as which workers run, from 0 to 4294967294; by default the master's.
+   * @default null
+   */
+  gid?: number | string | null;
+
+  /**
    * Time between two `heartbeat` events of a process, in whole milliseconds from 1 to 2147483647.
    * @default 60000
    */
   heartbeatInterval?: number | string;
 
   /**
-   * Longest time that a worker's event loop may stand still, in whole milliseconds from 1 to 2147483647. A worker that
-   * exceeds it is taken to be hung and is replaced.
+   * Longest time that a worker's event loop may stand still, in whole milliseconds from 1000 to 2147483647: what is shorter
+   * can't be told from health on a busy machine. A worker that exceeds it is taken to be hung and is replaced.
    * @default 180000
    */
   maxHeartbeatDelay?: number | string;
@@ -624,9 +641,9 @@ interface ClusterOptions {
   sticky?: 'none' | 'address';
 
   /**
-   * Longest time that a worker's event loop may stand still, in whole milliseconds from 1 to 2147483647, where it is to
-   * be shorter than `maxHeartbeatDelay`. A worker that exceeds it is reported by `hung`, then replaced: its successor
-   * listens first. A loop is known to stand still for 100 ms at the earliest.
+   * Longest time that a worker's event loop may stand still, in whole milliseconds from 1000 to 2147483647, where it is
+   * to be shorter than `maxHeartbeatDelay`. A worker that exceeds it is reported by `hung`, then replaced: its successor
+   * listens first.
    * @default null
    */
   hangTimeout?: number | string | null;
@@ -641,10 +658,11 @@ interface ClusterOptions {
 
   /**
    * Whether workers count their requests, by status and duration, for the monitor and `/metrics`. When falsy (but not
-   * undefined) only connections are counted, and what the process itself shows.
+   * undefined) only connections are counted, and what the process itself shows. An object means true, and may ask for
+   * more.
    * @default true
    */
-  metrics?: boolean;
+  metrics?: MetricsOptions | boolean;
 
   /**
    * Whether workers keep their last 64 requests (method, path without query, times, status) in shared memory, so that
@@ -672,6 +690,17 @@ interface ClusterOptions {
    * @default 1
    */
   readyQuorum?: number | string;
+}
+
+/** The parts of the option `metrics`. */
+interface MetricsOptions {
+  /**
+   * Whether workers count V8's collections of garbage, and the time spent in them, for `/metrics` and `heartbeat`. They
+   * are then told of each by Node, which costs a busy worker about 2 % of its time. Without it the figures of `heartbeat`
+   * are 0, and the metrics are absent.
+   * @default false
+   */
+  gc?: boolean;
 }
 
 /** The parts of the option `monitor`. */

@@ -120,7 +120,7 @@ class Single {
     this.#service = new Service(this.#cluster, parsed, traffic, { ecv });
     const signs = new VitalSigns(board);
     signs.also(() => traffic.look());
-    signs.start();
+    signs.start(parsed.metrics);
     countTransactions(this.#cluster, board);
     return board;
   }

@@ -1,10 +1,10 @@
-// Collections of garbage are counted in a worker's row as Node's own observer counts them, at once.
+// Collections of garbage: counted by Node's own observer where `metrics: {gc: true}` asks for it, and nowhere else.
 'use strict';
 
 const assert = require('node:assert/strict');
 const { isDeepStrictEqual } = require('node:util');
 
-const { eventually, ready, reap, request, start } = require('./support');
+const { eventually, freePort, ready, reap, request, start } = require('./support');
 const { readScoreboard } = require('./support/scoreboard');
 
 const TIMES = 3;
@@ -12,28 +12,63 @@ const TIMES = 3;
 describe('collections of garbage', () => {
   afterEach(reap);
 
-  it('are counted in the row as Node counts them', async () => {
-    const program = start('collections', { options: { noWorkers: 1 }, execArgv: ['--expose-gc'] });
-    await ready(program, 1);
-    const counted = () => {
-      const [{ gcMinor, gcMajor, gcPauseMs }] = readScoreboard(program.pid).rows;
-      return { minor: gcMinor, major: gcMajor, pauseMs: gcPauseMs };
-    };
+  async function startApp(options) {
+    const monPort = await freePort();
+    const program = start('collections', {
+      options: { noWorkers: 1, monPort, monHost: '127.0.0.1', heartbeatInterval: 100, ...options },
+      execArgv: ['--expose-gc'],
+    });
+    return Object.assign(await ready(program, 1), { monPort });
+  }
+
+  function counted(program) {
+    const [{ gcMinor, gcMajor, gcIncremental, gcPauseMs }] = readScoreboard(program.pid).rows;
+    return { minor: gcMinor, major: gcMajor, incremental: gcIncremental, pauseMs: gcPauseMs };
+  }
+
+  async function collect(program) {
+    for (let time = 0; time < TIMES; time += 1) await request(program.port, { path: '/collect' });
+  }
+
+  const scrape = async ({ monPort }) => (await request(monPort, { path: '/metrics' })).body;
+
+  it('are counted in the row and shown in the metrics where the option asks for it', async () => {
+    const program = await startApp({ metrics: { gc: true } });
     const ask = async () => JSON.parse((await request(program.port)).body);
-    // Of a moment in which nothing else is collected and the observer has nothing new to tell.
+    // The application's own observer began before ours; nothing is collected while both have nothing new to tell.
     const look = () => eventually(async () => {
-      const [row, told] = [counted(), await ask()];
-      return isDeepStrictEqual([row, told], [counted(), await ask()]) && { row, told };
+      const [row, told] = [counted(program), await ask()];
+      return isDeepStrictEqual([row, told], [counted(program), await ask()]) && { row, told };
     });
     const before = await look();
-    for (let time = 0; time < TIMES; time += 1) await request(program.port, { path: '/collect' });
+    await collect(program);
     const after = await look();
     const grown = (which) => Object.fromEntries(
       Object.keys(after[which]).map((key) => [key, after[which][key] - before[which][key]]),
     );
     const [row, told] = [grown('row'), grown('told')];
     assert.ok(row.major >= TIMES && row.minor >= TIMES, JSON.stringify(row));
-    assert.deepEqual([row.major, row.minor], [told.major, told.minor]);
-    assert.ok(Math.abs(row.pauseMs - told.pauseMs) < 1 + told.pauseMs / 5, JSON.stringify([row, told]));
+    assert.deepEqual(row, { ...told, pauseMs: row.pauseMs });
+    assert.ok(Math.abs(row.pauseMs - told.pauseMs) < 0.001, JSON.stringify([row, told]));
+    const major = /^cluster2_gc_collections_total\{kind="major"\} (\d+)$/m.exec(await scrape(program));
+    assert.ok(Number(major[1]) >= TIMES);
+    await program.line(({ event, args }) => event === 'heartbeat' && args[0].gc?.full >= 0);
   });
+
+  for (const metrics of [undefined, true, false]) {
+    it(`are neither counted nor shown with metrics: ${metrics}`, async () => {
+      const program = await startApp({ metrics });
+      await collect(program);
+      // By a beat after the last collection, an observer would have told of it.
+      const beats = program.seen('heartbeat').length;
+      const lines = await program.lines('heartbeat', beats + 2);
+      for (const { args: [beat] } of lines.filter(({ role }) => role === 'worker')) {
+        assert.deepEqual(beat.gc, { incremental: 0, full: 0, pauseMS: 0 });
+      }
+      assert.deepEqual(counted(program), { minor: 0, major: 0, incremental: 0, pauseMs: 0 });
+      const text = await scrape(program);
+      assert.match(text, /^cluster2_workers\{/m);
+      assert.doesNotMatch(text, /gc_/);
+    });
+  }
 });

@@ -5,7 +5,7 @@ const assert = require('node:assert/strict');
 
 const { connectTo, died, isRefused, reap, request, startCluster, underWay } = require('./support');
 
-const HANG_MS = 400;
+const HANG_MS = 1000;
 
 describe('a worker that hangs', () => {
   afterEach(reap);

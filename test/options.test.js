@@ -26,6 +26,12 @@ describe('options', () => {
       [{ timeout: -5 }, /timeout.*-5/],
       [{ timeout: {} }, /timeout/],
       [{ host: 7 }, /host.*7/],
+      [{ host: 'fe80::1%nowhere' }, /`host` must name a network interface.*fe80::1%nowhere/],
+      [{ monHost: '::1%' }, /`monHost` must name a network interface.*::1%/],
+      [{ hangTimeout: 100 }, /hangTimeout.*1000.*100/],
+      [{ maxHeartbeatDelay: 100 }, /maxHeartbeatDelay.*1000.*100/],
+      [{ uid: 'nobody' }, /uid.*whole number from 0.*nobody/],
+      [{ gid: -1 }, /gid.*whole number from 0.*-1/],
       [{ ecv: 'yes' }, /ecv.*yes/],
       [{ ecv: { path: 'no-slash' } }, /ecv\.path.*no-slash/],
       [{ monPath: 'page' }, /monPath.*page/],
@@ -123,6 +129,12 @@ describe('a busy port', () => {
     const program = start('api-cluster', { options: { monPort: busy } });
     await refused(program);
     assert.match(program.stderr, /^Address in use/);
+  });
+
+  it('is not what a monitor address that can\'t be had for another reason is called', async () => {
+    const program = start('api-cluster', { options: { monHost: '192.0.2.1', monPort: await freePort() } });
+    await refused(program);
+    assert.match(program.stderr, /^cannot listen on the monitor's address 192\.0\.2\.1:\d+: Cannot assign.*\n$/);
   });
 
   it('goes to an error listener with its code instead, where there is one', async () => {

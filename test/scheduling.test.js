@@ -6,6 +6,7 @@ const assert = require('node:assert/strict');
 const { io } = require('socket.io-client');
 
 const { connect, eventually, reap, request, start, startCluster, ready, inTime } = require('./support');
+const { makeNetwork, requestWithin, whyNoNetwork } = require('./support/network');
 
 const WORKERS = 4;
 const HOSTS = { IPv4: '127.0.0.1', IPv6: '::1' };
@@ -45,6 +46,25 @@ describe("scheduling: 'rr'", () => {
     program.kill('SIGTERM');
     for (const { body } of await Promise.all(slow)) assert.equal(body, 'slow');
     assert.deepEqual(await program.exit(), { code: 0, signal: null });
+  });
+});
+
+if (!whyNoNetwork()) describe("scheduling: 'slots' where the kernel takes no program", () => {
+  const DEATHS = 6;
+  let network;
+  before(() => { network = makeNetwork('echo 0 > /proc/sys/net/core/optmem_max'); });
+  after(() => network.remove());
+  afterEach(reap);
+
+  it('serves all the same, with one warning for all deaths', async () => {
+    const program = await startCluster({ noWorkers: 3 }, { node: network.node });
+    for (let death = 1; death <= DEATHS; death += 1) {
+      process.kill(program.seen('listening').at(-1).args[0], 'SIGKILL');
+      await program.lines('listening', 3 + death);
+      const { body } = await requestWithin(program.pid, { host: '127.0.0.1', port: program.port });
+      assert.equal(body, 'hello');
+    }
+    assert.equal(program.seen(({ event, text }) => event === 'warning' && text.includes('cannot steer')).length, 1);
   });
 });
 

@@ -6,6 +6,7 @@ import Required = require('cluster2-rs');
 import * as http from 'node:http';
 import * as net from 'node:net';
 
+const metrics: Cluster.MetricsOptions = { gc: true };
 const options: ClusterOptions = {
   port: [3000, '/tmp/app.sock'],
   monPort: false,
@@ -13,11 +14,15 @@ const options: ClusterOptions = {
   noWorkers: '2',
   ecv: { path: '/health', control: true, validator: (status, headers, body) => status < 300 && body !== '' },
   onUncaughtException: 'recycle',
+  uid: 33,
+  metrics,
 };
 // @ts-expect-error: no such option
 new Cluster({ noWorker: 1 });
 // @ts-expect-error: no such value
 new Cluster({ restart: 'never' });
+// @ts-expect-error: numbers only
+new Cluster({ gid: ['www-data'] });
 
 const c = new Cluster(options);
 const same: Named = new Required();

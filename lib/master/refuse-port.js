@@ -1,19 +1,24 @@
-// A port in use is an everyday mistake of a start script, which looks at the exit status: said in one line,
-// status 255.
+// A port that can't be had is an everyday mistake of a start script, which looks at the exit status: the process ends
+// with one line on stderr and status 255.
+//
+// lib/master/master.js and lib/single.js call it with what was thrown when the ports were bound.
 'use strict';
 
 const fs = require('node:fs');
+const { constants: { errno } } = require('node:os');
 
 const BUSY_EXIT_CODE = 255;
 const LISTEN = '0A';
+// How the Rust core ends the text of an error that has this cause.
+const IN_USE = `(os error ${errno.EADDRINUSE})`;
 const HELD_HERE = 'this very process holds it: createApp runs in the master too, and must hand over an app ' +
   'that is not listening';
 
 const SENTENCES = {
-  ERR_CLUSTER2_PORT_IN_USE: (text) => `Port is use ..${text.replace(/^port in use: /, '').replace(/: [^:]*$/, '').replace(/^.*:/, '')}`,
+  ERR_CLUSTER2_PORT_IN_USE: (text) => `Port is use ..${/^port in use: (?:.*:)?(.+): /.exec(text)[1]}`,
   EADDRINUSE: (text, error) => `Port is use ..${error.port ?? error.address}`,
   ERR_CLUSTER2_LISTEN: (text) => text,
-  ERR_CLUSTER2_MONITOR_LISTEN: (text) => `Address in use ... ${text}`,
+  ERR_CLUSTER2_MONITOR_LISTEN: (text) => (text.includes(IN_USE) ? `Address in use ... ${text}` : text),
 };
 
 /** Ends the process for a port that can't be had, unless the script listens for 'error'; other errors are thrown. */

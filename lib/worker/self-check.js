@@ -97,12 +97,18 @@ function askHttp1(where, isSecure, path, deadline) {
   });
 }
 
-function askHttp2({ host, port, socketPath }, isSecure, path, deadline) {
+function askHttp2({ socketPath, ...where }, isSecure, path, deadline) {
   const http2 = require('node:http2');
+  const { connect } = isSecure ? require('node:tls') : require('node:net');
+  const { host, port } = where;
+  const name = host?.includes(':') ? `[${host.split('%')[0]}]` : host ?? 'localhost';
+  const authority = `${isSecure ? 'https' : 'http'}://${name}${port === undefined ? '' : `:${port}`}`;
+  // A URL can't name unix sockets and zones of IPv6 addresses.
+  const createConnection = () => connect({
+    ...where, path: socketPath, ALPNProtocols: ['h2'], rejectUnauthorized: false,
+  });
   return new Promise((resolve, reject) => {
-    const name = host?.includes(':') ? `[${host}]` : host ?? 'localhost';
-    const authority = `${isSecure ? 'https' : 'http'}://${name}${port === undefined ? '' : `:${port}`}`;
-    const session = http2.connect(authority, { rejectUnauthorized: false, ...connectTo(socketPath, isSecure) });
+    const session = http2.connect(authority, { createConnection });
     deadline.onEnd(() => session.destroy());
     session.on('error', reject);
     const stream = session.request({ ':path': path, accept: 'application/json' });
@@ -111,15 +117,6 @@ function askHttp2({ host, port, socketPath }, isSecure, path, deadline) {
       read(stream).then((body) => resolve({ status: headers[':status'], headers, body }), reject);
     });
   });
-}
-
-// http2 takes unix sockets only as connections that are made already.
-function connectTo(socketPath, isSecure) {
-  if (socketPath === undefined) return {};
-  const createConnection = () => (isSecure
-    ? require('node:tls').connect({ path: socketPath, ALPNProtocols: ['h2'], rejectUnauthorized: false })
-    : require('node:net').connect({ path: socketPath }));
-  return { createConnection };
 }
 
 async function read(stream) {

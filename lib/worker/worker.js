@@ -143,7 +143,7 @@ class Worker {
     countTransactions(this.#cluster, board);
     const signs = new VitalSigns(board);
     signs.also(() => this.#traffic.look());
-    signs.start();
+    signs.start(this.#setup.parsed.metrics);
   }
 
   #obey({ cmd, act, why, fact, ack, isOut }) {

@@ -43,7 +43,6 @@ use crate::monitor::control::ecv::{self, Ends};
 use crate::monitor::control::orders::{self, Deed, Order};
 use crate::monitor::data::health::{self, Judgement, Moment};
 use crate::monitor::data::host::{Host, Watch};
-use crate::monitor::data::queues;
 use crate::monitor::data::stats::Stats;
 use crate::monitor::data::trends::Trends;
 use crate::monitor::files::deps::Deps;
@@ -197,7 +196,7 @@ impl Site {
     fn with_scene<T>(&self, stats: &Stats, show: impl FnOnce(&Scene<'_>) -> T) -> T {
         let (trends, host, now) = (self.trends.borrow(), Host::read(), SystemTime::now());
         let (moment, busy) = (self.moment(stats), self.watch.busy_percent(&host));
-        let queues = queues::lengths(&stats.addresses);
+        let queues = stats.queue_lengths();
         show(&Scene { stats, trends: &trends, moment, host: &host, busy, queues: &queues, now })
     }
 

@@ -24,6 +24,7 @@ use crate::monitor::control::ecv::Ends;
 use crate::monitor::reply::EndsWithClient;
 use crate::monitor::routes::Site;
 use crate::monitor::views::stream;
+use crate::socket::Ip;
 use crate::tasks::LocalTasks;
 
 /// How many connections the kernel queues; Node's own number.
@@ -67,6 +68,9 @@ impl Default for Limits {
 /// # Errors
 /// What the kernel says, for example that the port is in use; or that the name isn't known.
 pub fn bind(host: &str, port: u16) -> io::Result<TcpListener> {
+    if let Some(ip) = Ip::parse(host) {
+        return listen(ip.at(port));
+    }
     let mut result = Err(io::Error::new(io::ErrorKind::NotFound, format!("{host} has no address")));
     for address in (host, port).to_socket_addrs()? {
         result = listen(address);

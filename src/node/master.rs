@@ -15,7 +15,7 @@ use crate::ids::WorkerId;
 use crate::options::{self, calls};
 use crate::os::fd::duplicate;
 use crate::process::spawn::Launch;
-use crate::socket::{Kind, Want};
+use crate::socket::{Ip, Kind, Want};
 use crate::supervisor::{self, Call, Handle, Requester, Setup};
 
 /// A worker that leaves so many bytes unread gets no more messages of the application.
@@ -26,7 +26,7 @@ const WAITING_LIMIT: usize = 64 * 1024 * 1024;
 #[serde(rename_all = "camelCase")]
 struct Address {
     path: Option<String>,
-    ip: Option<std::net::IpAddr>,
+    ip: Option<String>,
     #[serde(default)]
     port: u16,
     /// Which of several servers on one address, as Node counts them.
@@ -35,14 +35,21 @@ struct Address {
     backlog: u32,
 }
 
-impl From<Address> for Want {
-    fn from(from: Address) -> Self {
+impl TryFrom<Address> for Want {
+    type Error = Error;
+
+    fn try_from(from: Address) -> std::result::Result<Self, Error> {
+        let unknown = |ip: &String| Error::InvalidOption {
+            field: "host".into(),
+            problem: format!("must be an address of this machine, got '{ip}'"),
+        };
+        let read = |ip: String| Ip::parse(&ip).ok_or_else(|| unknown(&ip));
         let kind = match from.path {
             Some(path) => Kind::Unix { path: path.into() },
-            None => Kind::Tcp { address: from.ip, port: from.port },
+            None => Kind::Tcp { address: from.ip.map(read).transpose()?, port: from.port },
         };
         let (index, backlog) = (from.index, from.backlog);
-        Self { kind, index, fd: None, backlog, flags: 0, readable_all: false, writable_all: false }
+        Ok(Self { kind, index, fd: None, backlog, flags: 0, readable_all: false, writable_all: false })
     }
 }
 
@@ -76,7 +83,7 @@ impl Master {
         let options = options::parse(&raw_options, &machine())?.options;
         let launch: Launch = read(launch, "launch")?;
         let wants: Vec<Address> = read(wants, "wants")?;
-        let wants: Vec<Want> = wants.into_iter().map(Want::from).collect();
+        let wants = wants.into_iter().map(Want::try_from).collect::<std::result::Result<Vec<_>, _>>()?;
         let setup = Setup::prepare(options, launch, &wants)?;
         let addresses = json!({ "app": setup.addresses(), "monitor": setup.monitor_address() });
         let own_place = setup.own_place();

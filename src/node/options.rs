@@ -8,13 +8,14 @@ use serde_json::{Value, json};
 use super::convert::Result;
 use crate::options::{self, Machine, Options};
 
-/// What the parser has to know of this process.
+/// The facts of this process and machine that the parser needs.
 pub(crate) fn machine() -> Machine {
     Machine {
         cpus: std::thread::available_parallelism().map_or(1, usize::from),
         cwd: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
         death_timeout: std::env::var("DEATH_TIMEOUT").ok(),
         linux: cfg!(target_os = "linux"),
+        is_interface: |zone| crate::socket::ip::interface(zone).is_some(),
     }
 }
 

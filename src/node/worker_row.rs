@@ -12,11 +12,10 @@ use serde_json::{Value, json};
 
 use super::convert::Result;
 use crate::error::Error;
-use crate::os::collections::{self, Counters};
 use crate::os::fd::duplicate;
 use crate::os::memory::{Mapping, WORD};
 use crate::process::spawn::inherited;
-use crate::scoreboard::layout::{FIELDS, Field, HEADER_SIZE, ROW_SIZE, fatal, header, histogram, ring};
+use crate::scoreboard::layout::{FIELDS, HEADER_SIZE, ROW_SIZE, fatal, header, histogram, ring};
 use crate::scoreboard::locate_row;
 
 /// A worker's end of the scoreboard.
@@ -26,8 +25,6 @@ pub struct OpenScoreboard {
     pub header: Float64Array,
     /// The worker's row, to be written by it alone.
     pub row: Uint8Array,
-    /// Collections of garbage are counted in the row without JavaScript's doing.
-    pub counts_collections: bool,
 }
 
 /// The number of the descriptor that a worker inherits the scoreboard by.
@@ -49,22 +46,7 @@ pub fn open_scoreboard(fd: i32, row: u32) -> Result<OpenScoreboard> {
     let start = memory.leak();
     // SAFETY: `locate_row` has checked that a whole row lies at `offset` inside the mapping.
     let own = unsafe { start.add(offset) };
-    let counts_collections = count_collections(own);
-    Ok(OpenScoreboard { header: header_array(start), row: row_array(own), counts_collections })
-}
-
-fn count_collections(row: NonNull<u8>) -> bool {
-    let words = row.cast::<f64>();
-    // SAFETY: every field of the table lies inside a row.
-    let place = |field: Field| unsafe { words.add(field as usize) };
-    let counters = Counters {
-        minor: place(Field::GcMinor),
-        major: place(Field::GcMajor),
-        incremental: place(Field::GcIncremental),
-        pause: place(Field::GcPauseMs),
-    };
-    // SAFETY: the row stays until the process ends, and only JavaScript of this thread writes it beside.
-    unsafe { collections::count(counters) }
+    Ok(OpenScoreboard { header: header_array(start), row: row_array(own) })
 }
 
 fn header_array(start: NonNull<u8>) -> Float64Array {

@@ -1,47 +1,31 @@
 //! Reads the arguments of the calls that change a running cluster: `reload` and `scale`.
 //!
-//! They come from the application, as the argument of a method, or from another process, over the control socket; both
-//! are checked here, by the same rules and with the same errors as options.
+//! The application gives them to a method, another process sends them over the control socket. Both are checked here, by the
+//! same rules and with the same errors as options.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 
 use serde_json::Value;
 
+pub use super::choices::Strategy;
 use super::read::{self, Problem};
 use super::{MAX_WORKERS, invalid};
 use crate::error::Error;
 
-/// In which order a reload replaces the workers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Strategy {
-    /// One successor starts at a time.
-    #[default]
-    Rolling,
-    /// All successors are ready before any old worker goes.
-    AllFirst,
-}
-
-impl Strategy {
-    const ALL: [Self; 2] = [Self::Rolling, Self::AllFirst];
-
-    /// The value that callers give for it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Rolling => "rolling",
-            Self::AllFirst => "all-first",
-        }
-    }
-}
-
 /// What a reload was asked to do.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reload {
     /// In which order.
     pub strategy: Strategy,
     /// Variables to be set in all later workers, or, where `None`, to be left out.
     pub env: BTreeMap<String, Option<String>>,
+}
+
+impl Default for Reload {
+    fn default() -> Self {
+        Self { strategy: Strategy::Rolling, env: BTreeMap::new() }
+    }
 }
 
 impl Reload {
@@ -55,13 +39,12 @@ impl Reload {
             return Ok(reload);
         }
         let refused = |part: &str, problem| invalid(&format!("reload{part}"), problem);
-        let parts = raw.as_object().filter(|_| read::js_marker(raw).is_none());
-        let parts = parts.ok_or_else(|| refused("", Problem::new("must be an object", raw)))?;
-        for (name, value) in parts.iter().filter(|(_, value)| !read::is_falsy(value)) {
+        let parts = read::parts(raw, "must be an object").map_err(|it| refused("", it))?;
+        for (name, value) in parts.filter(|(_, value)| !read::is_falsy(value)) {
             match name.as_str() {
                 "strategy" => {
-                    let strategy = read::one_of(value, &Strategy::ALL, Strategy::name);
-                    reload.strategy = strategy.map_err(|it| refused(".strategy", it))?.unwrap_or_default();
+                    let strategy = read::one_of(value, Strategy::ALL, Strategy::name);
+                    super::replace(&mut reload.strategy, strategy.map_err(|it| refused(".strategy", it))?);
                 }
                 "env" => reload.env = env(value).map_err(|it| refused(".env", it))?,
                 unknown => {

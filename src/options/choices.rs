@@ -1,97 +1,80 @@
-//! Options that are one of a few words: which there are, and what each means.
+//! Options that are one of a few words: the words, and what each means.
 //!
-//! `options::parse` reads them with `read::one_of`; whoever acts on them matches on the enum. Pure.
+//! `options::parse` and `calls` read them with `read::one_of`; whoever acts on one matches on the enum. Pure.
 
-/// Which exits of a worker are made good by a new one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Restart {
-    /// All but exit status 0.
-    OnFailure,
-    /// All of them.
-    Always,
+/// Defines an enum of which each variant has the word that JavaScript gives for it: `ALL` and `name` follow.
+macro_rules! choices {
+    ($(#[$about:meta])* $choice:ident { $($(#[$meaning:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $choice {
+            $($(#[$meaning])* $variant,)+
+        }
+
+        impl $choice {
+            pub(super) const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The word that JavaScript gives for it.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)+
+                }
+            }
+        }
+    };
 }
 
-impl Restart {
-    pub(super) const ALL: [Self; 2] = [Self::OnFailure, Self::Always];
-
-    /// The value that JavaScript gives for it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::OnFailure => "on-failure",
-            Self::Always => "always",
-        }
+choices! {
+    /// After which exits a worker is replaced by a new one.
+    Restart {
+        /// After every exit but one with status 0.
+        OnFailure = "on-failure",
+        /// After every exit.
+        Always = "always",
     }
 }
 
-/// What an exception that nobody caught does to its worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnUncaught {
-    /// The worker is replaced gracefully, successor first.
-    Recycle,
-    /// The exception is printed and the worker goes on.
-    Continue,
-    /// The worker exits, as Node programs do.
-    Exit,
-}
-
-impl OnUncaught {
-    pub(super) const ALL: [Self; 3] = [Self::Recycle, Self::Continue, Self::Exit];
-
-    /// The value that JavaScript gives for it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Recycle => "recycle",
-            Self::Continue => "continue",
-            Self::Exit => "exit",
-        }
+choices! {
+    /// What an uncaught exception does to its worker.
+    OnUncaught {
+        /// The worker is replaced gracefully, its successor first.
+        Recycle = "recycle",
+        /// The exception is printed and the worker goes on.
+        Continue = "continue",
+        /// The worker exits, as Node programs do.
+        Exit = "exit",
     }
 }
 
-/// How connections are spread over the workers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheduling {
-    /// One listening socket per worker slot; Linux only.
-    Slots,
-    /// One listening socket that all workers share.
-    Shared,
-    /// The master accepts, and hands each connection to the worker with the fewest.
-    Rr,
-}
-
-impl Scheduling {
-    pub(super) const ALL: [Self; 3] = [Self::Slots, Self::Shared, Self::Rr];
-
-    /// The value that JavaScript gives for it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Slots => "slots",
-            Self::Shared => "shared",
-            Self::Rr => "rr",
-        }
+choices! {
+    /// How connections are spread over the workers.
+    Scheduling {
+        /// One listening socket per worker slot; Linux only.
+        Slots = "slots",
+        /// One listening socket that all workers share.
+        Shared = "shared",
+        /// The master accepts, and hands each connection to the worker with the fewest.
+        Rr = "rr",
     }
 }
 
-/// Whether a client's connections stay with one worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sticky {
-    /// Each connection goes wherever there is room.
-    None,
-    /// All connections from one address go to one slot, as long as that is served.
-    Address,
+choices! {
+    /// Whether a client's connections stay with one worker.
+    Sticky {
+        /// Each connection goes wherever there is room.
+        None = "none",
+        /// All connections from one address go to one slot, as long as that slot is served.
+        Address = "address",
+    }
 }
 
-impl Sticky {
-    pub(super) const ALL: [Self; 2] = [Self::None, Self::Address];
-
-    /// The value that JavaScript gives for it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Address => "address",
-        }
+choices! {
+    /// In which order a reload replaces the workers.
+    Strategy {
+        /// One successor starts at a time.
+        Rolling = "rolling",
+        /// All successors are ready before any old worker goes.
+        AllFirst = "all-first",
     }
 }

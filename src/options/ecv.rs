@@ -1,6 +1,6 @@
-//! The option `ecv`: what it may hold and what that means.
+//! The option `ecv`: its parts and what they mean.
 //!
-//! Called by the parent module. Invariant: an application never has to ask itself on the path that it is asked on.
+//! Called by the parent module. Invariant: the path that the self-check asks for is not the path of the health answer.
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use serde_json::Value;
 
 use super::nearest;
 use super::read::{
-    Problem, is_falsy, is_target, is_undefined, js_marker, millis, text_where, token, url_path,
+    Problem, is_falsy, is_target, js_marker, millis, names, parts, text_where, token, url_path,
 };
 use crate::ecv::guard::{Guard, Network};
 
 /// The health answer ("extended content verification") on the application's port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ecv {
-    /// Path that is answered.
+    /// Path of the health answer.
     pub path: String,
-    /// Path of the application that is asked before the answer; `None` is `/`.
+    /// Path of the application that the self-check asks for; `None` is `/`.
     pub monitor: Option<String>,
     /// Whether clients may enable and disable the answer.
     pub control: bool,
@@ -45,10 +45,6 @@ impl Default for Ecv {
     }
 }
 
-/// The parts of the health answer.
-pub(super) const NAMES: [&str; 8] =
-    ["path", "monitor", "control", "validator", "timeout", "startDisabled", "controlFrom", "token"];
-
 /// The health answer: false is off; true, and falsy values other than false, are all defaults.
 pub(super) fn read(value: &Value, warnings: &mut Vec<String>) -> Result<Option<Ecv>, Problem> {
     if value == &Value::Bool(false) {
@@ -58,9 +54,7 @@ pub(super) fn read(value: &Value, warnings: &mut Vec<String>) -> Result<Option<E
     if value == &Value::Bool(true) || is_falsy(value) {
         return Ok(Some(ecv));
     }
-    let given = value.as_object().filter(|_| js_marker(value).is_none());
-    let given = given.ok_or_else(|| Problem::new("must be an object, true or false", value))?;
-    for (name, value) in given.iter().filter(|(_, value)| !is_undefined(value)) {
+    for (name, value) in parts(value, "must be an object, true or false")? {
         ecv_part(&mut ecv, name, value, warnings).map_err(|problem| problem.below(&format!(".{name}")))?;
     }
     check_monitor(&ecv)?;
@@ -80,12 +74,15 @@ fn ecv_part(ecv: &mut Ecv, name: &str, value: &Value, warnings: &mut Vec<String>
         "startDisabled" => ecv.start_disabled = !is_falsy(value),
         "controlFrom" => ecv.guard.from = networks(value)?,
         "token" => ecv.guard.token = token(value)?,
-        unknown => warnings.push(nearest::warning("ecv.", unknown, &NAMES)),
+        unknown => {
+            let known = Ecv::default().to_json();
+            warnings.push(nearest::warning("ecv.", unknown, names(&known)));
+        }
     }
     Ok(())
 }
 
-/// A path that asked itself how it is would wait for its own answer.
+/// A self-check of the health answer's own path would wait for itself.
 fn check_monitor(ecv: &Ecv) -> Result<(), Problem> {
     let monitor = ecv.monitor.as_deref().unwrap_or("/");
     let path = monitor.split('?').next().unwrap_or(monitor);

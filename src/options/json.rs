@@ -7,55 +7,59 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Address, Ecv, Millionths, Options};
+use super::{Address, Ecv, Metrics, Millionths, Options};
 
 impl Options {
-    /// The normalised options: `port` is always a list, times are numbers in the option's own unit, `monPort` is false
-    /// and `ecv` null where they are off, and `ecv.validator`, `ecv.token` and `monitor.token` say whether one was given.
+    /// The normalised options: `port` is always a list, times are numbers in the option's own unit, `monPort` and `metrics`
+    /// are false and `ecv` is null where they are off, and `ecv.validator`, `ecv.token` and `monitor.token` say whether one
+    /// was given.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        json!({
-            "cluster": self.cluster,
-            "port": self.ports.iter().map(address).collect::<Vec<Value>>(),
-            "host": self.host,
-            "monHost": self.mon_host,
-            "monPort": self.mon_port.map_or(Value::Bool(false), |port| json!(port.get())),
-            "monPath": self.mon_path,
-            "monitor": { "control": self.monitor.control, "token": self.monitor.token.is_some() },
-            "ecv": self.ecv.as_ref().map(ecv),
-            "noWorkers": self.no_workers.get(),
-            "spares": self.spares,
-            "timeout": millis(self.timeout),
-            "connThreshold": self.conn_threshold.get(),
-            "uptimeThreshold": seconds(self.uptime_threshold),
-            "requestThreshold": self.request_threshold.map(NonZeroU64::get),
-            "memoryThreshold": self.memory_threshold.map(NonZeroU64::get),
-            "recycleJitter": fraction(self.recycle_jitter),
-            "cwd": self.cwd.as_ref().map(|cwd| cwd.to_string_lossy()),
-            "heartbeatInterval": millis(self.heartbeat_interval),
-            "maxHeartbeatDelay": millis(self.max_heartbeat_delay),
-            "pids": self.pids.to_string_lossy(),
-            "logs": self.logs.to_string_lossy(),
-            "stop": self.stop,
-            "shutdown": self.shutdown,
-            "restart": self.restart.name(),
-            "onUncaughtException": self.on_uncaught_exception.name(),
-            "shutdownTimeout": millis(self.shutdown_timeout),
-            "killTimeout": millis(self.kill_timeout),
-            "keepAliveGrace": millis(self.keep_alive_grace),
-            "startTimeout": millis(self.start_timeout),
-            "recycleTimeout": millis(self.recycle_timeout),
-            "scheduling": self.scheduling.name(),
-            "backlog": self.backlog.get(),
-            "sticky": self.sticky.name(),
-            "hangTimeout": self.hang_timeout.map(millis),
-            "captureStack": self.capture_stack,
-            "metrics": self.metrics,
-            "flightRecorder": self.flight_recorder,
-            "drainDelay": millis(self.drain_delay),
-            "liveMaxAge": millis(self.live_max_age),
-            "readyQuorum": self.ready_quorum.get(),
-        })
+        let parts = [
+            ("cluster", json!(self.cluster)),
+            ("port", json!(self.ports.iter().map(address).collect::<Vec<Value>>())),
+            ("host", json!(self.host)),
+            ("monHost", json!(self.mon_host)),
+            ("monPort", json!(self.mon_port.map_or(Value::Bool(false), |port| json!(port.get())))),
+            ("monPath", json!(self.mon_path)),
+            ("monitor", json!({ "control": self.monitor.control, "token": self.monitor.token.is_some() })),
+            ("ecv", json!(self.ecv.as_ref().map(Ecv::to_json))),
+            ("noWorkers", json!(self.no_workers.get())),
+            ("spares", json!(self.spares)),
+            ("timeout", millis(self.timeout)),
+            ("connThreshold", json!(self.conn_threshold.get())),
+            ("uptimeThreshold", seconds(self.uptime_threshold)),
+            ("requestThreshold", json!(self.request_threshold.map(NonZeroU64::get))),
+            ("memoryThreshold", json!(self.memory_threshold.map(NonZeroU64::get))),
+            ("recycleJitter", fraction(self.recycle_jitter)),
+            ("cwd", json!(self.cwd.as_ref().map(|cwd| cwd.to_string_lossy()))),
+            ("uid", json!(self.uid)),
+            ("gid", json!(self.gid)),
+            ("heartbeatInterval", millis(self.heartbeat_interval)),
+            ("maxHeartbeatDelay", millis(self.max_heartbeat_delay)),
+            ("pids", json!(self.pids.to_string_lossy())),
+            ("logs", json!(self.logs.to_string_lossy())),
+            ("stop", json!(self.stop)),
+            ("shutdown", json!(self.shutdown)),
+            ("restart", json!(self.restart.name())),
+            ("onUncaughtException", json!(self.on_uncaught_exception.name())),
+            ("shutdownTimeout", millis(self.shutdown_timeout)),
+            ("killTimeout", millis(self.kill_timeout)),
+            ("keepAliveGrace", millis(self.keep_alive_grace)),
+            ("startTimeout", millis(self.start_timeout)),
+            ("recycleTimeout", millis(self.recycle_timeout)),
+            ("scheduling", json!(self.scheduling.name())),
+            ("backlog", json!(self.backlog.get())),
+            ("sticky", json!(self.sticky.name())),
+            ("hangTimeout", json!(self.hang_timeout.map(millis))),
+            ("captureStack", json!(self.capture_stack)),
+            ("metrics", self.metrics.map_or(Value::Bool(false), Metrics::to_json)),
+            ("flightRecorder", json!(self.flight_recorder)),
+            ("drainDelay", millis(self.drain_delay)),
+            ("liveMaxAge", millis(self.live_max_age)),
+            ("readyQuorum", json!(self.ready_quorum.get())),
+        ];
+        Value::from_iter(parts)
     }
 }
 
@@ -66,19 +70,21 @@ fn address(address: &Address) -> Value {
     }
 }
 
-fn ecv(ecv: &Ecv) -> Value {
-    let networks: Vec<String> = ecv.guard.from.iter().map(ToString::to_string).collect();
-    let networks = if networks.is_empty() { Value::Null } else { json!(networks) };
-    json!({
-        "path": ecv.path,
-        "monitor": ecv.monitor,
-        "control": ecv.control,
-        "validator": ecv.validator,
-        "timeout": millis(ecv.timeout),
-        "startDisabled": ecv.start_disabled,
-        "controlFrom": networks,
-        "token": ecv.guard.token.is_some(),
-    })
+impl Ecv {
+    pub(super) fn to_json(&self) -> Value {
+        let networks: Vec<String> = self.guard.from.iter().map(ToString::to_string).collect();
+        let networks = if networks.is_empty() { Value::Null } else { json!(networks) };
+        json!({
+            "path": self.path,
+            "monitor": self.monitor,
+            "control": self.control,
+            "validator": self.validator,
+            "timeout": millis(self.timeout),
+            "startDisabled": self.start_disabled,
+            "controlFrom": networks,
+            "token": self.guard.token.is_some(),
+        })
+    }
 }
 
 fn millis(time: Duration) -> Value {

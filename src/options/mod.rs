@@ -1,16 +1,18 @@
 //! What JavaScript passed to `new Cluster` becomes one immutable `Options`, or an error that names the option.
 //!
-//! The border calls `parse` once, before anything is bound or written. Nothing here does I/O: what has to be known
-//! of the machine comes in as `Machine`. Units, ranges and the leniency towards old scripts end here; the rest of the
-//! code sees domain types only. Invariants: `Options::ports` is never empty, and the monitor's port is not in it.
+//! The border calls `parse` once, before anything is bound or written. Nothing here does I/O: what `parse` has to know of the
+//! machine comes in as `Machine`. Units, ranges and the leniency towards old scripts end here; the rest of the code sees
+//! domain types only. Invariants: `Options::ports` is never empty, and the monitor's port is not in it.
 //!
-//! `read.rs` reads one value, `ecv.rs` and `monitor.rs` the parts of those options, `show.rs` prints one for a message, `nearest.rs` guesses what a misspelt name meant,
-//! `json.rs` is the way back to JavaScript. `calls.rs` reads the arguments of `reload` and `scale`, by the same rules.
+//! `read.rs` reads one value; `ecv.rs`, `metrics.rs` and `monitor.rs` read the parts of those options; `show.rs` prints a
+//! value for a message; `nearest.rs` guesses what a misspelt name meant; `json.rs` is the way back to JavaScript. `calls.rs`
+//! reads the arguments of `reload` and `scale`, by the same rules.
 
 pub mod calls;
 mod choices;
 mod ecv;
 mod json;
+mod metrics;
 mod monitor;
 mod nearest;
 mod read;
@@ -27,6 +29,7 @@ use serde_json::Value;
 use crate::error::Error;
 pub use choices::{OnUncaught, Restart, Scheduling, Sticky};
 pub use ecv::Ecv;
+pub use metrics::Metrics;
 pub use monitor::Monitor;
 use read::Problem;
 
@@ -41,6 +44,8 @@ pub struct Machine {
     pub death_timeout: Option<String>,
     /// Whether this is Linux, where every worker slot can have a listening socket of its own.
     pub linux: bool,
+    /// Whether a zone, the part of an IPv6 address behind the '%', names a network interface.
+    pub is_interface: fn(&str) -> bool,
 }
 
 /// What came of the raw options.
@@ -90,6 +95,10 @@ pub struct Options {
     pub recycle_jitter: Millionths,
     /// `cwd`: the working directory of the workers; `None` is the master's.
     pub cwd: Option<PathBuf>,
+    /// `uid`: the user as whom workers run; `None` is the master's.
+    pub uid: Option<u32>,
+    /// `gid`: the group as which workers run; `None` is the master's.
+    pub gid: Option<u32>,
     /// `heartbeatInterval`: time between two `heartbeat` events.
     pub heartbeat_interval: Duration,
     /// `maxHeartbeatDelay`: a worker whose event loop has not turned for so long is hung.
@@ -126,8 +135,8 @@ pub struct Options {
     pub hang_timeout: Option<Duration>,
     /// `captureStack`: find out what a hung worker is stuck in before it is replaced.
     pub capture_stack: bool,
-    /// `metrics`: workers count their requests.
-    pub metrics: bool,
+    /// `metrics`: workers count their requests; `None` is off.
+    pub metrics: Option<Metrics>,
     /// `flightRecorder`: workers keep their last requests for the moment after a crash.
     pub flight_recorder: bool,
     /// `drainDelay`: how long a shutdown says DISABLED before it lets nobody in any more; may be zero.
@@ -161,13 +170,11 @@ pub enum Address {
 /// [`Error::InvalidOption`] for the first option, in the order given, that breaks its rule.
 pub fn parse(raw: &Value, machine: &Machine) -> Result<Parsed, Error> {
     let mut parsed = Parsed { options: Options::defaults(machine), warnings: read::ignored_env(machine) };
-    let Some(given) = raw.as_object().filter(|_| read::js_marker(raw).is_none()) else {
-        if read::is_falsy(raw) {
-            return Ok(parsed);
-        }
-        return Err(invalid("options", Problem::new("must be an object", raw)));
-    };
-    for (name, value) in given.iter().filter(|(_, value)| !read::is_undefined(value)) {
+    if read::is_falsy(raw) {
+        return Ok(parsed);
+    }
+    let given = read::parts(raw, "must be an object").map_err(|problem| invalid("options", problem))?;
+    for (name, value) in given {
         parsed.take(name, value, machine).map_err(|problem| invalid(name, problem))?;
     }
     parsed.options.check_ports()?;
@@ -186,14 +193,14 @@ impl Parsed {
         match name {
             "cluster" => options.cluster = !read::is_falsy(value),
             "port" => replace(&mut options.ports, read::addresses(value)?),
-            "host" => replace(&mut options.host, read::host(value)?),
-            "monHost" => replace(&mut options.mon_host, read::host(value)?),
+            "host" => replace(&mut options.host, read::host(value, machine.is_interface)?),
+            "monHost" => replace(&mut options.mon_host, read::host(value, machine.is_interface)?),
             "monPort" => options.mon_port = read::mon_port(value, options.mon_port)?,
             "monPath" => replace(&mut options.mon_path, read::url_path(value)?),
             "monitor" => options.monitor = monitor::read(value, &mut self.warnings)?,
             "ecv" => options.ecv = ecv::read(value, &mut self.warnings)?,
             "noWorkers" => replace(&mut options.no_workers, read::count(value, MAX_WORKERS)?),
-            "spares" => options.spares = read::count_or_zero(value, MAX_WORKERS)?,
+            "spares" => options.spares = read::count_from_0(value, MAX_WORKERS)?.unwrap_or(0),
             "timeout" => replace(&mut options.timeout, read::millis(value)?),
             "connThreshold" => replace(&mut options.conn_threshold, read::count(value, read::MAX_SAFE)?),
             "uptimeThreshold" => replace(&mut options.uptime_threshold, read::seconds(value)?),
@@ -201,34 +208,39 @@ impl Parsed {
             "memoryThreshold" => options.memory_threshold = read::bytes(value)?,
             "recycleJitter" => replace(&mut options.recycle_jitter, read::fraction(value)?),
             "cwd" => options.cwd = read::directory(value, &machine.cwd)?,
+            "uid" => options.uid = read::count_from_0(value, MAX_ID)?,
+            "gid" => options.gid = read::count_from_0(value, MAX_ID)?,
             "heartbeatInterval" => replace(&mut options.heartbeat_interval, read::millis(value)?),
-            "maxHeartbeatDelay" => replace(&mut options.max_heartbeat_delay, read::millis(value)?),
+            "maxHeartbeatDelay" => {
+                replace(&mut options.max_heartbeat_delay, read::millis_from(SHORTEST_HANG, value)?);
+            }
             "pids" => replace(&mut options.pids, read::directory(value, &machine.cwd)?),
             "logs" => replace(&mut options.logs, read::directory(value, &machine.cwd)?),
             "stop" => options.stop = !read::is_falsy(value),
             "shutdown" => options.shutdown = !read::is_falsy(value),
-            "restart" => replace(&mut options.restart, read::one_of(value, &Restart::ALL, Restart::name)?),
+            "restart" => replace(&mut options.restart, read::one_of(value, Restart::ALL, Restart::name)?),
             "onUncaughtException" => {
-                let read = read::one_of(value, &OnUncaught::ALL, OnUncaught::name)?;
+                let read = read::one_of(value, OnUncaught::ALL, OnUncaught::name)?;
                 replace(&mut options.on_uncaught_exception, read);
             }
             "shutdownTimeout" => replace(&mut options.shutdown_timeout, read::millis(value)?),
             "killTimeout" => replace(&mut options.kill_timeout, read::millis(value)?),
-            "keepAliveGrace" => replace(&mut options.keep_alive_grace, read::millis_or_zero(value)?),
+            "keepAliveGrace" => replace(&mut options.keep_alive_grace, read::millis_from(0, value)?),
             "startTimeout" => replace(&mut options.start_timeout, read::millis(value)?),
             "recycleTimeout" => replace(&mut options.recycle_timeout, read::millis(value)?),
             "scheduling" => replace(&mut options.scheduling, read::scheduling(value, machine.linux)?),
             "backlog" => replace(&mut options.backlog, read::count(value, u64::from(u16::MAX))?),
-            "sticky" => replace(&mut options.sticky, read::one_of(value, &Sticky::ALL, Sticky::name)?),
-            "hangTimeout" => options.hang_timeout = read::millis(value)?,
+            "sticky" => replace(&mut options.sticky, read::one_of(value, Sticky::ALL, Sticky::name)?),
+            "hangTimeout" => options.hang_timeout = read::millis_from(SHORTEST_HANG, value)?,
             "captureStack" => options.capture_stack = !read::is_falsy(value),
-            "metrics" => options.metrics = !read::is_falsy(value),
+            "metrics" => options.metrics = metrics::read(value, &mut self.warnings),
             "flightRecorder" => options.flight_recorder = !read::is_falsy(value),
-            "drainDelay" => replace(&mut options.drain_delay, read::millis_or_zero(value)?),
+            "drainDelay" => replace(&mut options.drain_delay, read::millis_from(0, value)?),
             "liveMaxAge" => replace(&mut options.live_max_age, read::millis(value)?),
             "readyQuorum" => replace(&mut options.ready_quorum, read::count(value, MAX_WORKERS)?),
             unknown => {
-                self.warnings.push(nearest::warning("", unknown, &NAMES));
+                let known = options.to_json();
+                self.warnings.push(nearest::warning("", unknown, read::names(&known)));
                 return Ok(());
             }
         }
@@ -247,52 +259,15 @@ fn replace<T>(place: &mut T, read: Option<T>) {
 
 const MAX_WORKERS: u64 = 1024;
 
+/// The largest number of a user or group; the one after it means "unchanged" to the kernel.
+const MAX_ID: u64 = 4_294_967_294;
+
+/// A worker shows every 100 ms that its loop turns, and a healthy one may be late by several times that: on a busy machine, or
+/// while garbage is collected. So a shorter limit can't tell hung workers from healthy ones.
+const SHORTEST_HANG: u64 = 1000;
+
 /// Options for which every value has a meaning: it is truthy or falsy.
 const YES_OR_NO: [&str; 6] = ["cluster", "stop", "shutdown", "captureStack", "metrics", "flightRecorder"];
-
-/// Every name that [`Parsed::take`] knows, for the guess at what a misspelt one meant.
-const NAMES: [&str; 40] = [
-    "cluster",
-    "port",
-    "host",
-    "monHost",
-    "monPort",
-    "monPath",
-    "monitor",
-    "ecv",
-    "noWorkers",
-    "spares",
-    "timeout",
-    "connThreshold",
-    "uptimeThreshold",
-    "requestThreshold",
-    "memoryThreshold",
-    "recycleJitter",
-    "cwd",
-    "heartbeatInterval",
-    "maxHeartbeatDelay",
-    "pids",
-    "logs",
-    "stop",
-    "shutdown",
-    "restart",
-    "onUncaughtException",
-    "shutdownTimeout",
-    "killTimeout",
-    "keepAliveGrace",
-    "startTimeout",
-    "recycleTimeout",
-    "scheduling",
-    "backlog",
-    "sticky",
-    "hangTimeout",
-    "captureStack",
-    "metrics",
-    "flightRecorder",
-    "drainDelay",
-    "liveMaxAge",
-    "readyQuorum",
-];
 
 impl Options {
     /// What counts when nothing is given.
@@ -317,6 +292,8 @@ impl Options {
             memory_threshold: None,
             recycle_jitter: Millionths::default(),
             cwd: None,
+            uid: None,
+            gid: None,
             heartbeat_interval: Duration::from_secs(60),
             max_heartbeat_delay: Duration::from_secs(180),
             pids: machine.cwd.join("pids"),
@@ -336,7 +313,7 @@ impl Options {
             sticky: Sticky::None,
             hang_timeout: None,
             capture_stack: false,
-            metrics: true,
+            metrics: Some(Metrics::default()),
             flight_recorder: true,
             drain_delay: Duration::ZERO,
             live_max_age: Duration::from_secs(30),
@@ -346,29 +323,23 @@ impl Options {
 
     /// The two servers can't share a port; 0 is any free one, so it never collides.
     fn check_ports(&self) -> Result<(), Error> {
+        const RULE: &str = "must not be among `port` (monitor port & application port cannot use the same!)";
         match self.mon_port {
-            Some(port) if self.ports.contains(&Address::Tcp(port.get())) => Err(Error::InvalidOption {
-                field: "monPort".to_owned(),
-                problem: format!(
-                    "must not be among `port` (monitor port & application port cannot use the same!), got {port}"
-                ),
-            }),
+            Some(port) if self.ports.contains(&Address::Tcp(port.get())) => {
+                Err(invalid("monPort", Problem::new(RULE, &port.get().into())))
+            }
             Some(_) | None => Ok(()),
         }
     }
-}
 
-impl Options {
     /// Only the kernel's choice among slots goes by address.
     fn check_sticky(&self) -> Result<(), Error> {
         if self.sticky == Sticky::Address && self.scheduling != Scheduling::Slots {
-            return Err(Error::InvalidOption {
-                field: "sticky".to_owned(),
-                problem: format!(
-                    "must be 'none' with `scheduling: '{}'`, since only 'slots' can tell clients apart, got 'address'",
-                    self.scheduling.name()
-                ),
-            });
+            let scheduling = self.scheduling.name();
+            let rule = format!(
+                "must be 'none' with `scheduling: '{scheduling}'`, since only 'slots' can tell clients apart"
+            );
+            return Err(invalid("sticky", Problem::new(&rule, &self.sticky.name().into())));
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Reads one raw value: what it may be, and what it means once it is right.
 //!
-//! Called by the parent module, one function per kind of option. Most answer `None` for a falsy value, which old
-//! scripts give to mean the default, and a [`Problem`] for one that breaks the rule. A numeric string is its number.
+//! Called by the parent module, one function per kind of option. Most answer `None` for a falsy value, by which old scripts
+//! mean the default, and a [`Problem`] for a value that breaks the rule. A numeric string counts as its number.
 
 use std::net::Ipv6Addr;
 use std::num::{NonZeroU16, NonZeroU64};
@@ -48,6 +48,21 @@ pub(super) fn js_marker(value: &Value) -> Option<&str> {
     object.get("$js")?.as_str()
 }
 
+/// The parts of an object that are given; `rule` says what the option may be.
+pub(super) fn parts<'a>(
+    value: &'a Value,
+    rule: &str,
+) -> Result<impl Iterator<Item = (&'a String, &'a Value)> + use<'a>, Problem> {
+    let given = value.as_object().filter(|_| js_marker(value).is_none());
+    let given = given.ok_or_else(|| Problem::new(rule, value))?;
+    Ok(given.iter().filter(|(_, value)| !is_undefined(value)))
+}
+
+/// The names of the parts that an object has.
+pub(super) fn names(object: &Value) -> impl Iterator<Item = &str> {
+    object.as_object().into_iter().flat_map(|parts| parts.keys().map(String::as_str))
+}
+
 pub(super) fn is_undefined(value: &Value) -> bool {
     js_marker(value) == Some("undefined")
 }
@@ -75,30 +90,28 @@ pub(super) fn count<T: TryFrom<NonZeroU64>>(value: &Value, max: u64) -> Result<O
     positive(value, max, &format!("must be a whole number from 1 to {max}"))
 }
 
-/// How many there are, none included.
-pub(super) fn count_or_zero(value: &Value, max: u64) -> Result<u16, Problem> {
-    if is_unset(value) {
-        return Ok(0);
+/// A whole number from 0 to `max`, where 0 is a value of its own and not the default.
+pub(super) fn count_from_0<T: TryFrom<u64>>(value: &Value, max: u64) -> Result<Option<T>, Problem> {
+    if is_falsy(value) && !is_zero(value) {
+        return Ok(None);
     }
-    let count = natural(value).filter(|count| *count <= max).and_then(|count| u16::try_from(count).ok());
-    count.ok_or_else(|| Problem::new(&format!("must be a whole number from 0 to {max}"), value))
+    let number = natural(value).filter(|number| *number <= max).and_then(|number| T::try_from(number).ok());
+    number.map(Some).ok_or_else(|| Problem::new(&format!("must be a whole number from 0 to {max}"), value))
+}
+
+/// Whole milliseconds, at least `least`; 0 means the default unless it is allowed.
+pub(super) fn millis_from(least: u64, value: &Value) -> Result<Option<Duration>, Problem> {
+    if is_falsy(value) && !is_zero(value) || is_zero(value) && least > 0 {
+        return Ok(None);
+    }
+    let rule = format!("must be a whole number of milliseconds from {least} to {MAX_MILLIS}");
+    let millis = natural(value).filter(|millis| (least..=MAX_MILLIS).contains(millis));
+    millis.map(|millis| Some(Duration::from_millis(millis))).ok_or_else(|| Problem::new(&rule, value))
 }
 
 /// Whole milliseconds, at least one.
 pub(super) fn millis(value: &Value) -> Result<Option<Duration>, Problem> {
-    let rule = format!("must be a whole number of milliseconds from 1 to {MAX_MILLIS}");
-    let millis = positive::<NonZeroU64>(value, MAX_MILLIS, &rule)?;
-    Ok(millis.map(|millis| Duration::from_millis(millis.get())))
-}
-
-/// Whole milliseconds, where 0 is a value of its own and not the default.
-pub(super) fn millis_or_zero(value: &Value) -> Result<Option<Duration>, Problem> {
-    if is_zero(value) {
-        return Ok(Some(Duration::ZERO));
-    }
-    let rule = format!("must be a whole number of milliseconds from 0 to {MAX_MILLIS}");
-    let millis = positive::<NonZeroU64>(value, MAX_MILLIS, &rule)?;
-    Ok(millis.map(|millis| Duration::from_millis(millis.get())))
+    millis_from(1, value)
 }
 
 /// Seconds, with fractions down to a millisecond.
@@ -145,7 +158,7 @@ fn with_unit(text: &str) -> Option<f64> {
     Some(numeric(figures)? * f64::from(scale))
 }
 
-/// A secret that fits into a header. A wrong one is not repeated in the message.
+/// A secret that fits into a header. The message does not repeat a wrong one.
 pub(super) fn token(value: &Value) -> Result<Option<Token>, Problem> {
     if is_falsy(value) {
         return Ok(None);
@@ -218,9 +231,16 @@ pub(super) fn mon_port(value: &Value, default: Option<NonZeroU16>) -> Result<Opt
     positive(value, u64::from(u16::MAX), rule).map(|port| port.or(default))
 }
 
-/// A host name or an IP address.
-pub(super) fn host(value: &Value) -> Result<Option<String>, Problem> {
-    text_where(value, "must be a host name or an IP address", is_host)
+/// A host name or an IP address; the zone of an IPv6 address (`fe80::1%eth0`) is an interface of this machine.
+pub(super) fn host(value: &Value, is_interface: fn(&str) -> bool) -> Result<Option<String>, Problem> {
+    let host = text_where(value, "must be a host name or an IP address", is_host)?;
+    let zone = host.as_deref().and_then(|host| host.split_once('%'));
+    match zone {
+        Some((_, zone)) if !is_interface(zone) => {
+            Err(Problem::new("must name a network interface of this machine behind the '%'", value))
+        }
+        Some(_) | None => Ok(host),
+    }
 }
 
 /// Whether `text` has the form of a host: no scheme, no port, no brackets.
@@ -238,7 +258,7 @@ pub(super) fn url_path(value: &Value) -> Result<Option<String>, Problem> {
     text_where(value, rule, |text| is_target(text) && !text.contains('?'))
 }
 
-/// What may stand in the first line of a request: a path, with or without query.
+/// Whether `text` may stand in the first line of a request: a path, with or without query.
 pub(super) fn is_target(text: &str) -> bool {
     text.starts_with('/')
         && !text.chars().any(|letter| letter.is_whitespace() || letter.is_control() || letter == '#')
@@ -247,7 +267,7 @@ pub(super) fn is_target(text: &str) -> bool {
 /// A directory, made absolute with the help of `cwd`.
 pub(super) fn directory(value: &Value, cwd: &Path) -> Result<Option<PathBuf>, Problem> {
     let text = text_where(value, "must be the path of a directory", |text| !text.contains('\0'))?;
-    // Collecting the components drops "." and doubled slashes; ".." stays, since what it means is up to the symlinks.
+    // Collecting the components drops "." and doubled slashes; ".." stays, since symbolic links decide what it means.
     Ok(text.map(|text| cwd.join(text).components().collect()))
 }
 
@@ -277,7 +297,7 @@ fn listed(names: &[String]) -> String {
 
 /// How connections are spread; only Linux has sockets that can be steered to a slot.
 pub(super) fn scheduling(value: &Value, linux: bool) -> Result<Option<Scheduling>, Problem> {
-    let read = one_of(value, &Scheduling::ALL, Scheduling::name)?;
+    let read = one_of(value, Scheduling::ALL, Scheduling::name)?;
     if read == Some(Scheduling::Slots) && !linux {
         return Err(Problem::new(
             "must be 'shared' or 'rr' on this system, since 'slots' needs Linux",
@@ -327,8 +347,8 @@ fn natural(value: &Value) -> Option<u64> {
     if is_zero(value) { Some(0) } else { number(value).and_then(whole) }
 }
 
-/// A whole number that is not negative. Rust prints whole floats without a point or exponent, so what can be read back
-/// as an integer was one; infinity, NaN and fractions can't.
+/// A whole number that is not negative. Rust prints whole floats without a point or exponent, so only they can be read back as
+/// integers; infinity, NaN and fractions can't.
 fn whole(number: f64) -> Option<u64> {
     number.to_string().parse().ok()
 }

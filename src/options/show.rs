@@ -1,7 +1,7 @@
 //! Shows a value in a message as JavaScript would print it, cut where it gets long.
 //!
-//! Used for refused values and unknown names. Both come from the user, so the work is bounded by what is shown, not by
-//! what was given, and nothing that is shown can break the line.
+//! Used for refused values and unknown names. Both come from the user, so the work is bounded by what is shown and not by
+//! what was given, and no character that could break the line is shown as it is.
 
 use std::fmt::Write;
 
@@ -33,7 +33,7 @@ fn cut(text: &str) -> String {
     }
 }
 
-/// Whether enough is written; every character takes a byte at least, so `cut` has all that it needs.
+/// Whether the text has all that `cut` leaves.
 fn is_full(text: &str) -> bool {
     text.chars().nth(LIMIT).is_some()
 }

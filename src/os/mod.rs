@@ -3,7 +3,6 @@
 
 pub mod child;
 pub mod clock;
-pub mod collections;
 pub mod ending;
 pub mod fd;
 pub mod memory;
@@ -15,5 +14,4 @@ pub mod process_facts;
 pub mod queues;
 pub mod reserve;
 pub mod rights;
-mod symbols;
 pub mod watch;

@@ -1,7 +1,7 @@
 //! The few socket calls that no safe crate offers, and the instructions of the kernel's packet programs.
 //!
-//! `socket` is the only caller. Nothing here owns a descriptor; what is made is handed out as an `OwnedFd` or a `Socket`,
-//! close-on-exec and non-blocking.
+//! `socket` is the only caller. This file owns no descriptor; new ones are given as a `Socket`, close-on-exec and
+//! non-blocking.
 
 use std::io;
 
@@ -20,7 +20,7 @@ pub struct Instruction {
     pub operand: u32,
 }
 
-/// The operations that our programs use, most of them on the accumulator.
+/// The operations that our programs use; most work on the accumulator.
 pub mod op {
     /// Loads the 32 bits at an offset, or one of the kernel's extras ([`RANDOM`]).
     pub const LOAD_WORD: u16 = 0x20;
@@ -88,11 +88,40 @@ pub fn accept(listening: &Socket) -> io::Result<Socket> {
     Ok(connection)
 }
 
-/// Lets `program` choose the socket of each new connection in the `SO_REUSEPORT` group of `member`; its answer is an index
+/// How many connections wait to be accepted at a listening TCP socket.
+///
+/// # Errors
+/// None that is known for such a socket; the kernel's word for it.
+#[cfg(target_os = "linux")]
+pub fn queue_length(listening: &Socket) -> io::Result<u32> {
+    use std::os::fd::AsRawFd;
+
+    // The beginning of `struct tcp_info`; for a socket that listens its last word here, `tcpi_unacked`, is the queue.
+    let mut info = [0_u32; 7];
+    let mut size = libc::socklen_t::try_from(size_of_val(&info)).unwrap_or(0);
+    let place = info.as_mut_ptr().cast();
+    // SAFETY: the descriptor is open for the length of the call; the kernel writes at most `size` bytes into the array.
+    let done = unsafe {
+        libc::getsockopt(listening.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, place, &raw mut size)
+    };
+    let [.., length] = info;
+    if done == 0 { Ok(length) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Says that this system doesn't tell.
+///
+/// # Errors
+/// Always `Unsupported`.
+#[cfg(not(target_os = "linux"))]
+pub fn queue_length(_listening: &Socket) -> io::Result<u32> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Lets `program` choose the socket of each new connection in the `SO_REUSEPORT` group of `member`. The program gives an index
 /// in the order in which the group's sockets began to listen.
 ///
 /// # Errors
-/// `EINVAL` when `member` has never had a sibling, `ENOMEM` when the program is too long for this kernel's limits.
+/// `EINVAL` when `member` has never had a sibling, `ENOMEM` when the program is longer than `net.core.optmem_max` allows.
 #[cfg(target_os = "linux")]
 pub fn attach_chooser(member: &Socket, program: &[Instruction]) -> io::Result<()> {
     use nix::sys::socket::{setsockopt, sockopt::AttachReusePortCbpf};
@@ -112,7 +141,7 @@ pub fn attach_chooser(_member: &Socket, _program: &[Instruction]) -> io::Result<
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Lets `program` look at each packet for `socket`, from its TCP header on; the packet is dropped when the answer is 0.
+/// Lets `program` look at each packet for `socket`, from the TCP header on. A packet for which it gives 0 is dropped.
 ///
 /// # Errors
 /// `EPERM` without `CAP_NET_ADMIN` on recent kernels (seen on 6.18), `ENOMEM` when the program is too long.
@@ -134,10 +163,11 @@ pub fn attach_filter(_socket: &Socket, _program: &[Instruction]) -> io::Result<(
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Ties `listening` to an interface number that no interface has: nothing new reaches it any more.
+/// Ties `listening` to an interface number that no interface has: new connections do not reach it any more.
 ///
 /// # Errors
-/// `EPERM` without privilege on kernels before 5.7, or when the socket is tied already; `ENOPROTOOPT` before 5.1.
+/// `EPERM` without privilege on kernels before 5.7, or when the socket is tied to an interface already (a link-local address
+/// ties it); `ENOPROTOOPT` before 5.1.
 #[cfg(target_os = "linux")]
 pub fn bind_to_no_interface(listening: &Socket) -> io::Result<()> {
     use std::os::fd::AsRawFd;

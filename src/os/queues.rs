@@ -1,7 +1,7 @@
-//! One descriptor that says whether anything waits at any of many sockets.
+//! One descriptor that tells whether a connection waits at any of many sockets.
 //!
-//! `supervisor::watching` is the only caller. An epoll of its own, watched in turn by the runtime while somebody wants to
-//! know: as long as nobody does, a connection costs this process nothing.
+//! `supervisor::connections::blocked` is the only caller. The descriptor is an epoll of its own, which the runtime watches only
+//! while a worker may be blocked: at other times a connection costs this process nothing.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -16,7 +16,7 @@ pub struct Queues {
 
 #[cfg(target_os = "linux")]
 impl Queues {
-    /// Watches `sockets`, which stay their owner's; one that is closed everywhere drops out by itself.
+    /// Watches `sockets`, which the caller keeps. A socket that is closed in every process drops out by itself.
     ///
     /// # Errors
     /// `EMFILE`, `ENOMEM`, `ENOSPC` (the user's limit of watches).
@@ -32,7 +32,7 @@ impl Queues {
         Ok(Self { epoll, count: usize::try_from(count).unwrap_or(usize::MAX) })
     }
 
-    /// Which sockets have something waiting just now.
+    /// The sockets at which something waits at this moment.
     ///
     /// # Errors
     /// None that is known; the kernel's word for it.
@@ -53,7 +53,7 @@ impl Queues {
     }
 }
 
-/// Nothing: this system has one socket for all workers, which needs no watch.
+/// Watches nothing: on this system all workers share one socket, which needs no watch.
 #[derive(Debug)]
 #[cfg(not(target_os = "linux"))]
 pub struct Queues;

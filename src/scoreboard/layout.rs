@@ -123,7 +123,7 @@ fields! {
     Rss = "rss", "bytes", Gauge, "Resident memory of the process.";
     CpuUser = "cpuUser", "ms", Counter, "Processor time of the process's own code.";
     CpuSystem = "cpuSystem", "ms", Counter, "Processor time that the kernel spent for the process.";
-    GcMinor = "gcMinor", "collections", Counter, "Collections of young objects.";
+    GcMinor = "gcMinor", "collections", Counter, "Collections of young objects; like the next three 0 without `metrics: {gc: true}`.";
     GcMajor = "gcMajor", "collections", Counter, "Collections of the whole heap.";
     GcIncremental = "gcIncremental", "collections", Counter, "Steps of incremental marking.";
     GcPauseMs = "gcPauseMs", "ms", Counter, "Time in all of these, and in weak callbacks.";

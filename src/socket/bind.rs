@@ -1,7 +1,7 @@
 //! Makes sockets as libuv would for Node's own cluster primary: bound, close-on-exec, non-blocking, not yet listening.
 //!
-//! `listener` is the only caller and owns what is made. Every error carries the kernel's number, because the worker that
-//! asked gets that number as its own error.
+//! `listener` is the only caller and owns the sockets. Every error carries the kernel's number, because the worker that asked
+//! gets that number as its own error.
 
 use std::ffi::OsStr;
 use std::fs::{self, Metadata, Permissions};
@@ -14,23 +14,27 @@ use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use super::Ip;
+
 /// Node's own default; the kernel cuts it to `somaxconn`.
 const DEFAULT_BACKLOG: u32 = 511;
 
-/// Binds a TCP socket; with no address, to all of them, IPv6 and IPv4 alike where the system has IPv6.
-pub(super) fn tcp(address: Option<IpAddr>, port: u16, only_v6: bool) -> io::Result<Socket> {
-    let at = |address| tcp_at(SocketAddr::new(address, port), only_v6, false);
+/// Binds a TCP socket; without an address, to all addresses of the machine: IPv6 and IPv4, or IPv4 where there is no IPv6.
+pub(super) fn tcp(address: Option<Ip>, port: u16, only_v6: bool) -> io::Result<Socket> {
+    let at = |address: Ip| tcp_at(address.at(port), only_v6, false);
     match address {
         Some(address) => at(address),
-        None => match at(Ipv6Addr::UNSPECIFIED.into()) {
-            // Falling back from a busy port would hide that it is busy.
-            Err(error) if error.kind() != io::ErrorKind::AddrInUse => at(Ipv4Addr::UNSPECIFIED.into()),
+        None => match at(IpAddr::from(Ipv6Addr::UNSPECIFIED).into()) {
+            // Trying IPv4 after a busy port would hide that the port is busy.
+            Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
+                at(IpAddr::from(Ipv4Addr::UNSPECIFIED).into())
+            }
             done => done,
         },
     }
 }
 
-/// Binds a TCP socket at exactly `address`, as the sibling of one that is there already or as the only one.
+/// Binds a TCP socket at exactly `address`; as a `sibling`, beside a socket that is bound there already.
 pub(super) fn tcp_at(address: SocketAddr, only_v6: bool, sibling: bool) -> io::Result<Socket> {
     let socket = new(Domain::for_address(address), Type::STREAM)?;
     // As libuv does: connections of an earlier life in TIME_WAIT don't keep the port busy.
@@ -46,9 +50,9 @@ pub(super) fn tcp_at(address: SocketAddr, only_v6: bool, sibling: bool) -> io::R
 }
 
 /// Binds a UDP socket.
-pub(super) fn udp(address: Option<IpAddr>, v6: bool, port: u16, flags: u32) -> io::Result<Socket> {
+pub(super) fn udp(address: Option<Ip>, v6: bool, port: u16, flags: u32) -> io::Result<Socket> {
     let any: IpAddr = if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
-    let address = SocketAddr::new(address.unwrap_or(any), port);
+    let address = address.unwrap_or_else(|| any.into()).at(port);
     let only_v6 = flags & super::IPV6_ONLY != 0;
     if address.is_ipv6() != v6 || (only_v6 && !v6) {
         return Err(invalid());
@@ -66,9 +70,9 @@ pub(super) fn udp(address: Option<IpAddr>, v6: bool, port: u16, flags: u32) -> i
 
 /// The one form of a path or abstract name by which a listener is known.
 ///
-/// Node's worker makes every path absolute, abstract names too, which are then `<directory>/` and the zero byte that begins
-/// the name. No path has a zero byte in it, so that is where the name begins.
-pub(super) fn settled(path: &Path) -> PathBuf {
+/// Node's worker makes every path absolute, also an abstract name: it puts `<directory>/` before the zero byte that begins
+/// the name. A path has no zero byte, so the name begins at the first one.
+pub(super) fn absolute(path: &Path) -> PathBuf {
     let bytes = path.as_os_str().as_bytes();
     match bytes.iter().position(|byte| *byte == 0).and_then(|start| bytes.get(start..)) {
         Some(name) => PathBuf::from(OsStr::from_bytes(name)),
@@ -77,18 +81,19 @@ pub(super) fn settled(path: &Path) -> PathBuf {
     }
 }
 
-/// The address of a settled path: a long one may have one from the working directory, as Node's primary has it.
+/// The address of an absolute path. A path that is too long for one may have a short form below the working directory, which
+/// Node's primary uses too.
 fn unix_address(path: &Path) -> io::Result<SockAddr> {
     let from_here = || {
         let here = std::env::current_dir().ok()?;
         SockAddr::unix(path.strip_prefix(here).ok()?).ok()
     };
-    // Too long or empty: the kernel's word for it, which `SockAddr::unix` does not use.
+    // For a path that is too long or empty `SockAddr::unix` has an error without the kernel's number.
     let address = SockAddr::unix(path).ok().or_else(from_here);
     address.filter(|address| !address.is_unnamed()).ok_or_else(invalid)
 }
 
-/// Binds a unix socket at a settled path; an abstract name (its first byte is 0) has no file.
+/// Binds a unix socket at an absolute path; an abstract name (its first byte is 0) has no file.
 pub(super) fn unix(path: &Path) -> io::Result<(Socket, Option<UnixFile>)> {
     let address = unix_address(path)?;
     let socket = new(Domain::UNIX, Type::STREAM)?;
@@ -100,10 +105,10 @@ pub(super) fn unix(path: &Path) -> io::Result<(Socket, Option<UnixFile>)> {
     Ok((socket, Some(file)))
 }
 
-/// Duplicates a socket that the application's own process holds: a bound or listening one, or a bound UDP one.
+/// Duplicates a socket that the application holds in this process: a TCP or unix socket that is bound, or a UDP socket.
 pub(super) fn adopt(fd: RawFd, kind: Type) -> io::Result<Socket> {
     let socket = Socket::from(crate::os::fd::duplicate(fd)?);
-    // Not a socket at all, or one that can't do what is asked: Node says EINVAL to both.
+    // Node says EINVAL to a descriptor that is no socket, and to a socket of another kind.
     if socket.r#type().map_err(|_| invalid())? != kind {
         return Err(invalid());
     }
@@ -111,7 +116,7 @@ pub(super) fn adopt(fd: RawFd, kind: Type) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Begins to listen, or changes the length of the queue of one that does.
+/// Begins to listen; changes the length of the queue if the socket listens already.
 pub(super) fn listen(socket: &Socket, backlog: u32) -> io::Result<()> {
     let backlog = if backlog == 0 { DEFAULT_BACKLOG } else { backlog };
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))
@@ -127,10 +132,10 @@ fn invalid() -> io::Error {
     io::Error::from_raw_os_error(libc::EINVAL)
 }
 
-/// The file of a unix socket that we bound; dropping it unlinks the path, unless another file stands there by then.
+/// The file of a unix socket that we bound. Dropping it unlinks the path, unless another file has taken its place.
 #[derive(Debug)]
 pub(super) struct UnixFile {
-    /// Absolute: the application may change its working directory.
+    /// Absolute, because the application may change its working directory.
     path: PathBuf,
     identity: (u64, u64),
 }
@@ -138,7 +143,7 @@ pub(super) struct UnixFile {
 impl UnixFile {
     fn bind(socket: &Socket, address: &SockAddr, path: &Path) -> io::Result<Self> {
         socket.bind(address).map_err(|error| {
-            // libuv's translation; Node's users know a missing folder as EACCES.
+            // As libuv does: Node's users know a missing folder as EACCES.
             let is_missing = error.kind() == io::ErrorKind::NotFound;
             if is_missing { io::Error::from_raw_os_error(libc::EACCES) } else { error }
         })?;
@@ -160,21 +165,21 @@ impl UnixFile {
 impl Drop for UnixFile {
     fn drop(&mut self) {
         if fs::symlink_metadata(&self.path).is_ok_and(|now| identity(&now) == self.identity) {
-            // A path that can't be unlinked stays, as a socket nobody answers on; the next `reserve` removes it.
+            // A path that can't be unlinked stays as a stale file; the next `reserve` removes it.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// Removes a socket file that a killed process has left; leaves everything that is in use or is not a socket.
+/// Removes a socket file that a killed process has left; leaves files of sockets in use and other files.
 pub(super) fn remove_stale(path: &Path) {
     let Ok(before) = fs::symlink_metadata(path) else { return };
     if !before.file_type().is_socket() || !is_refused(path) {
         return;
     }
-    // Somebody may have replaced the file since we knocked; a window of one system call remains.
+    // Another process may have replaced the file meanwhile; between this check and the removal it still may.
     if fs::symlink_metadata(path).is_ok_and(|now| identity(&now) == identity(&before)) {
-        // If it can't be removed, binding says EADDRINUSE, which is true.
+        // Where removing fails, binding fails with EADDRINUSE, which is true.
         let _ = fs::remove_file(path);
     }
 }

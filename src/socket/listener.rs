@@ -1,59 +1,60 @@
 //! One address, bound once by the master for all workers.
 //!
-//! `Sockets` owns every listener and is the only caller. A listener owns its socket or sockets and, for a unix path, the
-//! file. It is reserved before any worker runs, or made when the first worker asks; from its first loan on it is either one
-//! socket shared by all, one from which only the master accepts, or one for each slot.
+//! `Sockets` owns every listener and is the only caller. A listener owns its sockets and, for a unix path, the file. It is
+//! reserved before any worker runs, or made when the first worker asks. From its first loan on it is one socket that all
+//! workers share, one socket from which only the master accepts, or one socket for each slot.
 
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use socket2::{Socket, Type};
 
 use super::bind::{self, UnixFile};
 use super::slots::Group;
-use super::{Bound, IPV6_ONLY, Kind, ListenerId, Scheduling, Want, door};
+use super::{Bound, IPV6_ONLY, Kind, ListenerId, QueueProbe, Scheduling, Want, refusal};
 use crate::ids::SlotIndex;
 use crate::os::net;
 
 /// One address and what holds it.
 #[derive(Debug)]
 pub(super) struct Listener {
-    // Dropped before the sockets: no client should find a path that nobody answers on.
+    // Dropped before the sockets, so that no client finds a path on which nobody answers.
     file: Option<UnixFile>,
     hold: Hold,
     want: Want,
     /// Where it is really bound; a port that the kernel chose stays the same when the sockets are made again.
-    place: Place,
-    /// Nothing new may come in, through sockets still to be made either.
-    shut: bool,
+    endpoint: Endpoint,
+    /// New connections are refused, also at sockets still to be made.
+    refuses_new: bool,
 }
 
 /// The life of the sockets.
 #[derive(Debug)]
 enum Hold {
     /// Bound, and listening where the kind listens; no worker has asked.
-    Reserved(Socket),
+    Reserved(Arc<Socket>),
     /// Lent to every worker.
-    Shared(Socket),
-    /// Lent to nobody: workers that asked are handed connections.
-    Handed(Socket),
+    Shared(Arc<Socket>),
+    /// Lent to no worker: the master hands connections to those that asked.
+    Handed(Arc<Socket>),
     /// One for each slot that asked.
     Slots(Group),
 }
 
 #[derive(Clone, Debug)]
-enum Place {
+enum Endpoint {
     Tcp(SocketAddr),
     Udp(SocketAddr),
     Unix(Option<PathBuf>),
 }
 
 impl Listener {
-    /// Binds what is wanted and listens; with `shut`, nothing ever gets in.
-    pub(super) fn reserve(want: &Want, shut: bool) -> io::Result<Self> {
+    /// Binds what is wanted and listens; with `refuses_new`, no connection ever gets in.
+    pub(super) fn reserve(want: &Want, refuses_new: bool) -> io::Result<Self> {
         let (socket, file) = match (want.fd, &want.kind) {
             (Some(fd), kind) => (bind::adopt(fd, kind.socket_type())?, None),
             (None, Kind::Tcp { address, port }) => (bind::tcp(*address, *port, want.only_v6())?, None),
@@ -63,11 +64,11 @@ impl Listener {
         if let Some(file) = &file {
             file.open_to_all(want.readable_all, want.writable_all)?;
         }
-        let place = Place::of(&socket, want)?;
-        let mut listener =
-            Self { file, hold: Hold::Reserved(socket), want: want.clone(), place, shut: false };
-        if shut {
-            listener.shut_the_door()?;
+        let endpoint = Endpoint::of(&socket, want)?;
+        let hold = Hold::Reserved(Arc::new(socket));
+        let mut listener = Self { file, hold, want: want.clone(), endpoint, refuses_new: false };
+        if refuses_new {
+            listener.refuse_new()?;
         }
         if let Hold::Reserved(socket) = &listener.hold {
             listener.want.listen(socket, want.backlog)?;
@@ -80,8 +81,8 @@ impl Listener {
         (self.want.fd, &self.want.kind, self.want.index) == (want.fd, &want.kind, want.index)
     }
 
-    /// Whether a reservation was bound with other flags than the worker that now claims it asks for. Once a worker has
-    /// claimed it, the first one's flags count, as in Node.
+    /// Whether a reservation was bound with other flags than the worker that claims it asks for. The flags of the first worker
+    /// count from then on, as in Node.
     pub(super) fn must_be_remade(&self, want: &Want) -> bool {
         self.is_reserved() && self.want.flags != want.flags
     }
@@ -89,11 +90,6 @@ impl Listener {
     /// Whether no worker has asked yet.
     pub(super) fn is_reserved(&self) -> bool {
         matches!(self.hold, Hold::Reserved(_))
-    }
-
-    /// Whether it holds `port` by TCP.
-    pub(super) fn holds_port(&self, port: u16) -> bool {
-        matches!(&self.place, Place::Tcp(address) if address.port() == port)
     }
 
     /// A duplicate for the worker in `slot`. On an error everything is as before.
@@ -118,7 +114,7 @@ impl Listener {
         matches!(self.hold, Hold::Handed(_))
     }
 
-    /// The first loan: the reserved socket becomes everybody's or this slot's.
+    /// The first loan: the reserved socket becomes the shared one or this slot's.
     fn claim(&mut self, want: &Want, slot: SlotIndex, scheduling: Scheduling) -> io::Result<OwnedFd> {
         let by_address = scheduling == Scheduling::SlotsByAddress;
         let per_slot = (by_address || scheduling == Scheduling::Slots) && self.want.may_have_slots();
@@ -147,30 +143,30 @@ impl Listener {
 
     /// Makes the socket of one more slot, at the address where the first was bound.
     fn add_slot(&mut self, slot: SlotIndex) -> io::Result<OwnedFd> {
-        let (Hold::Slots(group), Place::Tcp(address)) = (&mut self.hold, &self.place) else {
+        let (Hold::Slots(group), Endpoint::Tcp(address)) = (&mut self.hold, &self.endpoint) else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
         group.let_in_sibling()?;
         let socket = bind::tcp_at(*address, self.want.only_v6(), !group.is_empty())?;
-        if self.shut {
-            door::shut(&socket)?;
+        if self.refuses_new {
+            refusal::refuse_new(&socket)?;
         }
-        // Duplicated before it listens: from then on it is in the kernel's group and nothing may fail any more.
+        // Duplicated before it listens: a socket that listens is in the kernel's group, and no later step may fail.
         let fd = socket.try_clone()?;
         bind::listen(&socket, self.want.backlog)?;
-        group.join(slot, socket);
+        group.join(slot, Arc::new(socket));
         Ok(fd.into())
     }
 
-    /// Lets no new connection in; what is queued stays. A socket of the application's own (`fd`) is left alone, since it may
+    /// Refuses new connections; what is queued stays. A socket of the application's own (`fd`) is left alone, since it may
     /// outlive us; a UDP socket has no connections, and an abstract name can't be taken away before its socket closes.
-    pub(super) fn shut_the_door(&mut self) -> io::Result<()> {
-        let was_shut = std::mem::replace(&mut self.shut, true);
+    pub(super) fn refuse_new(&mut self) -> io::Result<()> {
+        let did_before = std::mem::replace(&mut self.refuses_new, true);
         self.file = None;
-        if was_shut || self.want.fd.is_some() || !matches!(self.place, Place::Tcp(_)) {
+        if did_before || self.want.fd.is_some() || !matches!(self.endpoint, Endpoint::Tcp(_)) {
             return Ok(());
         }
-        self.sockets().try_for_each(|(_, socket)| door::shut(socket))
+        self.sockets().try_for_each(|(_, socket)| refusal::refuse_new(socket))
     }
 
     /// See [`super::Sockets::steer`].
@@ -198,15 +194,15 @@ impl Listener {
     }
 
     /// The socket that the worker in `slot` accepts from.
-    pub(super) fn socket(&self, slot: SlotIndex) -> Option<&Socket> {
+    pub(super) fn socket(&self, slot: SlotIndex) -> Option<&Arc<Socket>> {
         match &self.hold {
             Hold::Reserved(socket) | Hold::Shared(socket) | Hold::Handed(socket) => Some(socket),
             Hold::Slots(group) => group.get(slot),
         }
     }
 
-    /// All sockets; one that is nobody's own goes by slot 0.
-    pub(super) fn sockets(&self) -> Box<dyn Iterator<Item = (SlotIndex, &Socket)> + '_> {
+    /// All sockets; one that belongs to no slot comes under slot 0.
+    pub(super) fn sockets(&self) -> Box<dyn Iterator<Item = (SlotIndex, &Arc<Socket>)> + '_> {
         match &self.hold {
             Hold::Reserved(socket) | Hold::Shared(socket) | Hold::Handed(socket) => {
                 Box::new(std::iter::once((SlotIndex(0), socket)))
@@ -215,7 +211,7 @@ impl Listener {
         }
     }
 
-    /// Whether it has a queue that a worker should empty.
+    /// Whether it has a queue that workers empty.
     pub(super) fn has_queue(&self) -> bool {
         !self.is_reserved() && self.want.listens()
     }
@@ -236,24 +232,31 @@ impl Listener {
     /// Where it is bound; nothing while no slot holds the address.
     pub(super) fn bound(&self, listener: ListenerId) -> Option<Bound> {
         self.sockets().next()?;
-        let at = |kind, address: &SocketAddr| Bound {
-            listener,
-            kind,
-            address: Some(address.ip()),
-            port: Some(address.port()),
-            path: None,
-        };
-        Some(match &self.place {
-            Place::Tcp(address) => at(if address.is_ipv6() { "tcp6" } else { "tcp4" }, address),
-            Place::Udp(address) => at(if address.is_ipv6() { "udp6" } else { "udp4" }, address),
-            Place::Unix(path) => {
-                Bound { listener, kind: "unix", address: None, port: None, path: path.clone() }
-            }
+        let at = |kind, address| Bound { listener, kind, address: Some(address), path: None };
+        Some(match &self.endpoint {
+            Endpoint::Tcp(address) => at(if address.is_ipv6() { "tcp6" } else { "tcp4" }, *address),
+            Endpoint::Udp(address) => at(if address.is_ipv6() { "udp6" } else { "udp4" }, *address),
+            Endpoint::Unix(path) => Bound { listener, kind: "unix", address: None, path: path.clone() },
         })
+    }
+
+    /// Its TCP port.
+    pub(super) fn port(&self) -> Option<u16> {
+        match &self.endpoint {
+            Endpoint::Tcp(address) => Some(address.port()),
+            Endpoint::Udp(_) | Endpoint::Unix(_) => None,
+        }
+    }
+
+    /// What tells how many connections wait at each of its TCP sockets.
+    pub(super) fn queue_probes(&self) -> impl Iterator<Item = QueueProbe> {
+        let sockets =
+            self.port().map(|port| self.sockets().map(move |(_, socket)| QueueProbe::new(port, socket)));
+        sockets.into_iter().flatten()
     }
 }
 
-impl Place {
+impl Endpoint {
     fn of(socket: &Socket, want: &Want) -> io::Result<Self> {
         let address = socket.local_addr()?;
         let in_abstract = |name: &[u8]| {
@@ -302,7 +305,7 @@ impl Kind {
     }
 }
 
-/// Errors of accept(2) that say something about the connection that was next, not about the socket.
+/// Errors of accept(2) that are about the connection that was next, not about the socket.
 fn concerns_one_connection(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),

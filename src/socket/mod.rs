@@ -1,31 +1,40 @@
 //! Listening sockets, bound once by the master and lent to the workers.
 //!
-//! The supervisor is the only caller. [`Sockets`] owns every listening descriptor until it is closed here; workers get
-//! duplicates, so a worker's death closes no port and loses no queue. Everything is synchronous and quick: nothing blocks,
-//! nothing needs a privilege beyond what the addresses themselves need.
+//! The supervisor is the only caller. [`Sockets`] owns every listening descriptor until it is closed here. Workers get
+//! duplicates, so a worker's death closes no port and loses no queue. No call blocks, and none needs a privilege beyond what
+//! the address itself needs.
 //!
-//! With [`Scheduling::Slots`] a TCP address has one socket for each slot (`slots`), among which the kernel chooses as it
-//! is told (`steering`). Unix paths, UDP, sockets of the application's own and systems other than Linux have one shared
-//! socket. Before a socket is closed for good, `door` keeps new connections out.
+//! With [`Scheduling::Slots`] a TCP address has one socket for each slot (`slots`), and a program of ours tells the kernel
+//! which of them gets a new connection (`steering`). Unix paths, UDP, sockets of the application's own and systems other than
+//! Linux have one shared socket. Before sockets are closed for good they refuse new connections (`refusal`), and the master
+//! waits for clients whose handshakes are under way (`handshakes`).
 //!
 //! Invariants: an address is bound at most once in the life of the master, also while workers are replaced; a port that the
-//! kernel chose is the same for every slot and every later worker; an error leaves nothing half made.
+//! kernel chose is the same for every slot and every later worker; a call that fails leaves nothing half made.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use socket2::Socket;
 
 pub use crate::ids::SlotIndex;
+use crate::os::net;
+pub use ip::Ip;
 use listener::Listener;
 
 mod bind;
-pub mod door;
+#[cfg(target_os = "linux")]
+mod handshakes;
+pub mod ip;
 mod listener;
+pub mod refusal;
 mod slots;
 pub mod steering;
 pub mod sticky;
@@ -34,6 +43,16 @@ pub mod sticky;
 const IPV6_ONLY: u32 = 1;
 /// libuv's flag for a UDP address that several may bind.
 const UDP_REUSE_ADDRESS: u32 = 4;
+
+/// How long the sockets stay open at least once they refuse new connections: a request to connect that the kernel had just
+/// taken up is then known as a handshake.
+const SHORTEST_REFUSAL: Duration = Duration::from_millis(20);
+/// How long they stay open at most.
+const LONGEST_REFUSAL: Duration = Duration::from_millis(500);
+/// How long they stay open where the kernel does not tell of handshakes.
+const BLIND_REFUSAL: Duration = Duration::from_millis(250);
+/// How often the kernel is asked.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// What a worker wants to listen on. Two wants with the same kind, index and descriptor mean the same listener.
 #[derive(Clone, Debug)]
@@ -55,11 +74,11 @@ pub struct Want {
 }
 
 impl Want {
-    /// The same want, in the one form in which the same address always comes.
-    fn settled(&self) -> Self {
+    /// The same want with the one form of its path, so that equal addresses are equal.
+    fn with_absolute_path(&self) -> Self {
         let mut want = self.clone();
         if let Kind::Unix { path } = &mut want.kind {
-            *path = bind::settled(path);
+            *path = bind::absolute(path);
         }
         want
     }
@@ -71,7 +90,7 @@ pub enum Kind {
     /// Connections over IP.
     Tcp {
         /// `None`: all addresses of the machine, IPv6 and IPv4, or IPv4 alone where there is no IPv6.
-        address: Option<IpAddr>,
+        address: Option<Ip>,
         /// 0: the kernel chooses.
         port: u16,
     },
@@ -85,7 +104,7 @@ pub enum Kind {
         /// `udp6` rather than `udp4`.
         v6: bool,
         /// `None`: all addresses of the machine.
-        address: Option<IpAddr>,
+        address: Option<Ip>,
         /// 0: the kernel chooses.
         port: u16,
     },
@@ -98,13 +117,13 @@ pub enum Scheduling {
     Slots,
     /// The same, but the choice goes by the client's address.
     SlotsByAddress,
-    /// One socket; whoever accepts first has the connection.
+    /// One socket; the worker that accepts first gets the connection.
     Shared,
-    /// One socket, from which the master alone accepts. UDP, which has no connections, is shared.
+    /// One socket, from which only the master accepts. UDP has no connections, so its sockets are shared.
     Handed,
 }
 
-/// Names one listener in the life of one `Sockets`; never used again.
+/// The number of a listener; one `Sockets` never uses a number twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ListenerId(u32);
 
@@ -117,27 +136,52 @@ impl fmt::Display for ListenerId {
 /// A socket for a worker.
 #[derive(Debug)]
 pub struct Lent {
-    /// Whose socket it is.
+    /// The listener that the socket belongs to.
     pub listener: ListenerId,
     /// A close-on-exec duplicate, to be sent and then dropped.
     pub fd: OwnedFd,
-    /// The master alone accepts: the duplicate is not to be sent, and connections are to be handed over.
+    /// Only the master accepts: it sends no duplicate to the worker, and hands connections over.
     pub is_handed: bool,
 }
 
 /// Where a listener is really bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bound {
-    /// Which listener.
+    /// The listener's number.
     pub listener: ListenerId,
     /// `tcp4`, `tcp6`, `unix`, `udp4` or `udp6`.
     pub kind: &'static str,
-    /// The address, for TCP and UDP.
-    pub address: Option<IpAddr>,
-    /// The port, never 0, for TCP and UDP.
-    pub port: Option<u16>,
+    /// The address with its port, which is never 0, for TCP and UDP.
+    pub address: Option<SocketAddr>,
     /// The path or abstract name, for unix sockets.
     pub path: Option<PathBuf>,
+}
+
+/// Tells how many connections wait at one listening TCP socket, as long as that is open; keeps nothing open itself.
+#[derive(Clone, Debug)]
+pub struct QueueProbe {
+    /// The socket's port.
+    pub port: u16,
+    socket: Weak<Socket>,
+}
+
+impl QueueProbe {
+    fn new(port: u16, socket: &Arc<Socket>) -> Self {
+        Self { port, socket: Arc::downgrade(socket) }
+    }
+
+    /// How many connections wait to be accepted; `None` once the socket is closed, and where the kernel doesn't say.
+    #[must_use]
+    pub fn length(&self) -> Option<u32> {
+        net::queue_length(&*self.socket.upgrade()?).ok()
+    }
+}
+
+/// Since when nothing new is let in, and when the kernel is asked next whether a client is on its way.
+#[derive(Clone, Copy, Debug)]
+struct Refusing {
+    since: Instant,
+    next_look: Instant,
 }
 
 /// All listening sockets of the master. Dropping it closes them as `close_all` does.
@@ -146,7 +190,9 @@ pub struct Sockets {
     scheduling: Scheduling,
     listeners: BTreeMap<ListenerId, Listener>,
     next: u32,
-    shut: bool,
+    refusing: Option<Refusing>,
+    /// The kernel has refused to be steered, and the caller knows.
+    has_told: bool,
 }
 
 impl Sockets {
@@ -156,18 +202,19 @@ impl Sockets {
         let has_slots = matches!(scheduling, Scheduling::Slots | Scheduling::SlotsByAddress);
         let scheduling =
             if has_slots && !cfg!(target_os = "linux") { Scheduling::Shared } else { scheduling };
-        Self { scheduling, listeners: BTreeMap::new(), next: 0, shut: false }
+        Self { scheduling, listeners: BTreeMap::new(), next: 0, refusing: None, has_told: false }
     }
 
-    /// Binds an address, and listens, before any worker asks for it, so that a busy one is found at once. The first worker
-    /// that wants the same takes it over, with its own backlog; a second reservation of the same is the first one.
+    /// Binds an address and listens before any worker asks for it, so that a busy address is found at once. The first worker
+    /// that wants the address takes the reservation over, with its own backlog. A second reservation of the same address
+    /// gives the first one.
     ///
-    /// A unix socket file that a killed process has left is removed first.
+    /// The file of a unix socket that a killed process has left is removed first.
     ///
     /// # Errors
     /// The kernel's: `EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL` and so on.
     pub fn reserve(&mut self, want: &Want) -> io::Result<ListenerId> {
-        let want = &want.settled();
+        let want = &want.with_absolute_path();
         if let Some(id) = self.find(want) {
             return Ok(id);
         }
@@ -177,15 +224,15 @@ impl Sockets {
         self.open(want)
     }
 
-    /// Gives the worker in `slot` a duplicate of the socket that it wants, which is made now if this is the first need.
+    /// Gives the worker in `slot` a duplicate of the socket that it wants, and makes the socket if there is none yet.
     ///
-    /// A reservation that nobody has claimed gives way when it alone keeps the address from being bound: the application
-    /// was announced for `::`, say, and its workers listen on `127.0.0.1`.
+    /// A reservation that no worker has claimed is closed when it keeps the address from being bound: the master reserved
+    /// `::`, say, and its workers listen on `127.0.0.1`.
     ///
     /// # Errors
     /// The kernel's, all with their number. Nothing half made stays.
     pub fn lend(&mut self, want: &Want, slot: SlotIndex) -> io::Result<Lent> {
-        let want = &want.settled();
+        let want = &want.with_absolute_path();
         let (id, is_new) = match self.find(want) {
             Some(id) if self.must_be_remade(id, want) => {
                 self.close(id);
@@ -210,13 +257,14 @@ impl Sockets {
         self.listeners.retain(|_, listener| !listener.is_reserved());
     }
 
-    /// From now on new connections go only to these slots, evenly at random or by address. Slots without a socket here are left out; when
-    /// none is left, or the listener is shared or closed, nothing changes. Cheap when nothing is new.
+    /// From now on new connections go only to these slots, evenly at random or by address. Slots without a socket here are
+    /// left out; when none is left, or the listener is shared or closed, nothing changes. Cheap when nothing is new.
     ///
     /// # Errors
-    /// The kernel's; the choice is then made as before, and the next call tries again.
+    /// The kernel's first refusal. Later ones are not reported: the choice is then made as before, and each call tries again.
     pub fn steer(&mut self, listener: ListenerId, to: &[SlotIndex]) -> io::Result<()> {
-        self.listeners.get_mut(&listener).map_or(Ok(()), |listener| listener.steer(to))
+        let steered = self.listeners.get_mut(&listener).map_or(Ok(()), |listener| listener.steer(to));
+        if steered.is_err() && std::mem::replace(&mut self.has_told, true) { Ok(()) } else { steered }
     }
 
     /// The slots that have a socket of their own here; none for a shared listener.
@@ -225,14 +273,14 @@ impl Sockets {
         self.listeners.get(&listener).map_or_else(Vec::new, Listener::slots)
     }
 
-    /// Whether the master alone accepts here, so that everything in the queue must be handed over.
+    /// Whether only the master accepts here, so that it must hand over everything in the queue.
     #[must_use]
     pub fn is_handed(&self, listener: ListenerId) -> bool {
         self.listeners.get(&listener).is_some_and(Listener::is_handed)
     }
 
-    /// Takes one connection from the queue of `slot`, or of the shared socket; it is non-blocking and close-on-exec. `None`
-    /// when there is none, or no such socket.
+    /// Takes one connection from the queue of `slot`, or of the shared socket; the connection is non-blocking and
+    /// close-on-exec. `None` when the queue is empty or there is no such socket.
     ///
     /// # Errors
     /// `EMFILE` and the like: the connection stays in the queue.
@@ -246,18 +294,19 @@ impl Sockets {
         self.listeners.get(&listener)?.socket(slot).map(AsFd::as_fd)
     }
 
-    /// Closes the sockets of `slot`, in all listeners; what is in their queues is reset. Shared sockets stay.
+    /// Closes the sockets of `slot` in all listeners; connections in their queues are reset. Shared sockets stay.
     ///
-    /// To be called when the slot's worker is gone or has closed its servers: the sockets end for it too, and a server that
-    /// still used one would get an error. The last slot's socket frees the port; a slot that asks again binds the same one.
+    /// To be called when the slot's worker is gone or has closed its servers: the sockets end in the worker too, and a server
+    /// that still used one would get an error. Closing the last slot's socket frees the port; a slot that asks again gets
+    /// the same port.
     pub fn close_slot(&mut self, slot: SlotIndex) {
         for listener in self.listeners.values_mut() {
             listener.close_slot(slot);
         }
     }
 
-    /// Closes a listener: once the workers' duplicates are gone too, clients are refused. A unix path that was bound here is
-    /// unlinked, unless another file stands there by now.
+    /// Closes a listener. Clients are refused once the workers' duplicates are closed too. A unix path that was bound here is
+    /// unlinked, unless another file has taken its place.
     pub fn close(&mut self, listener: ListenerId) {
         self.listeners.remove(&listener);
     }
@@ -267,18 +316,39 @@ impl Sockets {
         self.listeners.clear();
     }
 
-    /// From now on nothing new gets in, through sockets still to be made either; what is queued stays and can be accepted.
-    /// TCP clients are refused, or on old kernels unanswered until the port is closed; unix paths are unlinked. A handshake
-    /// that is under way may still come through. Left as they are: UDP, abstract names, and sockets of the application's
-    /// own, which others may go on using after us. A second call does nothing.
+    /// From now on new connections are refused, at sockets still to be made too; what is queued stays and can be accepted.
+    /// On old kernels TCP clients are not answered until the port is closed. Unix paths are unlinked. A handshake that is
+    /// under way may still come through: [`Self::may_close`] tells when that is over. Left as they are: UDP, abstract names,
+    /// and sockets of the application's own, which others may go on using after us. A second call does nothing.
     ///
     /// # Errors
     /// The first failure, after everything has been tried; that socket's queue goes on filling. `Unsupported` for TCP on
     /// systems other than Linux.
-    pub fn shut_the_door(&mut self) -> io::Result<()> {
-        self.shut = true;
-        let results: Vec<_> = self.listeners.values_mut().map(Listener::shut_the_door).collect();
+    pub fn refuse_new(&mut self, now: Instant) -> io::Result<()> {
+        self.refusing.get_or_insert(Refusing { since: now, next_look: now + SHORTEST_REFUSAL });
+        let results: Vec<_> = self.listeners.values_mut().map(Listener::refuse_new).collect();
         results.into_iter().collect()
+    }
+
+    /// Whether the sockets can be closed without cutting off a client that counts itself as connected: new connections are
+    /// refused, no handshake is under way and every queue is empty, or that has taken too long. To be asked again and again.
+    pub fn may_close(&mut self, now: Instant) -> bool {
+        let Some(refusing) = self.refusing.as_mut().filter(|refusing| refusing.next_look <= now) else {
+            return false;
+        };
+        refusing.next_look = now + LOOK;
+        let age = now.saturating_duration_since(refusing.since);
+        age >= LONGEST_REFUSAL
+            || !self.is_handshaking().unwrap_or(age < BLIND_REFUSAL) && self.is_queue_empty()
+    }
+
+    /// Whether a handshake with one of our ports is under way. The caller looks at the queues afterwards: a handshake that has
+    /// ended meanwhile has put its connection into one.
+    fn is_handshaking(&self) -> io::Result<bool> {
+        #[cfg(target_os = "linux")]
+        return handshakes::are_under_way(&self.listeners.values().filter_map(Listener::port).collect());
+        #[cfg(not(target_os = "linux"))]
+        return Err(io::ErrorKind::Unsupported.into());
     }
 
     /// Whether no connection waits in any queue.
@@ -287,8 +357,8 @@ impl Sockets {
         self.waiting().is_empty()
     }
 
-    /// The queues in which a connection waits; a shared one goes by slot 0. Reservations that nobody has claimed don't
-    /// count. Takes nothing out.
+    /// The queues in which a connection waits; a shared one comes under slot 0. Reservations that no worker has claimed
+    /// don't count. Takes nothing out.
     #[must_use]
     pub fn waiting(&self) -> Vec<(ListenerId, SlotIndex)> {
         let queues: Vec<_> = self
@@ -299,7 +369,7 @@ impl Sockets {
             .collect();
         let mut watched: Vec<PollFd<'_>> =
             queues.iter().map(|(_, _, socket)| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect();
-        // Where the kernel can't say (it has no memory), every queue counts as waiting: nobody must close one unseen.
+        // Where the kernel can't tell (it has no memory), every queue counts as waiting, so that none is closed by mistake.
         let is_known = poll(&mut watched, PollTimeout::ZERO).is_ok();
         let is_readable = |fd: &PollFd<'_>| fd.any().unwrap_or(true);
         queues
@@ -321,6 +391,12 @@ impl Sockets {
         self.listeners.iter().filter_map(|(id, listener)| listener.bound(*id)).collect()
     }
 
+    /// What tells the lengths of the queues at all TCP sockets, reservations included.
+    #[must_use]
+    pub fn queue_probes(&self) -> Vec<QueueProbe> {
+        self.listeners.values().flat_map(Listener::queue_probes).collect()
+    }
+
     fn find(&self, want: &Want) -> Option<ListenerId> {
         self.listeners.iter().find(|(_, listener)| listener.answers(want)).map(|(id, _)| *id)
     }
@@ -330,7 +406,7 @@ impl Sockets {
     }
 
     fn open(&mut self, want: &Want) -> io::Result<ListenerId> {
-        let listener = Listener::reserve(want, self.shut)?;
+        let listener = Listener::reserve(want, self.refusing.is_some())?;
         let id = ListenerId(self.next);
         self.next = self.next.wrapping_add(1);
         self.listeners.insert(id, listener);
@@ -344,7 +420,7 @@ impl Sockets {
         };
         let Kind::Tcp { port, .. } = want.kind else { return Err(busy) };
         let before = self.listeners.len();
-        self.listeners.retain(|_, listener| !(listener.is_reserved() && listener.holds_port(port)));
+        self.listeners.retain(|_, listener| !(listener.is_reserved() && listener.port() == Some(port)));
         if self.listeners.len() == before { Err(busy) } else { self.open(want) }
     }
 }

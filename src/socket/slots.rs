@@ -1,13 +1,15 @@
 //! The sockets of one TCP address, one per slot.
 //!
-//! A worker's death leaves its slot's socket, and the connections queued there, to its successor or to a rescue. `listener`
-//! is the only caller and makes the sockets; the group owns them, and with them the kernel's table and program of the group.
+//! When a worker dies, its slot's socket and the connections queued there stay, for its successor or for the other workers.
+//! `listener` is the only caller and makes the sockets; the group owns them and keeps its table and the kernel's program in
+//! step with the kernel's own.
 //!
 //! Invariants: every socket here listens; all but a single one are marked `SO_REUSEPORT`; the order is the kernel's.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::Shutdown;
+use std::sync::Arc;
 
 use socket2::Socket;
 
@@ -19,23 +21,23 @@ use crate::os::net;
 /// The sockets of one address, by slot.
 #[derive(Debug, Default)]
 pub(super) struct Group {
-    table: Table<Socket>,
+    table: Table<Arc<Socket>>,
     /// The slots that new connections should go to; empty means all.
     wanted: BTreeSet<SlotIndex>,
     chooser: Chooser,
-    /// The kernel goes by the client's address, instead of at random.
+    /// The kernel chooses by the client's address instead of at random.
     by_address: bool,
 }
 
-/// What the kernel asks for the next connection's index.
+/// How the kernel chooses the socket of a new connection.
 #[derive(Debug, Default, PartialEq, Eq)]
 enum Chooser {
-    /// Its own hash: nobody has steered yet.
+    /// By its own hash: no program has been installed yet.
     #[default]
     Hash,
-    /// Our program for these slots and their indices.
+    /// By our program for these slots and their indices.
     Program(BTreeMap<SlotIndex, u16>),
-    /// A program of ours that does not fit the table any more: replacing it failed.
+    /// By a program of ours that does not fit the table any more, since replacing it failed.
     Outdated,
 }
 
@@ -46,24 +48,24 @@ impl Group {
     }
 
     /// The socket of `slot`.
-    pub(super) fn get(&self, slot: SlotIndex) -> Option<&Socket> {
+    pub(super) fn get(&self, slot: SlotIndex) -> Option<&Arc<Socket>> {
         self.table.get(slot)
     }
 
     /// All sockets.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (SlotIndex, &Socket)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (SlotIndex, &Arc<Socket>)> {
         self.table.iter()
     }
 
-    /// Whether the address is not held at all just now.
+    /// Whether no socket holds the address at this moment.
     pub(super) fn is_empty(&self) -> bool {
         self.table.is_empty()
     }
 
     /// Lets further sockets bind the same address.
     ///
-    /// The first socket was bound and listened without this mark, or somebody else's socket on the address would have
-    /// gone unnoticed.
+    /// The first socket was bound and began to listen without this mark; with it, a foreign socket on the same address would
+    /// have gone unnoticed.
     pub(super) fn let_in_sibling(&self) -> io::Result<()> {
         match self.table.any() {
             Some(only) if self.table.len() == 1 => only.set_reuse_port(true),
@@ -71,12 +73,12 @@ impl Group {
         }
     }
 
-    /// Takes in the socket of `slot`, which has just begun to listen. It gets connections once somebody steers them there,
-    /// or at once as long as nobody steers.
-    pub(super) fn join(&mut self, slot: SlotIndex, socket: Socket) {
+    /// Takes in the socket of `slot`, which has just begun to listen. It gets connections once `steer` names the slot, or at
+    /// once if `steer` has never been called.
+    pub(super) fn join(&mut self, slot: SlotIndex, socket: Arc<Socket>) {
         let joined = self.table.join(slot, socket);
         debug_assert!(joined.is_ok(), "the listener lends what a slot has before it makes another");
-        // A failure leaves the old program, whose indices all mean the same as before, and the next `steer` tries again.
+        // A failure leaves the old program, whose indices mean the same as before; the next `steer` tries again.
         let _ = self.follow();
     }
 
@@ -91,13 +93,13 @@ impl Group {
         self.follow()
     }
 
-    /// Closes the socket of `slot`; whatever is in its queue is reset.
+    /// Closes the socket of `slot`; connections in its queue are reset.
     pub(super) fn close(&mut self, slot: SlotIndex) {
         self.wanted.remove(&slot);
         self.step_aside(slot);
         let Some(socket) = self.table.leave(slot) else { return };
-        // A duplicate that a worker still holds would keep the socket in the kernel's group after our own is closed, and the
-        // two tables would part. Shutting it down ends it for all. The only failure is "does not listen", which is the aim.
+        // A duplicate in a worker would keep the socket in the kernel's group after ours is closed, and the two tables would
+        // differ. Shutting the socket down takes it out for all. The only failure is "does not listen", which is the aim.
         let _ = socket.shutdown(Shutdown::Both);
         drop(socket);
         if self.table.is_empty() {
@@ -107,41 +109,41 @@ impl Group {
         let _ = self.follow();
     }
 
-    /// Before `slot` leaves: keeps connections off the two indices that are about to change their meaning.
+    /// Keeps connections off the two indices that change their meaning when `slot` leaves.
     fn step_aside(&mut self, slot: SlotIndex) {
         let leaving = self.get(slot).is_some();
-        let steady = self.table.steady_places(slot, |other| self.is_wanted(other));
+        let steady = self.table.steady_indices(slot, |other| self.is_wanted(other));
         if leaving && self.chooser != Chooser::Hash && !steady.is_empty() {
-            // Without it the connections of a few microseconds may go to a slot that was not meant.
+            // Where that fails, connections of the next microseconds may go to a slot that was not meant.
             let _ = self.install(steady);
         }
     }
 
-    /// Makes the kernel's program say what is wanted, if it does not.
+    /// Brings the kernel's program up to date.
     fn follow(&mut self) -> io::Result<()> {
         let nobody_steers = self.wanted.is_empty() && self.chooser == Chooser::Hash;
-        // A socket that never had a sibling is not in a group yet and gets everything anyway.
+        // A socket that never had a sibling is in no group, and gets every connection anyway.
         let alone = self.table.len() == 1 && self.chooser == Chooser::Hash;
         if nobody_steers || alone {
             return Ok(());
         }
-        self.install(self.table.places(|slot| self.is_wanted(slot)))
+        self.install(self.table.indices(|slot| self.is_wanted(slot)))
     }
 
     fn is_wanted(&self, slot: SlotIndex) -> bool {
         self.wanted.is_empty() || self.wanted.contains(&slot)
     }
 
-    fn install(&mut self, places: BTreeMap<SlotIndex, u16>) -> io::Result<()> {
-        let wanted = Chooser::Program(places);
+    fn install(&mut self, indices: BTreeMap<SlotIndex, u16>) -> io::Result<()> {
+        let wanted = Chooser::Program(indices);
         if self.chooser == wanted {
             return Ok(());
         }
-        let (Some(member), Chooser::Program(places)) = (self.table.any(), &wanted) else { return Ok(()) };
+        let (Some(member), Chooser::Program(indices)) = (self.table.any(), &wanted) else { return Ok(()) };
         let program = if self.by_address {
-            sticky::choose(places)
+            sticky::choose(indices)
         } else {
-            steering::choose(&places.values().copied().collect())
+            steering::choose(&indices.values().copied().collect())
         };
         let done = net::attach_chooser(member, &program);
         self.chooser = match (&done, &self.chooser) {

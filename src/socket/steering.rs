@@ -1,12 +1,12 @@
 //! Which slot the kernel gives the next connection to; pure.
 //!
-//! The sockets of one address form a `SO_REUSEPORT` group. The kernel asks a small program for an *index* into that group
-//! whenever a connection request arrives. A socket joins the group at the end when it begins to listen; when one leaves, the
-//! last moves into its place. [`Table`] makes the same two moves, so that an index here and an index there mean the same
-//! socket; `test/rust/steering.rs` proves that they do. An index that is out of range makes the kernel choose by its own
-//! hash, over all sockets.
+//! The sockets of one address form a `SO_REUSEPORT` group. Whenever a client asks to connect, the kernel runs a small program
+//! that gives an *index* into that group. A socket joins the group at the end when it begins to listen. When a socket leaves,
+//! the last one takes its index. [`Table`] makes the same two moves, so that an index means the same socket here and in the
+//! kernel; `test/rust/steering.rs` proves it. For an index that is out of range the kernel chooses by its own hash, over all
+//! sockets.
 //!
-//! `slots` is the only caller and keeps the two in step. `sticky` has the program that goes by addresses.
+//! `slots` is the only caller and keeps table and kernel in step. `sticky` has the program that goes by addresses.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ use crate::os::net::{Instruction, op};
 /// The longest program takes three instructions for each run of neighbours; older kernels allow about 2,500 in all.
 const MOST_RUNS: usize = 800;
 
-/// What each member of a group is to us, in the kernel's order.
+/// The members of a group and their slots, in the kernel's order.
 ///
 /// Invariants: no slot stands here twice; the order is the kernel's, as long as every member joins here when it begins to
 /// listen and leaves here when it stops.
@@ -44,7 +44,7 @@ impl<T> Table<T> {
         Ok(())
     }
 
-    /// Takes a member out; the last one moves into its place.
+    /// Takes a member out; the last one takes its index.
     pub fn leave(&mut self, slot: SlotIndex) -> Option<T> {
         let at = self.order.iter().position(|(of, _)| *of == slot)?;
         Some(self.order.swap_remove(at).1)
@@ -61,7 +61,7 @@ impl<T> Table<T> {
         self.order.iter().map(|(slot, member)| (*slot, member))
     }
 
-    /// Any member: what is done to the group is done through one of them.
+    /// Any member: the group is changed through one of its sockets.
     #[must_use]
     pub fn any(&self) -> Option<&T> {
         self.order.first().map(|(_, member)| member)
@@ -79,8 +79,8 @@ impl<T> Table<T> {
         self.order.is_empty()
     }
 
-    /// Those slots that `which` picks, with the kernel's indices.
-    pub fn places(&self, which: impl Fn(SlotIndex) -> bool) -> BTreeMap<SlotIndex, u16> {
+    /// The slots that `which` picks, with the kernel's indices.
+    pub fn indices(&self, which: impl Fn(SlotIndex) -> bool) -> BTreeMap<SlotIndex, u16> {
         (0..)
             .zip(&self.order)
             .filter(|(_, (slot, _))| which(*slot))
@@ -88,22 +88,22 @@ impl<T> Table<T> {
             .collect()
     }
 
-    /// The same without those whose index changes or ends when `slot` leaves: right both before and after that moment.
-    pub fn steady_places(
+    /// The same without the slots whose index changes or ends when `slot` leaves: right before and after that moment.
+    pub fn steady_indices(
         &self,
         slot: SlotIndex,
         which: impl Fn(SlotIndex) -> bool,
     ) -> BTreeMap<SlotIndex, u16> {
         let last = self.order.last().map(|(last, _)| *last);
-        self.places(|other| other != slot && Some(other) != last && which(other))
+        self.indices(|other| other != slot && Some(other) != last && which(other))
     }
 }
 
-/// The program that answers with one of `indices`, each equally likely; with an empty set it leaves the choice to the kernel.
+/// The program that gives one of `indices`, each equally likely; for an empty set it leaves the choice to the kernel.
 ///
-/// It draws a number below the count and walks over the runs of neighbouring indices to find the one it stands for, so a
-/// group with a few slots left out takes a handful of instructions. Beyond 800 runs the rest is left out: connections still
-/// go to allowed slots only, but not to all of them.
+/// It draws a number below the count, and finds the index for it by the runs of neighbouring indices. So a group in which a
+/// few slots are left out takes a handful of instructions. Runs beyond the 800th are left out: connections then go to
+/// allowed slots only, but not to all of them.
 #[must_use]
 pub fn choose(indices: &BTreeSet<u16>) -> Vec<Instruction> {
     let mut runs = runs(indices);
@@ -212,18 +212,18 @@ mod tests {
     }
 
     #[test]
-    fn the_last_member_moves_into_the_place_of_one_that_leaves() {
+    fn the_last_member_takes_the_index_of_one_that_leaves() {
         let mut table = Table::default();
         for slot in [4, 7, 1, 9] {
             assert!(table.join(SlotIndex(slot), slot).is_ok());
         }
         assert_eq!(table.join(SlotIndex(7), 0), Err(0), "a slot stands there once");
-        let steady = table.steady_places(SlotIndex(7), |_| true);
+        let steady = table.steady_indices(SlotIndex(7), |_| true);
         assert_eq!(steady, BTreeMap::from([(SlotIndex(4), 0), (SlotIndex(1), 2)]));
         assert_eq!(table.leave(SlotIndex(7)), Some(7));
         assert_eq!(table.leave(SlotIndex(7)), None);
         assert_eq!(table.iter().map(|(slot, _)| slot.0).collect::<Vec<_>>(), [4, 9, 1]);
-        let large = table.places(|slot| slot.0 > 3);
+        let large = table.indices(|slot| slot.0 > 3);
         assert_eq!(large, BTreeMap::from([(SlotIndex(4), 0), (SlotIndex(9), 1)]));
     }
 }

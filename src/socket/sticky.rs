@@ -1,10 +1,10 @@
 //! Which slot a client's address belongs to; pure.
 //!
-//! Each slot gives each address a weight, and the address belongs to the slot, of those that serve, whose weight for it is
-//! the highest. So it stays with its slot as long as that serves: when another slot comes, that takes its share and no more;
-//! when a slot goes, only its own addresses move. The kernel reckons the weights itself, in the program that `slots` gives
-//! it ([`choose`]), and the supervisor reckons them for a connection that it has to hand over ([`home`]).
-//! Invariant: both come to the same result; `test/rust/sticky.rs` shows that they do.
+//! Each slot gives each address a weight. An address belongs to the serving slot with the highest weight for it. So an address
+//! stays with its slot as long as that slot serves: a slot that comes takes its share and no more, and when a slot goes, only
+//! its own addresses move. The kernel computes the weights in the program that `slots` gives it ([`choose`]); the supervisor
+//! computes them for a connection that it hands over ([`home`]).
+//! Invariant: both come to the same result; `test/rust/sticky.rs` shows it.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ use crate::os::net::{Instruction, op};
 
 /// Each slot takes eleven instructions; older kernels allow about 2,500 in all.
 const MOST_SLOTS: usize = 220;
-/// Odd numbers without pattern, which spread what they are multiplied with.
+/// Odd numbers without a pattern: multiplying by them spreads neighbouring values.
 const SPREAD: u32 = 0x9e37_79b1;
 const SPREAD_AGAIN: u32 = 0x85eb_ca6b;
 const SPREAD_SLOT: u32 = 0xc2b2_ae35;
@@ -33,19 +33,18 @@ pub fn home(address: IpAddr, serving: impl IntoIterator<Item = SlotIndex>) -> Op
     best.map(|(_, slot)| slot)
 }
 
-/// The program that answers with the index of the slot that the client's address belongs to. Beyond 220 slots the rest is
-/// left out.
+/// The program that gives the index of the slot that the client's address belongs to. Slots beyond the 220th are left out.
 #[must_use]
-pub fn choose(places: &BTreeMap<SlotIndex, u16>) -> Vec<Instruction> {
+pub fn choose(indices: &BTreeMap<SlotIndex, u16>) -> Vec<Instruction> {
     const HASH: u32 = 0;
     const HIGHEST: u32 = 1;
     const BEST: u32 = 2;
-    if places.is_empty() {
+    if indices.is_empty() {
         return vec![plain(op::RETURN, u32::MAX)];
     }
     let mut program = hash_of_packet();
     program.push(plain(op::KEEP, HASH));
-    for (slot, index) in places.iter().take(MOST_SLOTS) {
+    for (slot, index) in indices.iter().take(MOST_SLOTS) {
         let is_first = program.last() == Some(&plain(op::KEEP, HASH));
         program.extend([
             plain(op::RECALL, HASH),
@@ -168,7 +167,7 @@ mod tests {
 
     #[test]
     fn the_longest_program_is_one_that_kernels_take() {
-        let places = (0..1024).map(|slot| (SlotIndex(slot), slot)).collect();
-        assert!(choose(&places).len() < 2500);
+        let indices = (0..1024).map(|slot| (SlotIndex(slot), slot)).collect();
+        assert!(choose(&indices).len() < 2500);
     }
 }

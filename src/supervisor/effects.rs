@@ -79,7 +79,7 @@ impl State {
             Effect::End { worker } => self.workers.say(worker, &ToWorker::End),
             Effect::Kill { worker } => self.workers.signal(worker, libc::SIGKILL),
             Effect::RefuseNew => {
-                if let Err(error) = self.connections.refuse_new() {
+                if let Err(error) = self.connections.refuse_new(now) {
                     // Clients may then still get in, and are reset when the sockets are closed.
                     self.warn(format!("cannot keep new connections out: {error}"), Value::Null);
                 }

@@ -22,7 +22,7 @@ use crate::process::fallback;
 use crate::process::pidfile::PidDir;
 use crate::process::spawn::{Launch, Spawner};
 use crate::scoreboard::Scoreboard;
-use crate::socket::{self, Kind, Sockets, Want};
+use crate::socket::{self, Bound, Ip, Kind, Sockets, Want};
 
 /// Whose row it is that this process writes when it serves by itself. Workers are counted from 1.
 pub(crate) const OWN_ROW: WorkerId = WorkerId(0);
@@ -103,9 +103,10 @@ impl Setup {
         let bound = self.sockets.addresses();
         bound
             .into_iter()
-            .map(
-                |one| json!({ "kind": one.kind, "address": one.address, "port": one.port, "path": one.path }),
-            )
+            .map(|Bound { kind, address, path, .. }| {
+                let (ip, port) = (address.map(|at| Ip::from(at).to_string()), address.map(|at| at.port()));
+                json!({ "kind": kind, "address": ip, "port": port, "path": path })
+            })
             .collect()
     }
 
@@ -113,7 +114,7 @@ impl Setup {
     #[must_use]
     pub fn monitor_address(&self) -> Option<serde_json::Value> {
         let bound = self.monitor.as_ref()?.local_addr().ok()?;
-        Some(json!({ "address": bound.ip(), "port": bound.port() }))
+        Some(json!({ "address": Ip::from(bound).to_string(), "port": bound.port() }))
     }
 }
 

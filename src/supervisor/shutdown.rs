@@ -15,14 +15,12 @@ use super::timers::{Due, Timers};
 use crate::ids::SlotIndex;
 use crate::process::control::Reply;
 
-/// How long handshakes that were under way may take to finish.
-const HANDSHAKES: Duration = Duration::from_millis(20);
-/// How long the queues may take to be emptied.
+/// How long handshakes may take to finish and the queues to be emptied.
 const QUEUES: Duration = Duration::from_millis(500);
 /// How often they are looked at meanwhile.
 const LOOK: Duration = Duration::from_millis(2);
-/// How long the sockets of a slot that was given up are kept.
-const RETIRING: Duration = Duration::from_millis(200);
+/// How long the sockets of a slot that was given up are kept for handshakes under way: longer than a round trip takes.
+const RETIRING: Duration = Duration::from_secs(1);
 /// How long they are kept at most while a connection still waits there that no worker can take.
 const LONGEST_RETIRING: Duration = Duration::from_secs(5);
 
@@ -80,8 +78,7 @@ impl Shutdown {
     pub(crate) fn look(&mut self, connections: &mut Connections, timers: &mut Timers, now: Instant) -> bool {
         let Stage::Closing { since } = self.stage else { return false };
         let age = now.saturating_duration_since(since);
-        let is_empty = age >= HANDSHAKES && connections.is_empty();
-        if !is_empty && age < QUEUES {
+        if age < QUEUES && !connections.may_close(now) {
             timers.set(Due::Closing, now + LOOK, now);
             return false;
         }

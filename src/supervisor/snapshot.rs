@@ -4,7 +4,6 @@
 //! reads the result and never reaches in here.
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -147,7 +146,11 @@ pub(crate) fn first_stats(options: &Options, clocks: Clocks) -> Stats {
         options::Address::Tcp(port) => port.to_string(),
         options::Address::Path(path) => path.display().to_string(),
     });
-    let shown = ShownOptions { no_workers: options.no_workers.get().into(), ports: ports.collect() };
+    let shown = ShownOptions {
+        no_workers: options.no_workers.get().into(),
+        ports: ports.collect(),
+        counts_gc: options.metrics.is_some_and(|metrics| metrics.gc),
+    };
     Stats::new(std::process::id(), clocks.time, shown)
 }
 
@@ -178,6 +181,7 @@ impl State {
         stats.tallies.moved = moves.moved;
         stats.tallies.passed_over = moves.passed_over;
         stats.addresses = self.connections.addresses().into_iter().filter_map(address).collect();
+        stats.queues = self.connections.queue_probes();
     }
 
     fn worker_shown(&self, view: &fleet::MemberView) -> Option<Worker> {
@@ -244,9 +248,5 @@ impl State {
 }
 
 fn address(bound: Bound) -> Option<Address> {
-    match (bound.path, bound.address, bound.port) {
-        (Some(path), ..) => Some(Address::Path(path)),
-        (None, Some(address), Some(port)) => Some(Address::Ip(SocketAddr::new(address, port))),
-        (None, ..) => None,
-    }
+    bound.path.map(Address::Path).or(bound.address.map(Address::Ip))
 }

@@ -9,17 +9,18 @@ const Cluster = require('../support/cluster');
 const options = require('../support/options');
 const { report, reportEvents } = require('../support/report');
 
-const told = { minor: 0, major: 0, pauseMs: 0 };
+const told = { minor: 0, major: 0, incremental: 0, pauseMs: 0 };
 new PerformanceObserver((list) => {
   for (const { detail, duration } of list.getEntries()) {
     told.pauseMs += duration;
     if (detail.kind === constants.NODE_PERFORMANCE_GC_MINOR) told.minor += 1;
     if (detail.kind === constants.NODE_PERFORMANCE_GC_MAJOR) told.major += 1;
+    if (detail.kind === constants.NODE_PERFORMANCE_GC_INCREMENTAL) told.incremental += 1;
   }
 }).observe({ entryTypes: ['gc'] });
 
 const c = new Cluster(options);
-reportEvents(c, 'listening');
+reportEvents(c, 'listening', 'heartbeat');
 c.on('listening', () => report('addresses', c.addresses()));
 c.listen((callback) => callback(http.createServer((req, res) => {
   if (req.url === '/collect') {

@@ -19,7 +19,7 @@ const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 fn want() -> Want {
     Want {
-        kind: Kind::Tcp { address: Some(LOCALHOST), port: 0 },
+        kind: Kind::Tcp { address: Some(LOCALHOST.into()), port: 0 },
         index: 0,
         fd: None,
         backlog: 0,
@@ -55,7 +55,7 @@ fn connect(to: SocketAddr) -> Socket {
 
 fn address(sockets: &Sockets) -> SocketAddr {
     let bound = sockets.addresses().remove(0);
-    SocketAddr::new(bound.address.unwrap(), bound.port.unwrap())
+    bound.address.unwrap()
 }
 
 /// Connects once and takes the connection out of the one queue in which it waits.

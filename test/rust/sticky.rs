@@ -21,12 +21,12 @@ struct Case {
 
 impl Case {
     fn new(address: IpAddr) -> Self {
-        let kind = Kind::Tcp { address: Some(address), port: 0 };
+        let kind = Kind::Tcp { address: Some(address.into()), port: 0 };
         let want =
             Want { kind, index: 0, fd: None, backlog: 0, flags: 0, readable_all: false, writable_all: false };
         let mut sockets = Sockets::new(Scheduling::SlotsByAddress);
         let lent = (0..5).map(|slot| sockets.lend(&want, SlotIndex(slot)).unwrap().fd).collect();
-        let port = sockets.addresses()[0].port.unwrap();
+        let port = sockets.addresses()[0].address.unwrap().port();
         Self { sockets, _lent: lent, port }
     }
 

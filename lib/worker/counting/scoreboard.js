@@ -27,8 +27,6 @@ class Board {
   layout;
   /** What the master writes; undefined where nothing is shared. */
   header;
-  /** Whether collections of garbage are counted without our doing. */
-  countsCollections = false;
   #bytes;
   // Where this worker's load stands in the header.
   #load;
@@ -96,8 +94,7 @@ class Board {
     let bytes = new Uint8Array(rowSize);
     if (place) {
       try {
-        const { header, row, countsCollections } = native.openScoreboard(place.fd, place.row);
-        this.countsCollections = countsCollections;
+        const { header, row } = native.openScoreboard(place.fd, place.row);
         this.header = header;
         bytes = row;
         this.#load = this.layout.header.loads + place.row;

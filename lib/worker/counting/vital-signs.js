@@ -1,9 +1,9 @@
 // What a worker's row says of the process itself: that its loop turns, how late, how busy; heap, memory, processor,
 // garbage collection.
 //
-// lib/worker/worker.js starts it once. It owns one timer, which keeps nothing alive, and an observer of collections
-// where Rust can't count them (src/os/collections.rs). What takes time waits for a second, so that other workers
-// start sooner too; what tells why one died in its start does not.
+// lib/worker/worker.js and lib/single.js start it once. It owns one timer, which keeps nothing alive, and an observer
+// of collections where the option `metrics` asks for one. What takes long to load waits for a second, so that other
+// workers start sooner; what tells why a worker died in its start does not wait.
 'use strict';
 
 const { clock } = require('./scoreboard');
@@ -30,7 +30,9 @@ class VitalSigns {
     this.#onLook.push(look);
   }
 
-  start() {
+  /** `metrics` is the option of that name. */
+  start(metrics) {
+    if (metrics.gc) this.#observeCollections();
     const { numbers, at } = this.#board;
     const begun = clock();
     this.#board.set('heapOldLimit', oldSpaceLimit());
@@ -86,10 +88,9 @@ class VitalSigns {
   // What costs a millisecond or more to load.
   #settle() {
     this.#board.set('heapLimit', require('node:v8').getHeapStatistics().heap_size_limit);
-    if (!this.#board.countsCollections) this.#observeCollections();
   }
 
-  // Costs 2 % of a busy worker's time, so it is done only where Rust can't.
+  // Costs 2 % of a busy worker's time.
   #observeCollections() {
     const { constants, PerformanceObserver } = require('node:perf_hooks');
     const fields = new Map([

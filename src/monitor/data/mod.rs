@@ -3,8 +3,5 @@
 pub mod health;
 pub mod history;
 pub mod host;
-#[cfg(target_os = "linux")]
-mod netlink;
-pub(crate) mod queues;
 pub mod stats;
 pub(crate) mod trends;

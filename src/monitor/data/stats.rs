@@ -14,6 +14,7 @@ use crate::event::Event;
 use crate::ids::{SlotIndex, WorkerId};
 use crate::monitor::data::history::{Entry, History, Lost};
 use crate::scoreboard::{Row, Snapshot};
+use crate::socket::QueueProbe;
 
 /// Everything that is known of the cluster at one moment.
 #[derive(Clone, Debug)]
@@ -36,6 +37,8 @@ pub struct Stats {
     pub workers: Vec<Worker>,
     /// What was really bound for the application, in the order in which it was asked for.
     pub addresses: Vec<Address>,
+    /// What tells how many connections wait there to be accepted; asked when something is shown.
+    pub queues: Vec<QueueProbe>,
     /// The options that an operator looks for.
     pub options: ShownOptions,
     /// What happened last.
@@ -145,6 +148,8 @@ pub struct ShownOptions {
     pub no_workers: usize,
     /// `port`, each as the user wrote it: a number or a path.
     pub ports: Vec<String>,
+    /// `metrics.gc`: whether workers count their collections of garbage.
+    pub counts_gc: bool,
 }
 
 impl Stats {
@@ -161,6 +166,7 @@ impl Stats {
             restarts: 0,
             workers: Vec::new(),
             addresses: Vec::new(),
+            queues: Vec::new(),
             options,
             history: History::default(),
             rotation: Rotation::default(),
@@ -176,6 +182,16 @@ impl Stats {
     pub fn row(&self, id: WorkerId) -> Option<&Row> {
         let rows = &self.board.as_ref()?.rows;
         rows.iter().find(|(worker, _)| *worker == id).map(|(_, row)| row)
+    }
+
+    /// How many connections wait to be accepted at this moment, by TCP port; all sockets of a port together.
+    #[must_use]
+    pub fn queue_lengths(&self) -> BTreeMap<u16, u64> {
+        let mut lengths = BTreeMap::new();
+        for (port, length) in self.queues.iter().filter_map(|probe| Some((probe.port, probe.length()?))) {
+            *lengths.entry(port).or_default() += u64::from(length);
+        }
+        lengths
     }
 
     /// Whether there are no workers, and the master serves by itself.

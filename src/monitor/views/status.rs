@@ -12,6 +12,7 @@ use crate::monitor::data::stats::{Address, Stats, Worker};
 use crate::monitor::data::trends::{Figures, STEP};
 use crate::monitor::views::calendar::iso;
 use crate::monitor::views::view_model::Scene;
+use crate::socket::Ip;
 
 const MEGABYTE: f64 = 1_048_576.0;
 /// The original's own idea of a megabyte in `currentMemoryUsage`; kept, since thresholds were set by it.
@@ -134,10 +135,10 @@ fn memory_used(host: &Host) -> Option<u64> {
 
 fn address(address: &Address) -> Value {
     match address {
-        Address::Ip(ip) => json!({
-            "address": ip.ip().to_string(),
-            "family": if ip.is_ipv4() { "IPv4" } else { "IPv6" },
-            "port": ip.port(),
+        Address::Ip(at) => json!({
+            "address": Ip::from(*at).to_string(),
+            "family": if at.is_ipv4() { "IPv4" } else { "IPv6" },
+            "port": at.port(),
         }),
         Address::Path(path) => json!({ "path": path.to_string_lossy() }),
     }

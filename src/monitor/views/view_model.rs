@@ -5,6 +5,7 @@
 //! Invariant: colour (the mood of a cell) never says what its words don't.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::SystemTime;
 
 use serde_json::Value;
@@ -14,6 +15,7 @@ use crate::monitor::data::host::{Host, approximate};
 use crate::monitor::data::stats::{Address, ClusterState, Stats, Worker, WorkerState};
 use crate::monitor::data::trends::{Figures, Trends};
 use crate::monitor::views::calendar::{age, iso};
+use crate::socket::Ip;
 
 const UNKNOWN: &str = "–";
 const MEBIBYTE: f64 = 1_048_576.0;
@@ -211,7 +213,8 @@ fn figures(known: Option<&Figures>) -> [Cell; 9] {
 /// Where the application listens, one after another.
 fn addresses(addresses: &[Address]) -> String {
     let shown = addresses.iter().map(|address| match address {
-        Address::Ip(ip) => ip.to_string(),
+        Address::Ip(SocketAddr::V4(at)) => at.to_string(),
+        Address::Ip(at) => format!("[{}]:{}", Ip::from(*at), at.port()),
         Address::Path(path) => path.to_string_lossy().into_owned(),
     });
     let shown = shown.collect::<Vec<_>>().join(", ");

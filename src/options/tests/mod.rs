@@ -7,7 +7,13 @@ use serde_json::{Map, Value, json};
 use super::*;
 
 fn machine() -> Machine {
-    Machine { cpus: 4, cwd: PathBuf::from("/srv/app"), death_timeout: None, linux: true }
+    Machine {
+        cpus: 4,
+        cwd: PathBuf::from("/srv/app"),
+        death_timeout: None,
+        linux: true,
+        is_interface: |zone| matches!(zone, "eth0" | "2"),
+    }
 }
 
 fn js(shown: &str) -> Value {
@@ -47,23 +53,24 @@ fn nothing_given_means_the_defaults() {
 
 #[test]
 fn the_defaults_are_those_of_the_original() {
-    let expected = json!({
+    let expected = r#"{
         "cluster": true, "port": [3000], "host": "0.0.0.0", "monHost": "0.0.0.0", "monPort": 3001, "monPath": "/",
         "monitor": { "control": false, "token": false },
         "ecv": {
             "path": "/ecv", "monitor": null, "control": false, "validator": false, "timeout": 5000,
-            "startDisabled": false, "controlFrom": null, "token": false,
+            "startDisabled": false, "controlFrom": null, "token": false
         },
         "noWorkers": 4, "spares": 0, "timeout": 30000, "connThreshold": 10000, "uptimeThreshold": 86400,
-        "requestThreshold": null, "memoryThreshold": null, "recycleJitter": 0, "cwd": null,
-        "heartbeatInterval": 60000, "maxHeartbeatDelay": 180_000, "pids": "/srv/app/pids", "logs": "/srv/app/logs",
+        "requestThreshold": null, "memoryThreshold": null, "recycleJitter": 0, "cwd": null, "uid": null, "gid": null,
+        "heartbeatInterval": 60000, "maxHeartbeatDelay": 180000, "pids": "/srv/app/pids", "logs": "/srv/app/logs",
         "stop": false, "shutdown": false, "restart": "on-failure", "onUncaughtException": "recycle",
         "shutdownTimeout": 25000, "killTimeout": 2000, "keepAliveGrace": 1000, "startTimeout": 60000,
         "recycleTimeout": 60000, "scheduling": "slots", "backlog": 511,
         "sticky": "none", "hangTimeout": null, "captureStack": false,
         "metrics": true, "flightRecorder": true,
-        "drainDelay": 0, "liveMaxAge": 30000, "readyQuorum": 1,
-    });
+        "drainDelay": 0, "liveMaxAge": 30000, "readyQuorum": 1
+    }"#;
+    let expected: Value = serde_json::from_str(expected).unwrap();
     assert_eq!(Options::defaults(&machine()).to_json(), expected);
 }
 
@@ -78,12 +85,12 @@ fn defaults_that_are_given_again_stay_the_same() {
 #[test]
 fn falsy_values_mean_the_default_where_the_original_took_them_so() {
     let defaults = Options::defaults(&machine()).to_json();
-    for name in NAMES {
+    for name in read::names(&defaults) {
         for value in falsy() {
             let is_zero = value.as_f64() == Some(0.0);
             let is_meant = match name {
                 "cluster" | "metrics" | "flightRecorder" => value != js("undefined"),
-                "port" | "keepAliveGrace" => is_zero,
+                "port" | "uid" | "gid" | "keepAliveGrace" => is_zero,
                 "monPort" => is_zero || value == json!(false),
                 "ecv" => value == json!(false),
                 _ => false,
@@ -325,13 +332,6 @@ fn the_default_number_of_workers_stays_in_range() {
     }
 }
 
-#[test]
-fn names_and_normalised_options_agree() {
-    let json = Options::defaults(&machine()).to_json();
-    let keys: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(keys, NAMES);
-}
-
 /// The members of `interface <name>` with the `@default` that their comment gives.
 fn typed_members(name: &str) -> Vec<(String, String)> {
     let types = include_str!("../../../index.d.ts");
@@ -354,7 +354,10 @@ fn typed_members(name: &str) -> Vec<(String, String)> {
 fn index_d_ts_names_the_same_options_and_defaults() {
     let defaults = Options::defaults(&machine()).to_json();
     let members = typed_members("ClusterOptions");
-    assert_eq!(members.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), NAMES);
+    assert_eq!(
+        members.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+        read::names(&defaults).collect::<Vec<_>>()
+    );
     for (name, default) in members {
         let expected = match name.as_str() {
             "port" => "3000".to_owned(),
@@ -370,8 +373,14 @@ fn index_d_ts_names_the_same_options_and_defaults() {
         };
         assert_eq!(default, expected, "@default of {name}");
     }
-    let parts: Vec<String> = typed_members("EcvOptions").into_iter().map(|(name, _)| name).collect();
-    assert_eq!(parts, super::ecv::NAMES);
-    let parts: Vec<String> = typed_members("MonitorOptions").into_iter().map(|(name, _)| name).collect();
-    assert_eq!(parts, super::monitor::NAMES);
+    let given = json!({ "metrics": { "gc": true } });
+    let metrics = good(&given).options.to_json()["metrics"].clone();
+    for (interface, parts) in [
+        ("EcvOptions", &defaults["ecv"]),
+        ("MonitorOptions", &defaults["monitor"]),
+        ("MetricsOptions", &metrics),
+    ] {
+        let typed = typed_members(interface).into_iter().map(|(name, _)| name);
+        assert_eq!(typed.collect::<Vec<_>>(), read::names(parts).collect::<Vec<_>>());
+    }
 }

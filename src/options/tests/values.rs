@@ -24,6 +24,7 @@ fn good_values_are_taken_over() {
         ("host", json!("localhost"), json!("localhost")),
         ("host", json!("::1"), json!("::1")),
         ("host", json!("fe80::1%eth0"), json!("fe80::1%eth0")),
+        ("monHost", json!("::1%2"), json!("::1%2")),
         ("monHost", json!("my_host-1.example"), json!("my_host-1.example")),
         ("monPort", json!(0), json!(false)),
         ("monPort", json!("0"), json!(false)),
@@ -47,8 +48,12 @@ fn good_values_are_taken_over() {
         ("recycleJitter", json!(0.25), json!(0.25)),
         ("recycleJitter", json!(1), json!(1)),
         ("cwd", json!("run"), json!("/srv/app/run")),
+        ("uid", json!(0), json!(0)),
+        ("uid", json!("33"), json!(33)),
+        ("gid", json!(4_294_967_294_u64), json!(4_294_967_294_u64)),
+        ("gid", json!(false), json!(null)),
         ("heartbeatInterval", json!(100), json!(100)),
-        ("maxHeartbeatDelay", json!(100.0), json!(100)),
+        ("maxHeartbeatDelay", json!(1000.0), json!(1000)),
         ("pids", json!("run/./pids/"), json!("/srv/app/run/pids")),
         ("pids", json!("../pids"), json!("/srv/app/../pids")),
         ("logs", json!("/var/log"), json!("/var/log")),
@@ -76,6 +81,10 @@ fn good_values_are_taken_over() {
         ("captureStack", json!(1), json!(true)),
         ("backlog", json!(65535), json!(65535)),
         ("metrics", json!(false), json!(false)),
+        ("metrics", json!("yes"), json!(true)),
+        ("metrics", json!({}), json!(true)),
+        ("metrics", json!({ "gc": false }), json!(true)),
+        ("metrics", json!({ "gc": 1 }), json!({ "gc": true })),
         ("flightRecorder", json!(0), json!(false)),
         ("drainDelay", json!(0), json!(0)),
         ("liveMaxAge", json!("9"), json!(9)),
@@ -159,7 +168,6 @@ fn bad_values_are_named_with_their_rule() {
             "must be a number of seconds from 0.001 to 2147483647, got 0.0004".into(),
         ),
         ("heartbeatInterval", json!(-1), format!("{millis}-1")),
-        ("maxHeartbeatDelay", json!([]), format!("{millis}[]")),
         ("pids", json!(7), "must be the path of a directory, got 7".into()),
         ("logs", json!("a\0"), "must be the path of a directory, got 'a\\x00'".into()),
         ("restart", json!("never"), "must be 'on-failure' or 'always', got 'never'".into()),
@@ -176,7 +184,6 @@ fn bad_values_are_named_with_their_rule() {
         ("recycleTimeout", json!(1e10), format!("{millis}10000000000")),
         ("scheduling", json!("fair"), "must be 'slots', 'shared' or 'rr', got 'fair'".into()),
         ("sticky", json!("cookie"), "must be 'none' or 'address', got 'cookie'".into()),
-        ("hangTimeout", json!(-5), format!("{millis}-5")),
         ("backlog", json!(65536), "must be a whole number from 1 to 65535, got 65536".into()),
     ];
     for (name, value, problem) in cases {
@@ -198,6 +205,27 @@ fn bad_thresholds_are_named_with_their_rule() {
         ("recycleJitter", json!(1.1), "must be a number from 0 to 1, got 1.1".into()),
         ("recycleJitter", json!("-0.1"), "must be a number from 0 to 1, got '-0.1'".into()),
         ("cwd", json!(7), "must be the path of a directory, got 7".into()),
+    ];
+    for (name, value, problem) in cases {
+        assert_eq!(bad(&one(name, value)), format!("option `{name}` {problem}"));
+    }
+}
+
+#[test]
+fn values_that_mean_nothing_on_this_machine_are_named_with_their_rule() {
+    let zone = "must name a network interface of this machine behind the '%', got ";
+    let id = "must be a whole number from 0 to 4294967294, got ";
+    let least = "must be a whole number of milliseconds from 1000 to 2147483647, got ";
+    let cases = [
+        ("uid", json!(-1), format!("{id}-1")),
+        ("uid", json!("www-data"), format!("{id}'www-data'")),
+        ("gid", json!(4_294_967_295_u64), format!("{id}4294967295")),
+        ("host", json!("fe80::1%eth1"), format!("{zone}'fe80::1%eth1'")),
+        ("monHost", json!("::1%"), format!("{zone}'::1%'")),
+        ("maxHeartbeatDelay", json!([]), format!("{least}[]")),
+        ("maxHeartbeatDelay", json!(999), format!("{least}999")),
+        ("hangTimeout", json!(-5), format!("{least}-5")),
+        ("hangTimeout", json!(100), format!("{least}100")),
     ];
     for (name, value, problem) in cases {
         assert_eq!(bad(&one(name, value)), format!("option `{name}` {problem}"));

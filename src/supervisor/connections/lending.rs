@@ -1,7 +1,6 @@
 //! Lends sockets to workers, takes them back, and tells the kernel which slots take new connections.
 
 use std::io;
-use std::net::IpAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -15,7 +14,7 @@ use crate::ids::{SlotIndex, WorkerId};
 use crate::ipc::listen::Query;
 use crate::ipc::message::{ServerData, ToWorker};
 use crate::os::watch::watch;
-use crate::socket::{Kind, ListenerId, Want};
+use crate::socket::{Ip, Kind, ListenerId, Want};
 use crate::supervisor::Input;
 
 impl Connections {
@@ -118,9 +117,9 @@ impl Connections {
     /// A TCP listener's address as `server.address()` shows it.
     fn name_of(&self, listener: ListenerId) -> Value {
         let bound = self.sockets.addresses().into_iter().find(|bound| bound.listener == listener);
-        let address = bound.as_ref().and_then(|bound| bound.address.zip(bound.port));
-        address.map_or(Value::Null, |(ip, port)| {
-            json!({ "address": ip, "family": if ip.is_ipv6() { "IPv6" } else { "IPv4" }, "port": port })
+        bound.and_then(|bound| bound.address).map_or(Value::Null, |address| {
+            let family = if address.is_ipv6() { "IPv6" } else { "IPv4" };
+            json!({ "address": Ip::from(address).to_string(), "family": family, "port": address.port() })
         })
     }
 }
@@ -130,7 +129,7 @@ fn want_of(query: &Query) -> io::Result<Want> {
     let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
     let ip = || match query.address.as_deref() {
         None | Some("") => Ok(None),
-        Some(text) => text.parse::<IpAddr>().map(Some).map_err(|_| invalid()),
+        Some(text) => Ip::parse(text).map(Some).ok_or_else(invalid),
     };
     let port = || u16::try_from(query.port.unwrap_or(0).max(0)).map_err(|_| invalid());
     let kind = match query.address_type.as_str() {

@@ -22,7 +22,7 @@ use crate::ipc::message::{ServerData, ToWorker};
 use crate::options::{Options, Scheduling, Sticky};
 use crate::scoreboard::Scoreboard;
 use crate::scoreboard::layout::Field;
-use crate::socket::{Bound, ListenerId, Sockets};
+use crate::socket::{Bound, ListenerId, QueueProbe, Sockets};
 use crate::tasks::LocalTasks;
 
 mod blocked;
@@ -231,9 +231,9 @@ impl Connections {
         self.handoff.accept_again
     }
 
-    /// No connection waits in a queue, and none is under way.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.sockets.is_queue_empty() && self.handoff.is_idle()
+    /// No connection waits in a queue or is under way, and no handshake either, so closing the sockets loses nobody.
+    pub(crate) fn may_close(&mut self, now: Instant) -> bool {
+        self.handoff.is_idle() && self.sockets.may_close(now)
     }
 
     /// No worker holds a socket of ours.
@@ -247,8 +247,8 @@ impl Connections {
     }
 
     /// Lets no new connection in; what waits is served.
-    pub(crate) fn refuse_new(&mut self) -> io::Result<()> {
-        self.sockets.shut_the_door()
+    pub(crate) fn refuse_new(&mut self, now: Instant) -> io::Result<()> {
+        self.sockets.refuse_new(now)
     }
 
     /// Closes the sockets of a slot that was given up.
@@ -268,6 +268,11 @@ impl Connections {
     pub(crate) fn drop_unclaimed(&mut self) {
         self.sockets.drop_unclaimed();
         self.is_steering_outdated = true;
+    }
+
+    /// Where the lengths of the queues can be read, by port.
+    pub(crate) fn queue_probes(&self) -> Vec<QueueProbe> {
+        self.sockets.queue_probes()
     }
 
     /// Where everything is really bound.

@@ -71,16 +71,16 @@ impl Connections {
     /// Where a connection came in.
     fn listener_of(&self, connection: &OwnedFd) -> Option<ListenerId> {
         let local = SockRef::from(connection).local_addr().ok()?.as_socket()?;
-        let at_port = self.sockets.addresses().into_iter().filter(|bound| bound.port == Some(local.port()));
-        let fitting = at_port.filter(|bound| {
-            let is_here = |ip: std::net::IpAddr| {
-                ip.is_ipv4() == local.ip().is_ipv4() && (ip.is_unspecified() || ip == local.ip())
-            };
-            bound.kind.starts_with("tcp") && bound.address.is_some_and(is_here)
-        });
+        let is_here = |at: std::net::SocketAddr| {
+            let is_any = at.ip().is_unspecified() && at.port() == local.port();
+            at == local || (is_any && at.is_ipv4() == local.is_ipv4())
+        };
+        let bound = self.sockets.addresses().into_iter();
+        let fitting =
+            bound.filter(|bound| bound.kind.starts_with("tcp") && bound.address.is_some_and(is_here));
         // The address itself goes before "any".
         fitting
-            .max_by_key(|bound| bound.address.is_some_and(|ip| !ip.is_unspecified()))
+            .max_by_key(|bound| bound.address.is_some_and(|at| !at.ip().is_unspecified()))
             .map(|bound| bound.listener)
     }
 

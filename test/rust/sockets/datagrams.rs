@@ -6,7 +6,7 @@ use super::*;
 
 fn udp(v6: bool) -> Want {
     let address = if v6 { Ipv6Addr::LOCALHOST.into() } else { LOCALHOST };
-    want(Kind::Udp { v6, address: Some(address), port: 0 })
+    want(Kind::Udp { v6, address: Some(address.into()), port: 0 })
 }
 
 #[test]
@@ -20,7 +20,7 @@ fn all_workers_share_one_socket() {
         }
         let bound = only_address(&sockets);
         assert_eq!(bound.kind, if v6 { "udp6" } else { "udp4" });
-        let to = SocketAddr::new(bound.address.unwrap(), bound.port.unwrap());
+        let to = bound.address.unwrap();
         let sender = UdpSocket::bind(SocketAddr::new(to.ip(), 0)).unwrap();
         for lent in lent {
             sender.send_to(b"hello", to).unwrap();
@@ -32,14 +32,14 @@ fn all_workers_share_one_socket() {
         sender.send_to(b"hello", to).unwrap();
         assert!(sockets.is_queue_empty());
         assert!(sockets.accept(bound.listener, SLOTS[0]).unwrap().is_none());
-        sockets.shut_the_door().unwrap();
+        sockets.refuse_new(Instant::now()).unwrap();
     }
 }
 
 #[test]
 fn a_busy_address_is_busy_unless_both_allow_reuse() {
     let _guard = among_others();
-    let taken = |first: &Sockets| Kind::Udp { v6: false, address: Some(LOCALHOST), port: port(first) };
+    let taken = |first: &Sockets| Kind::Udp { v6: false, address: Some(LOCALHOST.into()), port: port(first) };
     let mut plain = slots();
     plain.lend(&udp(false), SLOTS[0]).unwrap();
     assert_eq!(code(slots().lend(&want(taken(&plain)), SLOTS[0])), libc::EADDRINUSE);
@@ -52,6 +52,6 @@ fn a_busy_address_is_busy_unless_both_allow_reuse() {
 #[test]
 fn an_address_of_the_other_family_is_invalid() {
     let _guard = among_others();
-    let mixed = want(Kind::Udp { v6: true, address: Some(LOCALHOST), port: 0 });
+    let mixed = want(Kind::Udp { v6: true, address: Some(LOCALHOST.into()), port: 0 });
     assert_eq!(code(slots().lend(&mixed, SLOTS[0])), libc::EINVAL);
 }

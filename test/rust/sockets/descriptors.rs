@@ -20,7 +20,7 @@ fn a_socket_of_the_applications_own_is_lent_and_otherwise_left_alone() {
     assert_eq!(local(&sockets), at);
     assert!(sockets.slots(lent[0].listener).is_empty());
     sockets.steer(lent[0].listener, &SLOTS).unwrap();
-    sockets.shut_the_door().unwrap();
+    sockets.refuse_new(Instant::now()).unwrap();
     let _client = TcpStream::connect(at).unwrap();
     accept_any(&sockets);
     sockets.close_slot(SLOTS[0]);
@@ -66,13 +66,13 @@ fn no_descriptor_is_left_whatever_happened() {
             sockets.lend(&unix, slot).unwrap();
         }
         assert!(sockets.lend(&Want { index: 1, ..unix.clone() }, SLOTS[0]).is_err());
-        assert!(slots().lend(&tcp(None, bound.port.unwrap()), SLOTS[0]).is_err());
+        assert!(slots().lend(&tcp(None, bound.address.unwrap().port()), SLOTS[0]).is_err());
         sockets.steer(listener, &SLOTS[1..]).unwrap();
-        let _client = TcpStream::connect((LOCALHOST, bound.port.unwrap())).unwrap();
+        let _client = TcpStream::connect((LOCALHOST, bound.address.unwrap().port())).unwrap();
         accept_any(&sockets);
         sockets.close_slot(SLOTS[1]);
         sockets.drop_unclaimed();
-        sockets.shut_the_door().unwrap();
+        sockets.refuse_new(Instant::now()).unwrap();
         sockets.close(listener);
         assert_eq!(sockets.addresses().len(), 1, "the unix socket");
     }

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
-use cluster2::socket::{Bound, Kind, Scheduling, SlotIndex, Sockets, Want, door};
+use cluster2::socket::{Bound, Kind, Scheduling, SlotIndex, Sockets, Want, refusal};
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use socket2::{Domain, Socket, Type};
 
@@ -36,7 +36,7 @@ fn want(kind: Kind) -> Want {
 }
 
 fn tcp(address: impl Into<Option<IpAddr>>, port: u16) -> Want {
-    want(Kind::Tcp { address: address.into(), port })
+    want(Kind::Tcp { address: address.into().map(Into::into), port })
 }
 
 fn slots() -> Sockets {
@@ -50,7 +50,7 @@ fn only_address(sockets: &Sockets) -> Bound {
 }
 
 fn port(sockets: &Sockets) -> u16 {
-    only_address(sockets).port.unwrap()
+    only_address(sockets).address.unwrap().port()
 }
 
 fn local(sockets: &Sockets) -> SocketAddr {

@@ -1,4 +1,4 @@
-//! Connections that wait: rescued, or kept behind the shut door.
+//! Connections that wait: rescued, or kept while new ones are refused.
 
 use super::*;
 
@@ -32,11 +32,11 @@ fn knock(at: SocketAddr) -> io::Result<TcpStream> {
 }
 
 #[test]
-fn both_ways_to_shut_the_door_keep_the_queue_where_the_kernel_allows_them() {
+fn both_ways_to_refuse_keep_the_queue_where_the_kernel_allows_them() {
     let _guard = among_others();
     let ways = [
-        (door::leave_the_network as fn(&Socket) -> io::Result<()>, io::ErrorKind::ConnectionRefused),
-        (door::drop_requests, io::ErrorKind::TimedOut),
+        (refusal::leave_the_network as fn(&Socket) -> io::Result<()>, io::ErrorKind::ConnectionRefused),
+        (refusal::drop_requests, io::ErrorKind::TimedOut),
     ];
     let mut tried = 0;
     for (shut, told) in ways {
@@ -58,7 +58,7 @@ fn both_ways_to_shut_the_door_keep_the_queue_where_the_kernel_allows_them() {
 }
 
 #[test]
-fn behind_the_shut_door_the_queue_stays_and_nothing_new_comes() {
+fn after_a_refusal_the_queue_stays_and_nothing_new_comes() {
     let _guard = among_others();
     for scheduling in [Scheduling::Slots, Scheduling::Shared] {
         let mut sockets = Sockets::new(scheduling);
@@ -67,8 +67,8 @@ fn behind_the_shut_door_the_queue_stays_and_nothing_new_comes() {
         }
         let mut early: Vec<_> = (0..6).map(|_| TcpStream::connect(local(&sockets)).unwrap()).collect();
         let mut served = vec![accept_any(&sockets)];
-        sockets.shut_the_door().unwrap();
-        sockets.shut_the_door().unwrap();
+        sockets.refuse_new(Instant::now()).unwrap();
+        sockets.refuse_new(Instant::now()).unwrap();
         sockets.lend(&tcp(None, 0), SlotIndex(7)).unwrap();
         for _ in 0..32 {
             // Often enough that each socket of the group is tried.
@@ -95,14 +95,86 @@ fn behind_the_shut_door_the_queue_stays_and_nothing_new_comes() {
 }
 
 #[test]
-fn the_shut_door_holds_for_listeners_that_are_made_later() {
+fn a_refusal_holds_for_listeners_that_are_made_later() {
     let _guard = among_others();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("late.sock");
     let mut sockets = slots();
-    sockets.shut_the_door().unwrap();
+    sockets.refuse_new(Instant::now()).unwrap();
     sockets.lend(&tcp(LOCALHOST, 0), SLOTS[0]).unwrap();
     assert!(knock(local(&sockets)).is_err());
     sockets.lend(&want(Kind::Unix { path: path.clone() }), SLOTS[0]).unwrap();
     assert!(!path.exists());
+}
+
+/// A client that counts itself as connected, while its last ACK is held back: for 200 ms at most, or until it sends.
+fn half_connected(at: SocketAddr) -> Socket {
+    let client = Socket::new(Domain::for_address(at), Type::STREAM, None).unwrap();
+    client.set_tcp_quickack(false).unwrap();
+    client.connect(&at.into()).unwrap();
+    client
+}
+
+#[test]
+fn sockets_may_be_closed_once_handshakes_are_over_and_queues_are_empty() {
+    let _guard = among_others();
+    let mut sockets = slots();
+    sockets.lend(&tcp(LOCALHOST, 0), SLOTS[0]).unwrap();
+    let (at, begun) = (local(&sockets), Instant::now());
+    let after = |ms| begun + Duration::from_millis(ms);
+    assert!(!sockets.may_close(after(1000)), "new clients get in");
+    let client = half_connected(at);
+    sockets.refuse_new(begun).unwrap();
+    assert!(!sockets.may_close(after(19)));
+    assert!(!sockets.may_close(after(20)), "a handshake is under way");
+    client.send(b"x").unwrap();
+    soon(|| sockets.waiting().first().copied());
+    assert!(!sockets.may_close(after(40)), "a queue is not empty");
+    let _served = accept_any(&sockets);
+    assert!(!sockets.may_close(after(45)), "too soon after the last look");
+    assert!(sockets.may_close(after(50)));
+}
+
+#[test]
+fn sockets_may_be_closed_after_20_ms_where_nothing_is_under_way() {
+    let _guard = among_others();
+    let mut sockets = slots();
+    sockets.lend(&tcp(None, 0), SLOTS[0]).unwrap();
+    let begun = Instant::now();
+    sockets.refuse_new(begun).unwrap();
+    assert!(!sockets.may_close(begun + Duration::from_millis(19)));
+    assert!(sockets.may_close(begun + Duration::from_millis(20)));
+}
+
+#[test]
+fn sockets_may_be_closed_after_half_a_second_whatever_waits() {
+    let _guard = among_others();
+    let mut sockets = slots();
+    sockets.lend(&tcp(LOCALHOST, 0), SLOTS[0]).unwrap();
+    let _waiting = TcpStream::connect(local(&sockets)).unwrap();
+    let begun = Instant::now();
+    sockets.refuse_new(begun).unwrap();
+    assert!(!sockets.may_close(begun + Duration::from_millis(499)));
+    assert!(sockets.may_close(begun + Duration::from_millis(509)));
+}
+
+#[test]
+fn a_probe_tells_the_length_of_a_queue_and_keeps_nothing_open() {
+    let _guard = among_others();
+    let mut sockets = slots();
+    let any = tcp(LOCALHOST, 0);
+    sockets.lend(&any, SLOTS[0]).unwrap();
+    let lent: Vec<_> = SLOTS[1..].iter().map(|slot| sockets.lend(&any, *slot).unwrap()).collect();
+    let probes = sockets.queue_probes();
+    assert_eq!(probes.len(), SLOTS.len());
+    let lengths = || probes.iter().map(|probe| probe.length().unwrap()).sum::<u32>();
+    assert_eq!(lengths(), 0);
+    let _clients = [(); 5].map(|()| TcpStream::connect(local(&sockets)).unwrap());
+    soon(|| (lengths() == 5).then_some(()));
+    assert!(probes.iter().all(|probe| probe.port == port(&sockets)));
+    let at = local(&sockets);
+    drop(lent);
+    sockets.close_all();
+    assert!(probes.iter().all(|probe| probe.length().is_none()));
+    assert!(TcpStream::connect(at).is_err());
 }

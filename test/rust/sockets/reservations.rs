@@ -9,7 +9,7 @@ fn a_reservation_goes_to_the_worker_that_asks_for_the_same_with_what_it_has_queu
     let id = sockets.reserve(&tcp(LOCALHOST, 0)).unwrap();
     assert_eq!(sockets.reserve(&tcp(LOCALHOST, 0)).unwrap(), id);
     let other = sockets.reserve(&Want { index: 1, ..tcp(LOCALHOST, 0) }).unwrap();
-    let _early = TcpStream::connect((LOCALHOST, sockets.addresses()[0].port.unwrap())).unwrap();
+    let _early = TcpStream::connect((LOCALHOST, sockets.addresses()[0].address.unwrap().port())).unwrap();
     assert!(sockets.is_queue_empty(), "nobody is responsible yet");
     let lent = sockets.lend(&Want { backlog: 1, ..tcp(LOCALHOST, 0) }, SLOTS[1]).unwrap();
     assert_eq!(lent.listener, id);
@@ -54,7 +54,7 @@ fn a_reservation_gives_way_to_a_worker_that_listens_on_another_address_of_the_po
     sockets.reserve(&tcp(None, 0)).unwrap();
     let at = local(&sockets);
     sockets.lend(&tcp(LOCALHOST, at.port()), SLOTS[0]).unwrap();
-    assert_eq!(only_address(&sockets).address, Some(LOCALHOST));
+    assert_eq!(only_address(&sockets).address.unwrap().ip(), LOCALHOST);
     // A claimed one does not.
     assert_eq!(code(sockets.lend(&tcp(ANY, at.port()), SLOTS[0])), libc::EADDRINUSE);
     assert_eq!(local(&sockets), at);

@@ -24,8 +24,7 @@ fn a_path_is_shared_by_all_and_unlinked_at_the_end() {
     let other = sockets.lend(&unix(&path), SLOTS[1]).unwrap();
     assert_clean(&other.fd);
     assert_eq!(other.listener, lent.listener);
-    let expected =
-        Bound { listener: lent.listener, kind: "unix", address: None, port: None, path: Some(path.clone()) };
+    let expected = Bound { listener: lent.listener, kind: "unix", address: None, path: Some(path.clone()) };
     assert_eq!(sockets.addresses(), [expected]);
     let _client = UnixStream::connect(&path).unwrap();
     assert!(!sockets.is_queue_empty());
@@ -126,14 +125,14 @@ fn errors_are_those_that_node_gives() {
 }
 
 #[test]
-fn the_shut_door_takes_the_path_away_and_keeps_the_queue() {
+fn a_refusal_takes_the_path_away_and_keeps_the_queue() {
     let _guard = among_others();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.sock");
     let mut sockets = slots();
     let lent = sockets.lend(&unix(&path), SLOTS[0]).unwrap();
     let _early = UnixStream::connect(&path).unwrap();
-    sockets.shut_the_door().unwrap();
+    sockets.refuse_new(Instant::now()).unwrap();
     assert_eq!(UnixStream::connect(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
     assert!(sockets.accept(lent.listener, SLOTS[0]).unwrap().is_some());
 }

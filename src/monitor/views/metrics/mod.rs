@@ -17,7 +17,6 @@ use text::{Kind, Text};
 
 use crate::fleet::reasons::{DeathReason, RecycleReason};
 use crate::monitor::data::health::Moment;
-use crate::monitor::data::queues;
 use crate::monitor::data::stats::{Stats, Worker, WorkerState};
 use crate::os::process_facts;
 use crate::scoreboard::Row;
@@ -38,6 +37,9 @@ pub fn render(format: Format, moment: &Moment<'_>, stats: &Stats, added: &str) -
     if let Some(board) = &stats.board {
         about_requests(&mut text, &board.totals);
         about_resources(&mut text, &board.totals);
+        if stats.options.counts_gc {
+            about_collections(&mut text, &board.totals);
+        }
     }
     about_workers(&mut text, moment, stats);
     about_the_master(&mut text);
@@ -112,7 +114,7 @@ fn about_lives(text: &mut Text, stats: &Stats) {
 fn about_queues(text: &mut Text, stats: &Stats) {
     let help = "Connections that wait to be accepted, by the port of the application.";
     text.family(Kind::Gauge, "listen_queue_connections", help);
-    for (port, waiting) in queues::lengths(&stats.addresses) {
+    for (port, waiting) in stats.queue_lengths() {
         text.sample(&[("port", &port.to_string())], wide(waiting));
     }
 }
@@ -167,6 +169,9 @@ fn about_resources(text: &mut Text, totals: &Totals) {
     text.family(Kind::Counter, "worker_cpu_seconds", "Processor time of all workers.");
     text.sample(&[("mode", "user")], totals.get(Field::CpuUser) * MILLI);
     text.sample(&[("mode", "system")], totals.get(Field::CpuSystem) * MILLI);
+}
+
+fn about_collections(text: &mut Text, totals: &Totals) {
     text.family(Kind::Counter, "gc_collections", "Garbage collections of all workers, by kind.");
     for (kind, field) in
         [("minor", Field::GcMinor), ("major", Field::GcMajor), ("incremental", Field::GcIncremental)]

@@ -11,7 +11,7 @@ use crate::scoreboard::Snapshot;
 
 fn stats() -> Stats {
     let started = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-    let mut stats = Stats::new(1, started, ShownOptions::default());
+    let mut stats = Stats::new(1, started, ShownOptions { counts_gc: true, ..ShownOptions::default() });
     stats.workers = vec![Worker {
         id: WorkerId(3),
         pid: 77,

@@ -1,8 +1,13 @@
-//! The kernel's list of TCP sockets that listen, by a netlink socket of `NETLINK_SOCK_DIAG`.
+//! Asks the kernel whether a client's TCP handshake is under way at one of our ports.
 //!
-//! `queues` is the only caller. It needs no privilege and owns its socket for one question. Nothing here waits: the kernel
-//! makes the answer while it takes the question, and the rest of a long one while the part before is read.
+//! A client counts itself as connected when it has the server's answer; the server does so one way through the network later.
+//! A socket that is closed in between resets such a client. `Sockets` asks before it lets the master close its sockets, and
+//! at no other time. The question goes over a netlink socket (`NETLINK_SOCK_DIAG`), which needs no privilege and lives for
+//! one question. Nothing here waits: the kernel makes the answer while it takes the question, and the rest of a long answer
+//! while the part before is read. It looks through its table of all connections for that, which takes milliseconds on a
+//! machine with much memory.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -16,27 +21,27 @@ const DONE: u16 = 3;
 const IPV4: u8 = 2;
 const IPV6: u8 = 10;
 const TCP: u8 = 6;
-/// The bit of the state `TCP_LISTEN`.
-const LISTENING: u32 = 1 << 10;
+/// The bit of the state `TCP_SYN_RECV`; the kernel adds that of `TCP_NEW_SYN_RECV`, which is the one in use.
+const HALF_OPEN: u32 = 1 << 3;
 
 const HEADER: usize = 16;
 const QUESTION: usize = HEADER + 56;
-/// Where an answer has the port, in network order, and the length of the queue.
+/// Where an answer has the port, in network order.
 const PORT: usize = HEADER + 4;
-const QUEUE: usize = HEADER + 56;
 
-/// Tells `tell` the port and the queue of each socket that listens, of IPv4 and of IPv6.
+/// Whether a handshake with one of `ports` is under way.
 ///
 /// # Errors
 /// Whatever keeps the kernel from answering: no such module, a seccomp profile, no descriptors.
-pub(crate) fn listening(mut tell: impl FnMut(u16, u32)) -> io::Result<()> {
+pub(super) fn are_under_way(ports: &BTreeSet<u16>) -> io::Result<bool> {
     let protocol = SockProtocol::NetlinkSockDiag;
     let kernel = socket(AddressFamily::Netlink, SockType::Datagram, SockFlag::SOCK_CLOEXEC, protocol)?;
+    let mut found = false;
     for family in [IPV4, IPV6] {
         send(kernel.as_raw_fd(), &question(family), MsgFlags::empty())?;
-        read_answers(&kernel, &mut tell)?;
+        read_answer(&kernel, |port| found |= ports.contains(&port))?;
     }
-    Ok(())
+    Ok(found)
 }
 
 fn question(family: u8) -> Vec<u8> {
@@ -44,16 +49,17 @@ fn question(family: u8) -> Vec<u8> {
     bytes.extend_from_slice(&72_u32.to_ne_bytes());
     bytes.extend_from_slice(&BY_FAMILY.to_ne_bytes());
     bytes.extend_from_slice(&REQUEST_DUMP.to_ne_bytes());
-    // Number and sender, which matter to those who ask several things at once.
+    // The question's number and sender matter only to a program that asks several things at once.
     bytes.extend_from_slice(&[0; 8]);
     bytes.extend_from_slice(&[family, TCP, 0, 0]);
-    bytes.extend_from_slice(&LISTENING.to_ne_bytes());
+    bytes.extend_from_slice(&HALF_OPEN.to_ne_bytes());
     // Of any address.
     bytes.resize(QUESTION, 0);
     bytes
 }
 
-fn read_answers(kernel: &OwnedFd, tell: &mut impl FnMut(u16, u32)) -> io::Result<()> {
+/// Reads a whole answer and tells `tell` the local port of each socket in it.
+fn read_answer(kernel: &OwnedFd, mut tell: impl FnMut(u16)) -> io::Result<()> {
     let mut buffer = [0; 16 * 1024];
     loop {
         let count = recv(kernel.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT)?;
@@ -66,8 +72,8 @@ fn read_answers(kernel: &OwnedFd, tell: &mut impl FnMut(u16, u32)) -> io::Result
                 DONE => return Ok(()),
                 ERROR => return Err(io::ErrorKind::Unsupported.into()),
                 BY_FAMILY => {
-                    if let (Some(port), Some(queue)) = (bytes_at(message, PORT), bytes_at(message, QUEUE)) {
-                        tell(u16::from_be_bytes(port), u32::from_ne_bytes(queue));
+                    if let Some(port) = bytes_at(message, PORT) {
+                        tell(u16::from_be_bytes(port));
                     }
                 }
                 _ => {}
@@ -92,20 +98,29 @@ fn bytes_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv6Addr, TcpListener, TcpStream};
+    use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+
+    use socket2::{Domain, Socket, Type};
 
     use super::*;
 
     #[test]
-    fn each_socket_that_listens_is_told_with_its_queue() {
-        let four = TcpListener::bind("127.0.0.1:0").unwrap();
-        let six = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).ok();
-        let _clients = [four.local_addr().unwrap(); 2].map(|address| TcpStream::connect(address).unwrap());
-        let mut told = Vec::new();
-        listening(|port, queue| told.push((port, queue))).unwrap();
-        assert!(told.contains(&(four.local_addr().unwrap().port(), 2)));
-        // A machine without IPv6 has nothing to show here.
-        assert!(six.is_none_or(|six| told.contains(&(six.local_addr().unwrap().port(), 0))));
+    fn a_client_whose_last_ack_is_missing_is_seen_at_its_port_alone() {
+        for ip in [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()] {
+            // A machine without IPv6 has nothing to show here.
+            let Ok(server) = TcpListener::bind(SocketAddr::new(ip, 0)) else { continue };
+            let at = server.local_addr().unwrap();
+            let is_seen = |port: u16| are_under_way(&BTreeSet::from([port])).unwrap();
+            assert!(!is_seen(at.port()));
+            let client = Socket::new(Domain::for_address(at), Type::STREAM, None).unwrap();
+            // Holds the last ACK back for 200 ms.
+            client.set_tcp_quickack(false).unwrap();
+            client.connect(&at.into()).unwrap();
+            assert!(is_seen(at.port()));
+            assert!(!is_seen(1));
+            client.send(b"x").unwrap();
+            assert!(!is_seen(at.port()));
+        }
     }
 
     #[test]
