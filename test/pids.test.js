@@ -204,6 +204,15 @@ if (hasStrace) {
       assert.deepEqual(await program.exit(), { code: 0, signal: null });
     });
 
+    it('does not delay the end of a cluster on a unix socket either', async () => {
+      const program = await startCluster({ noWorkers: 1, port: './app.sock' });
+      end = await meddle(program.pid, `unlink,unlinkat:delay_enter=${20e6}`);
+      program.kill('SIGTERM');
+      await eventually(() => !isAlive(program.pid), { within: 4000 });
+      await end();
+      assert.deepEqual(await program.exit(), { code: 0, signal: null });
+    });
+
     it('is caught up with as soon as it answers', async () => {
       const program = await startCluster({ noWorkers: 1 });
       end = await meddle(program.pid, `rename,renameat,renameat2,unlink,unlinkat:delay_enter=${500e3}`);

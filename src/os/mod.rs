@@ -12,6 +12,7 @@ pub mod peer;
 pub mod pidfd;
 pub mod process_facts;
 pub mod queues;
+pub mod quiet_thread;
 pub mod reserve;
 pub mod rights;
 pub mod watch;

@@ -9,12 +9,11 @@
 use std::fmt::{self, Display, Formatter};
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread;
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{SigSet, SigmaskHow};
-
 use super::pidfile::PidDir;
+use crate::os::quiet_thread;
 
 /// As `top` and `/proc` show it.
 const NAME: &str = "cluster2-disk";
@@ -94,11 +93,7 @@ impl PidFiles {
                 let _ = told.send(work(job));
             }
         };
-        // The thread inherits the mask, so no signal of the application is ever delivered to it.
-        let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
-        let started = thread::Builder::new().name(NAME.into()).spawn(body);
-        mask.thread_set_mask()?;
-        started?;
+        quiet_thread::start(NAME, Builder::new(), body)?;
         Ok(Self { jobs, answers, owed: 0, is_late: false, is_told: false })
     }
 

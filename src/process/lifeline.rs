@@ -8,17 +8,18 @@
 
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
-use std::thread;
+use std::thread::{self, Builder};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
+use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::Pid;
 
 use crate::os::fd::duplicate;
+use crate::os::quiet_thread;
 
 /// As `top` and `/proc` show it; the kernel keeps 15 characters.
 const NAME: &str = "cluster2-life";
@@ -62,12 +63,7 @@ pub fn hold(fd: RawFd) -> io::Result<()> {
     if kind != SFlag::S_IFIFO || flags & OFlag::O_ACCMODE != OFlag::O_RDONLY {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    // The thread inherits the mask, so no signal of the application is ever delivered to it.
-    let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
-    let started =
-        thread::Builder::new().name(NAME.into()).stack_size(STACK_BYTES).spawn(move || wait(&lifeline));
-    mask.thread_set_mask()?;
-    started.map(drop)
+    quiet_thread::start(NAME, Builder::new().stack_size(STACK_BYTES), move || wait(&lifeline))
 }
 
 fn wait(lifeline: &OwnedFd) {

@@ -11,11 +11,16 @@ use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::Ip;
+use crate::os::quiet_thread::call_within;
 
+/// How long the supervisor's thread waits for a disk that holds the file of a unix socket.
+const DISK: Duration = Duration::from_millis(500);
+const DISK_THREAD: &str = "cluster2-sock";
 /// Node's own default; the kernel cuts it to `somaxconn`.
 const DEFAULT_BACKLOG: u32 = 511;
 
@@ -93,8 +98,14 @@ fn unix_address(path: &Path) -> io::Result<SockAddr> {
     address.filter(|address| !address.is_unnamed()).ok_or_else(invalid)
 }
 
-/// Binds a unix socket at an absolute path; an abstract name (its first byte is 0) has no file.
+/// Binds a unix socket at an absolute path; an abstract name (its first byte is 0) has no file. Where the disk of the path
+/// does not answer in time, that is an error.
 pub(super) fn unix(path: &Path) -> io::Result<(Socket, Option<UnixFile>)> {
+    let path = path.to_owned();
+    call_within(DISK, DISK_THREAD, move || bind_unix(&path))?
+}
+
+fn bind_unix(path: &Path) -> io::Result<(Socket, Option<UnixFile>)> {
     let address = unix_address(path)?;
     let socket = new(Domain::UNIX, Type::STREAM)?;
     if address.as_pathname().is_none() {
@@ -156,18 +167,25 @@ impl UnixFile {
         if !readable && !writable {
             return Ok(());
         }
-        let now = fs::symlink_metadata(&self.path)?.mode() & 0o777;
         let more = if readable { 0o444 } else { 0 } | if writable { 0o222 } else { 0 };
-        fs::set_permissions(&self.path, Permissions::from_mode(now | more))
+        let path = self.path.clone();
+        let change = move || {
+            let now = fs::symlink_metadata(&path)?.mode() & 0o777;
+            fs::set_permissions(&path, Permissions::from_mode(now | more))
+        };
+        call_within(DISK, DISK_THREAD, change)?
     }
 }
 
 impl Drop for UnixFile {
     fn drop(&mut self) {
-        if fs::symlink_metadata(&self.path).is_ok_and(|now| identity(&now) == self.identity) {
-            // A path that can't be unlinked stays as a stale file; the next `reserve` removes it.
-            let _ = fs::remove_file(&self.path);
-        }
+        let (path, ours) = (std::mem::take(&mut self.path), self.identity);
+        let unlink = move || {
+            fs::symlink_metadata(&path).is_ok_and(|now| identity(&now) == ours)
+                && fs::remove_file(&path).is_ok()
+        };
+        // A path that can't be unlinked, or not in time, stays as a socket nobody answers on; the next `reserve` removes it.
+        let _ = call_within(DISK, DISK_THREAD, unlink);
     }
 }
 
