@@ -163,6 +163,9 @@ pub enum Event {
     Ended,
 }
 
+/// How the master's threads tell the application of an [`Event`].
+pub type Publish = Arc<dyn Fn(Event) + Send + Sync>;
+
 /// Whom JavaScript is to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Addressee {

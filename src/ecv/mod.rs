@@ -1,15 +1,20 @@
 //! In rotation or not: the state that an operator sets, and the answers that load balancers get.
 //!
 //! Pure. Workers come here through `node::ecv` for each request to the health path, the monitor calls it directly, and the
-//! supervisor keeps the [`Rotation`]. Whoever serves an answer adds nothing to it. `guard` says who may change the state.
+//! supervisor keeps the [`Rotation`]. The answer is sent as it is given here. `guard` says who may change the state,
+//! `cross_site` whether a browser sends a request on behalf of another site.
 
+pub mod cross_site;
 pub mod guard;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::SystemTime;
+
+use percent_encoding::percent_decode_str;
+
+use crate::timestamp::Timestamp;
 
 /// How much of a reason, and of a name, is kept, in characters.
 const TEXT_KEPT: usize = 200;
@@ -20,33 +25,33 @@ pub struct Change {
     /// Who, for people: `POST from 10.0.0.7`.
     pub by: String,
     /// When.
-    pub at: SystemTime,
+    pub at: Timestamp,
     /// Why, if it was said.
     pub reason: Option<String>,
 }
 
 impl Change {
-    /// A change by somebody, now known; long texts are cut.
+    /// A change by `by`; long texts are cut.
     #[must_use]
-    pub fn new(by: &str, at: SystemTime, reason: Option<&str>) -> Self {
+    pub fn new(by: &str, at: Timestamp, reason: Option<&str>) -> Self {
         let cut = |text: &str| text.chars().take(TEXT_KEPT).collect::<String>();
         Self { by: cut(by), at, reason: reason.filter(|reason| !reason.is_empty()).map(cut) }
     }
 }
 
-/// Whether the cluster should get traffic, as far as operators have a say in it.
+/// Whether operators let the cluster have traffic.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rotation {
     /// It was taken out.
     pub disabled: bool,
-    /// How that came; `None` for a cluster that was never disabled.
+    /// The last change; `None` for a cluster that was never disabled.
     pub change: Option<Change>,
 }
 
 impl Rotation {
     /// The state of a cluster that has just begun.
     #[must_use]
-    pub fn at_start(disabled: bool, at: SystemTime) -> Self {
+    pub fn at_start(disabled: bool, at: Timestamp) -> Self {
         let change = disabled.then(|| Change::new("the option ecv.startDisabled", at, None));
         Self { disabled, change }
     }
@@ -221,22 +226,5 @@ pub fn reason_in(query: &str) -> Option<String> {
 /// A value of a query or a form, as browsers encode them.
 #[must_use]
 pub fn decoded(value: &str) -> String {
-    let mut bytes = Vec::with_capacity(value.len());
-    let mut rest = value.bytes();
-    while let Some(byte) = rest.next() {
-        let decoded = match byte {
-            b'+' => b' ',
-            b'%' => match (rest.next().and_then(hex), rest.next().and_then(hex)) {
-                (Some(high), Some(low)) => high * 16 + low,
-                _ => b'?',
-            },
-            plain => plain,
-        };
-        bytes.push(decoded);
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    u8::try_from(char::from(digit).to_digit(16)?).ok()
+    percent_decode_str(&value.replace('+', " ")).decode_utf8_lossy().into_owned()
 }

@@ -1,17 +1,15 @@
 //! Requests that only JavaScript can answer: the application's own monitor app, and `/ComponentStatus`.
 //!
-//! `server` and the routes call it. Each request gets a pair of connected sockets; JavaScript is handed one end as an event,
+//! The routes call it. Each request gets a pair of connected sockets; JavaScript is handed one end as an event,
 //! serves HTTP on it with the application's app, and this side is the client. Nobody else can connect, nothing has to be
 //! cleaned up, and when a client leaves its pair is closed.
-//! Invariant: nothing waits for JavaScript longer than [`TAKEN_IN`] for it to turn and [`ANSWERED_IN`] for it to answer, and
-//! a request is sent only once JavaScript has turned: what was given up is not acted on later.
+//! Invariant: nothing waits longer than [`TAKEN_IN`] for JavaScript to turn and [`ANSWERED_IN`] for it to answer, and a
+//! request is sent only once JavaScript has turned: a request that was given up is not acted on later.
 
-use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::pin::{Pin, pin};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -24,13 +22,13 @@ use hyper::header::{self, HeaderMap, HeaderName};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::timeout;
 
 use crate::event::{Addressee, MonitorRequest};
-use crate::monitor::control::ecv::Ends;
+use crate::monitor::endpoints::Endpoints;
 use crate::monitor::reply::{Body, EndsWithClient, text};
-use crate::monitor::routes::{self, Site};
+use crate::monitor::source::Source;
 
 /// How long the loop of JavaScript has to turn once.
 const TAKEN_IN: Duration = Duration::from_secs(1);
@@ -45,100 +43,107 @@ const AT_ONCE: usize = 64;
 /// How long a body may be for a request that ours answer where the application's app says 404.
 const KEPT: usize = 64 * 1024;
 
-/// How many requests JavaScript has now.
-#[derive(Debug, Default)]
-pub(crate) struct Open {
-    count: Rc<Cell<usize>>,
-    /// Held by each that is on its way, also when nobody waits for it any more: while the loop is blocked they would pile
-    /// up, each with a descriptor.
+/// The way to JavaScript, and how many requests it has now.
+pub(crate) struct AppProxy {
+    source: Arc<dyn Source>,
+    places: Arc<Semaphore>,
+    /// Held by each request that JavaScript has not got yet, also when nobody waits for it any more: while the loop is
+    /// blocked they would pile up, each with a descriptor.
     queued: Arc<()>,
 }
 
-/// One of them.
-#[derive(Debug)]
-struct Place(Rc<Cell<usize>>);
-
-impl Open {
-    fn admit(&self) -> Option<Place> {
-        let (count, queued) = (self.count.get(), Arc::strong_count(&self.queued) - 1);
-        (count.max(queued) < AT_ONCE).then(|| {
-            self.count.set(count + 1);
-            Place(Rc::clone(&self.count))
-        })
-    }
+/// What came of a request for the application's app.
+pub(crate) enum Asked {
+    /// The app answered.
+    Answered(Response<Body>),
+    /// The app has no answer, or not in time; the request is as it came.
+    NoAnswer(Request<Full<Bytes>>),
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.set(self.0.get().saturating_sub(1));
+impl AppProxy {
+    pub(crate) fn new(source: Arc<dyn Source>) -> Self {
+        Self { source, places: Arc::new(Semaphore::new(AT_ONCE)), queued: Arc::default() }
     }
-}
 
-/// Answers one request: by the application's app where there is one that has an answer, else by the routes.
-///
-/// The paths of health and control are always ours. So is what the app answers with 404, fails at, or doesn't answer in time.
-pub(crate) async fn answer(request: Request<Incoming>, site: &Site, ends: Ends) -> Response<Body> {
-    if !site.is_for_app(&request) {
-        return routes::answer(request, site, ends).await;
-    }
-    let (head, body) = request.into_parts();
-    let Ok(Ok(body)) = timeout(BODY_IN, Upload::read(body)).await else {
-        // Its client has gone, or is too slow, or sends what is no body.
-        return text(StatusCode::BAD_REQUEST, "The request's body could not be read.\n");
-    };
-    let (for_ours, patience) = match &body {
-        Upload::Kept(bytes) => {
-            (Some(Request::from_parts(head.clone(), Full::new(bytes.clone()))), ANSWERED_IN)
+    /// Lets the application's app answer.
+    pub(crate) async fn ask_app(&self, request: Request<Incoming>, endpoints: Endpoints) -> Asked {
+        let (head, body) = request.into_parts();
+        let Ok(Ok(body)) = timeout(BODY_IN, Upload::read(body)).await else {
+            // Its client has gone, or is too slow, or sends what is no body.
+            let answer = text(StatusCode::BAD_REQUEST, "The request's body could not be read.\n");
+            return Asked::Answered(answer);
+        };
+        let (kept, patience) = match &body {
+            Upload::Kept(bytes) => {
+                (Some(Request::from_parts(head.clone(), Full::new(bytes.clone()))), ANSWERED_IN)
+            }
+            Upload::Passed(..) => (None, UPLOADED_IN),
+        };
+        let answer = self.ask(Addressee::App, forwarded(head, body), endpoints, patience).await;
+        match (answer, kept) {
+            (Some(answer), Some(_)) if answer.status() != StatusCode::NOT_FOUND => {
+                Asked::Answered(with_client(answer))
+            }
+            (_, Some(kept)) => Asked::NoAnswer(kept),
+            // Its body is used up, and no path of ours takes one of that length.
+            (Some(answer), None) => Asked::Answered(with_client(answer)),
+            (None, None) => {
+                Asked::Answered(text(StatusCode::PAYLOAD_TOO_LARGE, "The request's body is too long.\n"))
+            }
         }
-        Upload::Passed(..) => (None, UPLOADED_IN),
-    };
-    let answer = ask(site, Addressee::App, forwarded(head, body), ends, patience).await;
-    match (answer, for_ours) {
-        (Some(answer), Some(_)) if answer.status() != StatusCode::NOT_FOUND => with_client(answer),
-        (_, Some(for_ours)) => routes::answer(for_ours, site, ends).await,
-        // Its body is used up, and none of ours takes one of that length.
-        (Some(answer), None) => with_client(answer),
-        (None, None) => text(StatusCode::PAYLOAD_TOO_LARGE, "The request's body is too long.\n"),
+    }
+
+    /// What the application's components say.
+    pub(crate) async fn components<B>(
+        &self,
+        request: &Request<B>,
+        endpoints: Endpoints,
+    ) -> Option<Response<Body>> {
+        let mut asked = Request::new(Upload::Kept(Bytes::new()).body());
+        *asked.uri_mut() = request.uri().path_and_query().cloned().map(Uri::from)?;
+        asked.headers_mut().insert(header::HOST, header::HeaderValue::from_static("localhost"));
+        *asked.method_mut() = request.method().clone();
+        self.ask(Addressee::Components, asked, endpoints, ANSWERED_IN).await
+    }
+
+    /// Lets JavaScript answer; `None` if it can't, or not in time.
+    async fn ask(
+        &self,
+        to: Addressee,
+        request: Request<Body>,
+        endpoints: Endpoints,
+        patience: Duration,
+    ) -> Option<Response<Body>> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        let queued = Arc::clone(&self.queued);
+        // This one and the field are not queued.
+        if Arc::strong_count(&queued) - 2 >= AT_ONCE {
+            return None;
+        }
+        let (ours, theirs) = UnixStream::pair().ok()?;
+        let (taken, is_taken) = oneshot::channel();
+        let remote = endpoints.remote;
+        self.source.ask(MonitorRequest { to, remote, socket: theirs.into(), taken, queued });
+        timeout(TAKEN_IN, is_taken).await.ok()?.ok()?;
+        ours.set_nonblocking(true).ok()?;
+        let socket = TokioIo::new(tokio::net::UnixStream::from_std(ours).ok()?);
+        timeout(patience, exchange(socket, request, place)).await.ok()?
     }
 }
 
 /// Tells the app when its client leaves, as Node does.
 fn with_client(mut answer: Response<Body>) -> Response<Body> {
-    answer.extensions_mut().insert(EndsWithClient);
+    answer.extensions_mut().insert(EndsWithClient::Also);
     answer
-}
-
-/// What the application's components say.
-pub(crate) async fn components<B>(request: &Request<B>, site: &Site, ends: Ends) -> Option<Response<Body>> {
-    let mut asked = Request::new(Upload::Kept(Bytes::new()).body());
-    *asked.uri_mut() = request.uri().path_and_query().cloned().map(Uri::from)?;
-    asked.headers_mut().insert(header::HOST, header::HeaderValue::from_static("localhost"));
-    *asked.method_mut() = request.method().clone();
-    ask(site, Addressee::Components, asked, ends, ANSWERED_IN).await
-}
-
-/// Lets JavaScript answer; `None` if it can't, or not in time.
-async fn ask(
-    site: &Site,
-    to: Addressee,
-    request: Request<Body>,
-    ends: Ends,
-    patience: Duration,
-) -> Option<Response<Body>> {
-    let place = site.with_javascript.admit()?;
-    let (ours, theirs) = UnixStream::pair().ok()?;
-    let (taken, is_taken) = oneshot::channel();
-    let queued = Arc::clone(&site.with_javascript.queued);
-    site.source().ask(MonitorRequest { to, remote: ends.remote, socket: theirs.into(), taken, queued });
-    timeout(TAKEN_IN, is_taken).await.ok()?.ok()?;
-    ours.set_nonblocking(true).ok()?;
-    let socket = TokioIo::new(tokio::net::UnixStream::from_std(ours).ok()?);
-    timeout(patience, exchange(socket, request, place)).await.ok()?
 }
 
 type Socket = TokioIo<tokio::net::UnixStream>;
 
-async fn exchange(socket: Socket, request: Request<Body>, place: Place) -> Option<Response<Body>> {
+async fn exchange(
+    socket: Socket,
+    request: Request<Body>,
+    place: OwnedSemaphorePermit,
+) -> Option<Response<Body>> {
     let (mut sender, connection) = handshake(socket).await.ok()?;
     let mut connection = Some(Box::pin(connection));
     let answer = {
@@ -169,7 +174,7 @@ fn drive(connection: &mut Driven, cx: &mut Context<'_>) {
 struct Answer {
     body: Incoming,
     connection: Driven,
-    _place: Place,
+    _place: OwnedSemaphorePermit,
 }
 
 impl hyper::body::Body for Answer {
@@ -258,7 +263,7 @@ pub(crate) fn is_passable<B>(request: &Request<B>) -> bool {
     request.method() != Method::CONNECT && request.uri().path().starts_with('/')
 }
 
-/// Takes away what is said between two ends of a connection.
+/// Takes away what is said between the two ends of a connection.
 fn drop_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)

@@ -50,15 +50,19 @@ pub(crate) fn stream(status: StatusCode, content_type: &'static str, body: Body)
     response
 }
 
-/// Marks an answer that may never end by itself: it ends when its client closes its side of the connection, which no other
-/// answer minds.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct EndsWithClient;
+/// Marks an answer that ends when its client closes its side of the connection, which no other answer minds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EndsWithClient {
+    /// It may never end by itself.
+    Only,
+    /// It ends by itself as well.
+    Also,
+}
 
-/// An answer whose body goes on for as long as somebody listens.
+/// An answer whose body goes on for as long as the client listens.
 pub(crate) fn endless(content_type: &'static str, body: Body) -> Response<Body> {
     let mut response = stream(StatusCode::OK, content_type, body);
-    response.extensions_mut().insert(EndsWithClient);
+    response.extensions_mut().insert(EndsWithClient::Only);
     response
 }
 

@@ -21,7 +21,7 @@ pub(crate) type EventArgs = FnArgs<(&'static str, u32, String, i32)>;
 /// Turns a callback into the function that publishes events, and the count of what it has not delivered yet.
 pub(crate) fn publisher(
     on_event: &Function<'_, EventArgs, ()>,
-) -> Result<(impl Fn(Event) + Send + 'static, Undelivered)> {
+) -> Result<(impl Fn(Event) + Send + Sync + 'static, Undelivered)> {
     let undelivered = Undelivered::default();
     let delivered = undelivered.clone();
     let internal = |error: napi::Error| napi::Error::new("ERR_CLUSTER2_INTERNAL", error.reason.clone());

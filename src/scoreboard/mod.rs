@@ -3,6 +3,7 @@
 //! The master makes one [`Scoreboard`], gives each worker a row at its fork and keeps the header to itself. A worker maps
 //! the board through `node::agent` and writes its row from JavaScript with plain stores: no message, no call. The master
 //! reads at any moment, and also after the worker's death. `layout` says what stands where, `row` turns it into data.
+//! The [`Scoreboard`] belongs to the supervisor's thread; other threads of the master get a [`SharedBoard`].
 //!
 //! Invariant: a row has one writer at a time; it is cleared and given away again only when its worker is gone.
 //! Invariant: no total ever falls: what a dead worker had counted is added to the departed before its row is cleared.
@@ -14,6 +15,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::Error;
 use crate::ids::WorkerId;
@@ -83,100 +85,43 @@ impl Traces {
 #[derive(Debug)]
 pub struct Scoreboard {
     fd: OwnedFd,
-    memory: Mapping,
-    rows: BTreeMap<WorkerId, RowIndex>,
+    ledger: Arc<Ledger>,
     free: Vec<RowIndex>,
+    shared: SharedBoard,
+}
+
+/// Which worker has which row, and what the workers that are gone have left.
+#[derive(Clone, Debug, Default)]
+struct Ledger {
+    rows: BTreeMap<WorkerId, RowIndex>,
     departed: Totals,
     traces: Traces,
 }
 
-impl Scoreboard {
-    /// Makes an empty board.
-    ///
-    /// # Errors
-    /// [`Error::Scoreboard`] where the system has no such memory; the cluster can do without.
-    pub fn create(master_pid: u32) -> Result<Self, Error> {
-        let failed = |source| Error::Scoreboard { problem: "shared memory is not to be had".into(), source };
-        let fd = memory::create(c"cluster2-scoreboard", BOARD_SIZE as u64).map_err(failed)?;
-        let memory = Mapping::of(&fd).map_err(failed)?;
-        let free = (0..ROWS).rev().map(RowIndex).collect();
-        let (rows, departed, traces) = (BTreeMap::new(), Totals::default(), Traces::default());
-        let board = Self { fd, memory, rows, free, departed, traces };
-        board.set_header(header::VERSION, VERSION);
-        board.set_header(header::SIZE, exact(BOARD_SIZE));
-        board.set_header(header::ROW_SIZE, exact(ROW_SIZE));
-        board.set_header(header::ROWS, exact(ROWS));
-        board.set_header(header::MASTER_PID, f64::from(master_pid));
-        board.set_header(header::MAGIC, MAGIC);
-        Ok(board)
-    }
+/// What other threads of the master may do with the board: read all rows, and write the words of ECV.
+#[derive(Clone, Debug)]
+pub struct SharedBoard {
+    memory: Arc<Mapping>,
+    /// Replaced before a row is cleared. The lock is held for the copy of a pointer.
+    ledger: Arc<Mutex<Arc<Ledger>>>,
+}
 
-    /// What workers inherit.
-    #[must_use]
-    pub fn fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
-    }
-
-    /// Gives a new worker an empty row; `None` when all are taken.
-    pub fn assign(&mut self, worker: WorkerId) -> Option<RowIndex> {
-        let index = self.free.pop()?;
-        self.rows.insert(worker, index);
-        Some(index)
-    }
-
-    /// Takes the row of a worker that is gone for good, and keeps what it has counted.
-    pub fn release(&mut self, worker: WorkerId) {
-        let Some(index) = self.rows.remove(&worker) else { return };
-        let last = Row::read(&self.memory, index.first_word());
-        self.departed.add(&last);
-        self.traces.follow(&last);
-        row::clear(&self.memory, index.first_word());
-        self.memory.set_word(header::LOADS + index.get(), 0);
-        self.free.push(index);
-    }
-
-    /// Where a worker's row is.
-    #[must_use]
-    pub fn row_of(&self, worker: WorkerId) -> Option<RowIndex> {
-        self.rows.get(&worker).copied()
-    }
-
-    /// What a worker has written; `None` when it has no row.
-    #[must_use]
-    pub fn row(&self, worker: WorkerId) -> Option<Row> {
-        self.rows.get(&worker).map(|index| Row::read(&self.memory, index.first_word()))
-    }
-
-    /// One number that a worker has written; `None` when it has no row.
-    #[must_use]
-    pub fn number(&self, worker: WorkerId, field: Field) -> Option<f64> {
-        let index = self.rows.get(&worker)?;
-        Some(row::number(&self.memory, index.first_word() + field as usize))
-    }
-
-    /// The last requests of a worker, oldest first; empty without the flight recorder.
-    #[must_use]
-    pub fn requests(&self, worker: WorkerId) -> Vec<Recorded> {
-        self.rows.get(&worker).map_or_else(Vec::new, |index| row::recorded(&self.memory, index.first_word()))
-    }
-
-    /// The text of the last error that a worker did not catch.
-    #[must_use]
-    pub fn fatal(&self, worker: WorkerId) -> Option<String> {
-        self.rows.get(&worker).and_then(|index| row::fatal_text(&self.memory, index.first_word()))
-    }
-
+impl SharedBoard {
     /// All rows and the totals.
+    ///
+    /// The supervisor may clear a row and give it away meanwhile. It replaces the ledger first: if the ledger is still the
+    /// same after the rows were read, no row that was read had been cleared by then; otherwise they are read again.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let read =
-            |(worker, index): (&WorkerId, &RowIndex)| (*worker, Row::read(&self.memory, index.first_word()));
-        let rows: Vec<(WorkerId, Row)> = self.rows.iter().map(read).collect();
-        let mut totals = self.departed.clone();
-        for (_, row) in &rows {
-            totals.add(row);
+        let mut ledger = self.ledger();
+        loop {
+            let snapshot = ledger.read(&self.memory);
+            let latest = self.ledger();
+            if Arc::ptr_eq(&ledger, &latest) {
+                return snapshot;
+            }
+            ledger = latest;
         }
-        Snapshot { rows, totals, traces: self.traces }
     }
 
     /// Whether the cluster is in rotation.
@@ -204,6 +149,120 @@ impl Scoreboard {
         self.set_header(header::LEAVING, 1.0);
     }
 
+    fn ledger(&self) -> Arc<Ledger> {
+        Arc::clone(&self.ledger.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set_header(&self, word: usize, value: f64) {
+        self.memory.set_word(word, value.to_bits());
+    }
+}
+
+impl Ledger {
+    fn read(&self, memory: &Mapping) -> Snapshot {
+        let read = |(worker, index): (&WorkerId, &RowIndex)| (*worker, Row::read(memory, index.first_word()));
+        let rows: Vec<(WorkerId, Row)> = self.rows.iter().map(read).collect();
+        let mut totals = self.departed.clone();
+        for (_, row) in &rows {
+            totals.add(row);
+        }
+        Snapshot { rows, totals, traces: self.traces }
+    }
+}
+
+impl Scoreboard {
+    /// Makes an empty board.
+    ///
+    /// # Errors
+    /// [`Error::Scoreboard`] where the system has no such memory; the cluster can do without.
+    pub fn create(master_pid: u32) -> Result<Self, Error> {
+        let failed = |source| Error::Scoreboard { problem: "shared memory is not to be had".into(), source };
+        let fd = memory::create(c"cluster2-scoreboard", BOARD_SIZE as u64).map_err(failed)?;
+        let memory = Arc::new(Mapping::of(&fd).map_err(failed)?);
+        let free = (0..ROWS).rev().map(RowIndex).collect();
+        let shared = SharedBoard { memory, ledger: Arc::default() };
+        let board = Self { fd, ledger: Arc::default(), free, shared };
+        board.set_header(header::VERSION, VERSION);
+        board.set_header(header::SIZE, exact(BOARD_SIZE));
+        board.set_header(header::ROW_SIZE, exact(ROW_SIZE));
+        board.set_header(header::ROWS, exact(ROWS));
+        board.set_header(header::MASTER_PID, f64::from(master_pid));
+        board.set_header(header::MAGIC, MAGIC);
+        Ok(board)
+    }
+
+    /// What workers inherit.
+    #[must_use]
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Gives a new worker an empty row; `None` when all are taken.
+    pub fn assign(&mut self, worker: WorkerId) -> Option<RowIndex> {
+        let index = self.free.pop()?;
+        Arc::make_mut(&mut self.ledger).rows.insert(worker, index);
+        self.share();
+        Some(index)
+    }
+
+    /// Takes the row of a worker that is gone for good, and keeps what it has counted.
+    pub fn release(&mut self, worker: WorkerId) {
+        let Some(index) = self.row_of(worker) else { return };
+        let last = Row::read(self.memory(), index.first_word());
+        let ledger = Arc::make_mut(&mut self.ledger);
+        ledger.rows.remove(&worker);
+        ledger.departed.add(&last);
+        ledger.traces.follow(&last);
+        // From here on no other thread looks for the worker in its row.
+        self.share();
+        row::clear(self.memory(), index.first_word());
+        self.memory().set_word(header::LOADS + index.get(), 0);
+        self.free.push(index);
+    }
+
+    /// What other threads may do with the board.
+    #[must_use]
+    pub fn shared(&self) -> SharedBoard {
+        self.shared.clone()
+    }
+
+    /// Where a worker's row is.
+    #[must_use]
+    pub fn row_of(&self, worker: WorkerId) -> Option<RowIndex> {
+        self.ledger.rows.get(&worker).copied()
+    }
+
+    /// What a worker has written; `None` when it has no row.
+    #[must_use]
+    pub fn row(&self, worker: WorkerId) -> Option<Row> {
+        self.row_of(worker).map(|index| Row::read(self.memory(), index.first_word()))
+    }
+
+    /// One number that a worker has written; `None` when it has no row.
+    #[must_use]
+    pub fn number(&self, worker: WorkerId, field: Field) -> Option<f64> {
+        let index = self.row_of(worker)?;
+        Some(row::number(self.memory(), index.first_word() + field as usize))
+    }
+
+    /// The last requests of a worker, oldest first; empty without the flight recorder.
+    #[must_use]
+    pub fn requests(&self, worker: WorkerId) -> Vec<Recorded> {
+        self.row_of(worker).map_or_else(Vec::new, |index| row::recorded(self.memory(), index.first_word()))
+    }
+
+    /// The text of the last error that a worker did not catch.
+    #[must_use]
+    pub fn fatal(&self, worker: WorkerId) -> Option<String> {
+        self.row_of(worker).and_then(|index| row::fatal_text(self.memory(), index.first_word()))
+    }
+
+    /// All rows and the totals.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.ledger.read(self.memory())
+    }
+
     /// Says which workers compare their loads and give connections back that are too many. More than the header has room
     /// for are none at all: with so many, chance spreads evenly enough.
     pub fn set_takers(&self, workers: &[WorkerId]) {
@@ -219,11 +278,20 @@ impl Scoreboard {
     /// How many connections a worker has, those included that it has not decided on; 0 when it has no row.
     #[must_use]
     pub fn load(&self, worker: WorkerId) -> f64 {
-        self.row_of(worker).map_or(0.0, |index| row::number(&self.memory, header::LOADS + index.get()))
+        self.row_of(worker).map_or(0.0, |index| row::number(self.memory(), header::LOADS + index.get()))
+    }
+
+    fn memory(&self) -> &Mapping {
+        &self.shared.memory
     }
 
     fn set_header(&self, word: usize, value: f64) {
-        self.memory.set_word(word, value.to_bits());
+        self.shared.set_header(word, value);
+    }
+
+    /// Shows the ledger, as it is now, to other threads.
+    fn share(&self) {
+        *self.shared.ledger.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&self.ledger);
     }
 }
 

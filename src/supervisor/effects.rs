@@ -154,7 +154,7 @@ impl State {
         self.speakers.insert(id, speaker.clone());
         self.tasks.spawn(speaker.clone().write_out());
         let (inputs, undelivered, publish) =
-            (self.inputs.clone(), self.undelivered.clone(), Rc::clone(&self.publish));
+            (self.inputs.clone(), self.undelivered.clone(), std::sync::Arc::clone(&self.publish));
         let (reading, all_read) = oneshot::channel::<()>();
         self.tasks.spawn(async move {
             listen(id, listener, inputs, undelivered, publish).await;
@@ -350,7 +350,7 @@ async fn listen(
     mut from: Listener,
     inputs: tokio::sync::mpsc::Sender<Input>,
     undelivered: Undelivered,
-    publish: Rc<dyn Fn(Event)>,
+    publish: crate::event::Publish,
 ) {
     loop {
         let input = match from.next().await {

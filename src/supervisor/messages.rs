@@ -7,7 +7,7 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -20,6 +20,7 @@ use crate::ipc::message::{FromAgent, ToMaster, ToWorker};
 use crate::socket::{Kind, ListenerId, Want};
 use crate::supervisor::crew::{Leave, Loan, Question};
 use crate::supervisor::state::State;
+use crate::timestamp::Timestamp;
 
 /// How long a worker whose channel ended unannounced may take to die of it.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -99,7 +100,7 @@ impl State {
             FromAgent::Component { fact } => self.publish(Event::Component { worker: id, fact }),
             FromAgent::Fatal { text } => worker.last_words = Some(text),
             FromAgent::Rotate { seq, disabled, by, reason } => {
-                let change = Change::new(&by, SystemTime::now(), reason.as_deref());
+                let change = Change::new(&by, Timestamp::now(), reason.as_deref());
                 self.rotate_for(id, seq, disabled, change);
             }
             FromAgent::Warning { message } => self.warn(message, json!({ "pid": pid })),

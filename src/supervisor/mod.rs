@@ -168,7 +168,7 @@ pub(crate) struct Shared {
 pub fn start(
     setup: Setup,
     undelivered: Undelivered,
-    publish: impl Fn(Event) + Send + 'static,
+    publish: impl Fn(Event) + Send + Sync + 'static,
 ) -> Result<Handle, Error> {
     let (calls, heard_calls) = mpsc::unbounded_channel();
     let (done, ended) = std::sync::mpsc::channel();
@@ -206,10 +206,10 @@ async fn run(
     mut calls: mpsc::UnboundedReceiver<Call>,
     shared: Shared,
     undelivered: Undelivered,
-    publish: impl Fn(Event) + 'static,
+    publish: impl Fn(Event) + Send + Sync + 'static,
 ) {
     let (inputs, mut heard) = mpsc::channel(INPUTS);
-    let mut state = state::State::new(setup, inputs, shared, undelivered, std::rc::Rc::new(publish));
+    let mut state = state::State::new(setup, inputs, shared, undelivered, std::sync::Arc::new(publish));
     state.begin();
     while !state.is_over() {
         let due = tokio::time::Instant::from_std(state.next_deadline());

@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
@@ -14,13 +15,13 @@ use tokio::sync::mpsc;
 
 use crate::ecv::{Change, Rotation};
 use crate::error::Error;
-use crate::event::{Event, Undelivered};
+use crate::event::{Event, Publish, Undelivered};
 use crate::fleet::{self, Fleet, Phase};
 use crate::ids::WorkerId;
 use crate::monitor;
 use crate::monitor::data::health;
-use crate::monitor::data::stats::Stats;
-use crate::monitor::routes::{Rules, Site};
+use crate::monitor::rules::Rules;
+use crate::monitor::site::Site;
 use crate::monitor::views::metrics::AppMetrics;
 use crate::options::{Options, calls};
 use crate::process::cgroup::OomWatch;
@@ -36,11 +37,12 @@ use crate::supervisor::ecv::Switch;
 use crate::supervisor::effects::{Door, Retiring, policy};
 use crate::supervisor::requesters::{Asker, Releases, refusal};
 use crate::supervisor::setup::Setup;
-use crate::supervisor::snapshot::{Clocks, View, first_stats};
+use crate::supervisor::snapshot::{SharedStats, View, first_stats};
 use crate::supervisor::watch::hang::HangWatch;
 use crate::supervisor::watch::heartbeat::Heartbeat;
 use crate::supervisor::{Call, Input, Shared};
 use crate::tasks::LocalTasks;
+use crate::timestamp::Timestamp;
 
 /// How long the loop sleeps when nothing is due.
 const NOTHING_DUE: Duration = Duration::from_secs(3600);
@@ -66,26 +68,27 @@ pub(crate) struct State {
     /// The first worker's server data per listener (TLS ticket keys), echoed to all.
     pub(crate) server_data: HashMap<ListenerId, Value>,
     pub(crate) pids: Option<PidDir>,
-    pub(crate) stats: Rc<RefCell<Stats>>,
+    pub(crate) stats: SharedStats,
     /// What workers write about themselves; `None` where the system has no shared memory for us.
     pub(crate) scoreboard: Option<Rc<RefCell<Scoreboard>>>,
     /// Why there is none, until it has been told.
     no_scoreboard: Option<Error>,
     /// In rotation or not.
-    pub(crate) switch: Rc<Switch>,
+    pub(crate) switch: Arc<Switch>,
     /// What workers without a scoreboard were told of that.
     pub(crate) told_out: bool,
     /// When a shutdown that has been announced begins.
     pub(crate) shutdown_at: Option<Instant>,
     app_metrics: AppMetrics,
-    /// What the monitor's port and the control socket tell, from the beginning on.
-    site: Option<Rc<Site>>,
+    site: Option<Arc<Site>>,
+    monitor_thread: Option<monitor::server::Running>,
     pub(crate) speakers: Speakers,
     pub(crate) undelivered: Undelivered,
     pub(crate) inputs: mpsc::Sender<Input>,
     pub(crate) tasks: LocalTasks,
-    pub(crate) publish: Rc<dyn Fn(Event)>,
-    pub(crate) clocks: Clocks,
+    pub(crate) publish: Publish,
+    /// When the master began.
+    pub(crate) started: Timestamp,
     pub(crate) heartbeat: Heartbeat,
     pub(crate) oom_watch: OomWatch,
     /// Nobody is left or coming, and the sockets are closed.
@@ -114,19 +117,20 @@ impl State {
         inputs: mpsc::Sender<Input>,
         shared: Shared,
         undelivered: Undelivered,
-        publish: Rc<dyn Fn(Event)>,
+        publish: Publish,
     ) -> Self {
-        let clocks = Clocks::now();
-        let stats = Rc::new(RefCell::new(first_stats(&setup.options, clocks)));
+        let started = Timestamp::now();
+        let stats = SharedStats::new(first_stats(&setup.options, started));
         let Shared { speakers, rotation: word, app_metrics } = shared;
         let (scoreboard, no_scoreboard) = match setup.scoreboard {
             Ok(board) => (Some(Rc::new(RefCell::new(board))), None),
             Err(error) => (None, Some(error)),
         };
         let start_disabled = setup.options.ecv.as_ref().is_some_and(|ecv| ecv.start_disabled);
-        let noted = noting(Rc::clone(&stats), Rc::clone(&publish));
-        let rotation = Rotation::at_start(start_disabled, clocks.time());
-        let switch = Switch::new(rotation, word, scoreboard.clone(), noted, inputs.clone());
+        let noted = noting(stats.clone(), Arc::clone(&publish));
+        let rotation = Rotation::at_start(start_disabled, started);
+        let board = scoreboard.as_ref().map(|board| board.borrow().shared());
+        let switch = Switch::new(rotation, word, board, noted, inputs.clone());
         Self {
             hang_watch: HangWatch::new(&setup.options, Instant::now()),
             fleet: Fleet::new(policy(&setup.options)),
@@ -146,17 +150,18 @@ impl State {
             stats,
             scoreboard,
             no_scoreboard,
-            switch: Rc::new(switch),
+            switch: Arc::new(switch),
             told_out: false,
             shutdown_at: None,
             app_metrics,
             site: None,
+            monitor_thread: None,
             speakers,
             undelivered,
             inputs,
             tasks: LocalTasks::default(),
             publish,
-            clocks,
+            started,
             heartbeat: Heartbeat::default(),
             oom_watch: OomWatch::start(),
             none_left: false,
@@ -170,9 +175,14 @@ impl State {
 
     /// Opens the monitor and the control socket, and forks the first workers.
     pub(crate) fn begin(&mut self) {
-        let site = self.site();
-        if let Some((listener, _)) = self.monitor.take() {
-            self.tasks.spawn(monitor::server::serve(listener, site, LocalTasks::default()));
+        if let Some((listener, has_app)) = self.monitor.take() {
+            match monitor::server::start(listener, self.site(has_app)) {
+                Ok(running) => self.monitor_thread = Some(running),
+                Err(source) => {
+                    let error = Error::Thread { source };
+                    self.warn(format!("{error}; there is no monitor"), json!({ "code": error.code() }));
+                }
+            }
         }
         if let Some(socket) = self.control.take() {
             let inputs = self.inputs.clone();
@@ -252,20 +262,20 @@ impl State {
     }
 
     pub(crate) fn publish(&self, event: Event) {
-        self.stats.borrow_mut().note(&event, SystemTime::now());
+        self.stats.lock().note(&event, SystemTime::now());
         (self.publish)(event);
     }
 
     /// What the monitor shows, and what it may do.
     fn view(&self) -> View {
         View {
-            stats: Rc::clone(&self.stats),
-            board: self.scoreboard.clone(),
-            switch: Rc::clone(&self.switch),
+            stats: self.stats.clone(),
+            board: self.scoreboard.as_ref().map(|board| board.borrow().shared()),
+            switch: Arc::clone(&self.switch),
             serves_itself: !self.options.cluster,
             app_metrics: self.app_metrics.clone(),
             inputs: self.inputs.clone(),
-            publish: Rc::clone(&self.publish),
+            publish: Arc::clone(&self.publish),
         }
     }
 
@@ -281,6 +291,9 @@ impl State {
         // The control socket's answers leave in the turns that follow.
         tokio::task::yield_now().await;
         self.put_away();
+        if let Some(running) = self.monitor_thread.take() {
+            running.end().await;
+        }
         (self.publish)(Event::Ended);
     }
 
@@ -315,7 +328,7 @@ impl State {
             Call::Shutdown => self.begin_shutdown(now),
             Call::Stop => self.stop(now),
             Call::Rotate { ticket, disabled, by, reason } => {
-                self.switch.set(disabled, Change::new(&by, SystemTime::now(), reason.as_deref()));
+                self.switch.set(disabled, Change::new(&by, Timestamp::now(), reason.as_deref()));
                 (self.publish)(Event::Answered { ticket, answer: json!({ "ok": true }) });
             }
             Call::Leave => self.switch.leave(),
@@ -343,7 +356,7 @@ impl State {
     fn answer(&mut self, request: Request, now: Instant) {
         let Request { call, args, reply } = request;
         match call.as_str() {
-            "status" => reply.send(self.site().status()),
+            "status" => self.site(false).render_status(|status| reply.send_line(status)),
             "shutdown" => {
                 if !self.switch.is_leaving() {
                     (self.publish)(Event::ShutdownAsked);
@@ -406,16 +419,17 @@ impl State {
         }
     }
 
-    fn site(&mut self) -> Rc<Site> {
+    /// What the monitor's port and the control socket tell; made when it is asked for first.
+    fn site(&mut self, has_app: bool) -> Arc<Site> {
         if let Some(site) = &self.site {
-            return Rc::clone(site);
+            return Arc::clone(site);
         }
-        let site = Rc::new(Site::new(self.site_rules(), self.view()));
-        self.site = Some(Rc::clone(&site));
+        let site = Arc::new(Site::new(self.site_rules(has_app), self.view()));
+        self.site = Some(Arc::clone(&site));
         site
     }
 
-    fn site_rules(&self) -> Rules {
+    fn site_rules(&self, has_app: bool) -> Rules {
         Rules {
             mon_path: self.options.mon_path.clone(),
             monitor: self.options.monitor.clone(),
@@ -426,7 +440,7 @@ impl State {
             },
             logs: self.options.logs.clone(),
             dir: self.options.cwd.clone(),
-            has_app: self.monitor.as_ref().is_some_and(|(_, has_app)| *has_app),
+            has_app,
         }
     }
 
@@ -436,9 +450,9 @@ impl State {
 }
 
 /// Events that are remembered for the monitor on their way to JavaScript.
-fn noting(stats: Rc<RefCell<Stats>>, publish: Rc<dyn Fn(Event)>) -> Rc<dyn Fn(Event)> {
-    Rc::new(move |event| {
-        stats.borrow_mut().note(&event, SystemTime::now());
+fn noting(stats: SharedStats, publish: Publish) -> Publish {
+    Arc::new(move |event| {
+        stats.lock().note(&event, SystemTime::now());
         publish(event);
     })
 }

@@ -1,7 +1,7 @@
 //! What the monitor shows of the cluster: plain data, a snapshot.
 //!
-//! The supervisor owns one [`Stats`], brings it up to date after each change and hands out clones; whoever renders one can
-//! take its time. Nothing here reads a clock, a file or a socket.
+//! The supervisor brings one [`Stats`] up to date after each change; the monitor's threads copy it and render the copy.
+//! Nothing here reads a clock, a file or a socket.
 //! Invariant: its size is bounded, by the number of live workers and slots, and by [`History`]'s own limits.
 
 use std::collections::BTreeMap;
@@ -14,6 +14,7 @@ use crate::event::Event;
 use crate::ids::{SlotIndex, WorkerId};
 use crate::monitor::data::history::{Entry, History, Lost};
 use crate::scoreboard::{Row, Snapshot};
+use crate::timestamp::Timestamp;
 
 /// Everything that is known of the cluster at one moment.
 #[derive(Clone, Debug)]
@@ -21,7 +22,7 @@ pub struct Stats {
     /// The master's process.
     pub master_pid: u32,
     /// When the master began.
-    pub started: SystemTime,
+    pub started: Timestamp,
     /// What the cluster as a whole is doing.
     pub state: ClusterState,
     /// How many workers should serve.
@@ -120,11 +121,11 @@ pub struct Worker {
     /// Where it is in its life.
     pub state: WorkerState,
     /// Since when it is in that state.
-    pub since: SystemTime,
+    pub since: Timestamp,
     /// When it was forked.
-    pub forked_at: SystemTime,
+    pub forked_at: Timestamp,
     /// When it first said that it listens.
-    pub ready_at: Option<SystemTime>,
+    pub ready_at: Option<Timestamp>,
     /// How many reloads had begun when it was forked.
     pub generation: u32,
     /// How often it has reported a listening server.
@@ -167,7 +168,7 @@ pub struct ShownOptions {
 impl Stats {
     /// A cluster of which nothing has happened yet.
     #[must_use]
-    pub fn new(master_pid: u32, started: SystemTime, options: ShownOptions) -> Self {
+    pub fn new(master_pid: u32, started: Timestamp, options: ShownOptions) -> Self {
         Self {
             master_pid,
             started,
@@ -317,7 +318,7 @@ mod tests {
     use crate::process::exit::Exit;
 
     fn stats() -> Stats {
-        Stats::new(1, SystemTime::UNIX_EPOCH, ShownOptions::default())
+        Stats::new(1, Timestamp::now(), ShownOptions::default())
     }
 
     #[test]

@@ -1,22 +1,20 @@
 //! The page for people: one document, nothing loaded from anywhere.
 //!
-//! Called by the routes with a scene; pure but for the nonce that lets its own style and script in. It is whole without
-//! JavaScript, and then turns to itself again every few seconds; with it, the stream of events keeps it up to date. It is
-//! read aloud, on a phone and in the dark as well.
+//! The renderer writes it from a [`ViewModel`]; pure but for the nonce that lets its own style and script in. Without
+//! JavaScript the page is complete and loads itself again every few seconds; with JavaScript the stream of events keeps it
+//! up to date. It also works with a screen reader, on a phone and in dark mode.
 //! Invariant: text from outside goes through [`Escaped`], and colour never says what words don't.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Display, Formatter, Write};
-use std::fs::File;
-use std::io::Read;
+use std::fmt::{self, Display, Formatter};
 
 use hyper::header::HeaderValue;
 
 use crate::monitor::data::trends::POINTS;
+use crate::monitor::views::html::{Escaped, STYLE, nonce};
 use crate::monitor::views::timeline::Timeline;
-use crate::monitor::views::view_model::{Cell, Scene};
+use crate::monitor::views::view_model::{Cell, ViewModel};
 
-pub(crate) const STYLE: &str = include_str!("assets/monitor.css");
 const SCRIPT: &str = include_str!("assets/monitor.js");
 /// Three bars, in a colour that shows on light and dark.
 const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16' fill='%232a9d6a'\
@@ -71,7 +69,7 @@ const DETAILS: [(&str, &str); 9] = [
 
 /// A page about one moment.
 pub(crate) struct Page<'a> {
-    scene: &'a Scene<'a>,
+    model: &'a ViewModel<'a>,
     /// Leads from the page's address to the site's root, also behind a proxy that adds a prefix.
     root: String,
     /// Whether the page has buttons.
@@ -81,11 +79,11 @@ pub(crate) struct Page<'a> {
 }
 
 impl<'a> Page<'a> {
-    /// A page that is asked for as `path`.
-    pub(crate) fn new(scene: &'a Scene<'a>, path: &str, control: bool) -> Self {
-        let facts = scene.facts().into_iter().map(|cell| (cell.name, cell)).collect();
-        let root = "../".repeat(path.matches('/').count().saturating_sub(1));
-        Self { scene, root, control, facts, nonce: nonce() }
+    /// A page that is asked for by a path with so many slashes.
+    pub(crate) fn new(model: &'a ViewModel<'a>, slashes: usize, control: bool) -> Self {
+        let facts = model.facts().into_iter().map(|cell| (cell.name, cell)).collect();
+        let root = "../".repeat(slashes.saturating_sub(1));
+        Self { model, root, control, facts, nonce: nonce() }
     }
 
     /// The `Content-Security-Policy` to send with it: its own style and script, its own stream, and nothing else.
@@ -113,7 +111,7 @@ impl<'a> Page<'a> {
     }
 
     fn body(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let (root, look) = (&self.root, self.scene.trends.number());
+        let (root, look) = (&self.root, self.model.trends.number());
         writeln!(f, "<body data-root=\"{root}\" data-look=\"{look}\" data-points=\"{POINTS}\">")?;
         self.banner(f)?;
         f.write_str("<main>\n")?;
@@ -131,7 +129,7 @@ impl<'a> Page<'a> {
     }
 
     fn banner(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let host = Escaped(&self.scene.host.hostname);
+        let host = Escaped(&self.model.host.hostname);
         writeln!(f, "<header>\n<div class=\"name\"><h1>Runtime Monitor</h1><p>{host}</p></div>")?;
         f.write_str("<dl class=\"signs\">\n")?;
         for (name, label) in [("state", "Cluster"), ("ecv", "ECV"), ("ready", "Ready"), ("age", "Up for")] {
@@ -168,8 +166,8 @@ impl<'a> Page<'a> {
             f.write_str("<th role=\"columnheader\" scope=\"col\"><span class=\"unseen\">Action</span></th>")?;
         }
         f.write_str("</tr></thead>\n<tbody id=\"rows\" role=\"rowgroup\">\n")?;
-        for worker in &self.scene.stats.workers {
-            self.row(f, Some(worker.id.0), worker.pid, &self.scene.cells(worker))?;
+        for worker in &self.model.stats.workers {
+            self.row(f, Some(worker.id.0), worker.pid, &self.model.cells(worker))?;
         }
         f.write_str("</tbody>\n</table>\n</div>\n<template id=\"row\">")?;
         self.row(f, None, 0, &[])?;
@@ -207,12 +205,12 @@ impl<'a> Page<'a> {
         f.write_str(
             "<div class=\"scroll tall\" role=\"group\" tabindex=\"0\" aria-labelledby=\"events\">\n",
         )?;
-        let history = &self.scene.stats.history;
+        let history = &self.model.stats.history;
         writeln!(f, "<ol id=\"timeline\" reversed>\n{}</ol>\n</div>\n</section>", Timeline(history))
     }
 
     fn steering(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let (root, wanted) = (&self.root, self.scene.stats.wanted);
+        let (root, wanted) = (&self.root, self.model.stats.wanted);
         writeln!(
             f,
             "<section class=\"card steer\" aria-labelledby=\"steer\">\n<h2 id=\"steer\">Control</h2>\n\
@@ -236,7 +234,7 @@ impl<'a> Page<'a> {
 
     /// Whether there are buttons for workers; a process that serves by itself has none.
     fn steers_workers(&self) -> bool {
-        self.control && !self.scene.stats.serves_itself()
+        self.control && !self.model.stats.serves_itself()
     }
 
     fn details(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -318,55 +316,9 @@ impl Display for Graph {
     }
 }
 
-/// Text from outside, harmless between tags and within a quoted attribute.
-pub(crate) struct Escaped<'a>(pub(crate) &'a str);
-
-impl Display for Escaped<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        for character in self.0.chars() {
-            match character {
-                '&' => f.write_str("&amp;")?,
-                '<' => f.write_str("&lt;")?,
-                '>' => f.write_str("&gt;")?,
-                '"' => f.write_str("&quot;")?,
-                '\'' => f.write_str("&#39;")?,
-                '\n' | '\t' => f.write_char(' ')?,
-                // Terminal colours and other controls would show as nothing, or confuse a reader.
-                control if control.is_control() => f.write_char(char::REPLACEMENT_CHARACTER)?,
-                harmless => f.write_char(harmless)?,
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A word that nobody can foretell; without one (no descriptor is left, say) the page is plain, and whole all the same.
-pub(crate) fn nonce() -> Option<String> {
-    let mut random = [0; 16];
-    File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut random)).ok()?;
-    Some(format!("{:032x}", u128::from_ne_bytes(random)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn text_from_outside_is_harmless() {
-        let nasty = "</td><script>alert(\"1\" & '2')</script>\u{1b}[31m\0\r\nnext";
-        let shown = Escaped(nasty).to_string();
-        assert_eq!(
-            shown,
-            "&lt;/td&gt;&lt;script&gt;alert(&quot;1&quot; &amp; &#39;2&#39;)&lt;/script&gt;\u{fffd}[31m\u{fffd}\u{fffd} next"
-        );
-    }
-
-    #[test]
-    fn two_pages_never_share_a_nonce() {
-        let (one, other) = (nonce().unwrap(), nonce().unwrap());
-        assert_eq!((one.len(), other.len()), (32, 32));
-        assert_ne!(one, other);
-    }
 
     #[test]
     fn style_and_script_cannot_end_their_elements_nor_load_anything() {

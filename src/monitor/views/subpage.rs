@@ -11,18 +11,18 @@ use serde_json::Value;
 
 use crate::monitor::reply::{Body, whole};
 use crate::monitor::views::calendar::iso;
-use crate::monitor::views::page::{Escaped, STYLE, nonce};
+use crate::monitor::views::html::{Escaped, STYLE, nonce};
 use crate::monitor::views::view_model::readable;
 
 /// A document, or data, ready to be sent.
 #[derive(Debug)]
-pub(crate) struct Sheet {
+pub(crate) struct Subpage {
     text: String,
     /// The `Content-Security-Policy` of a page.
     policy: Option<HeaderValue>,
 }
 
-impl Sheet {
+impl Subpage {
     /// A page titled `title`, with `content` below it; `home` is the path of the monitor's page.
     pub(crate) fn new(title: &str, home: &str, content: &str) -> Self {
         let nonce = nonce();
@@ -52,7 +52,7 @@ impl Sheet {
     }
 }
 
-impl From<Value> for Sheet {
+impl From<Value> for Subpage {
     fn from(data: Value) -> Self {
         Self { text: data.to_string(), policy: None }
     }

@@ -261,7 +261,7 @@ impl State {
         let Some(mut connection) = worker.in_flight.remove(at) else { return };
         self.handoff.under_way = self.handoff.under_way.saturating_sub(1);
         connection.refusals += 1;
-        let tallies = &mut self.stats.borrow_mut().tallies;
+        let tallies = &mut self.stats.lock().tallies;
         if accepted && connection.is_excess {
             tallies.moved += 1;
         } else if accepted {

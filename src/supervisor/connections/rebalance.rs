@@ -53,7 +53,7 @@ impl State {
             match self.emptiest(connection.listener, now) {
                 Some(worker) if self.has_turned(worker, now) => {
                     let is_past = self.turning(connection.listener).any(|(_, other)| other.is_silent(now));
-                    self.stats.borrow_mut().tallies.passed_over += u64::from(is_past);
+                    self.stats.lock().tallies.passed_over += u64::from(is_past);
                     self.hand_over(worker, connection);
                 }
                 Some(worker) => {

@@ -16,10 +16,10 @@ use hyper::{Response, StatusCode};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use crate::monitor::files::file_threads::Desk;
+use crate::monitor::files::file_threads::FileThreads;
 use crate::monitor::negotiation::prefers_html;
 use crate::monitor::reply::{Body, text, whole};
-use crate::monitor::views::subpage::Sheet;
+use crate::monitor::views::subpage::Subpage;
 
 /// For how long a reading is as good as a new one.
 const FRESH: Duration = Duration::from_secs(10);
@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Deps {
     dir: Option<PathBuf>,
     fresh: Duration,
-    desk: Desk,
+    threads: FileThreads,
     last: Arc<Last>,
 }
 
@@ -58,7 +58,7 @@ struct Found {
 impl Deps {
     /// The modules of the application in `dir`; `None` is this process's working directory.
     pub(crate) fn new(dir: Option<PathBuf>) -> Self {
-        Self { dir, fresh: FRESH, desk: Desk::new("cluster2-deps", 1, 1), last: Arc::default() }
+        Self { dir, fresh: FRESH, threads: FileThreads::new("cluster2-deps", 1, 1), last: Arc::default() }
     }
 
     /// The answer; `home` is the path of the monitor's page.
@@ -70,7 +70,7 @@ impl Deps {
             );
         };
         let mut response = if prefers_html(headers) {
-            Sheet::new("Modules", home, &found.page).answer()
+            Subpage::new("Modules", home, &found.page).answer()
         } else {
             whole(StatusCode::OK, "application/json", found.json.clone())
         };
@@ -99,7 +99,7 @@ impl Deps {
         }
         if !reading.is_under_way {
             let (last, dir) = (Arc::clone(&self.last), self.dir.clone());
-            reading.is_under_way = self.desk.give(move || last.take(find(dir)));
+            reading.is_under_way = self.threads.give(move || last.take(find(dir)));
         }
         None
     }

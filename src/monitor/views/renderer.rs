@@ -1,0 +1,278 @@
+//! Renders what takes its time, on a thread of its own named `cluster2-pages`.
+//!
+//! The routes ask for a [`Kind`] and wait; so does the control socket's `status`, with or without a monitor's port. Whoever
+//! asks gets a rendering that was begun after the question, so nothing that is shown is older than the question. One
+//! rendering answers all who asked before it began, and a pause follows it: [`PAUSE`] after one that several had asked for,
+//! else [`REST`] times the time that it took. So many clients wait; they do not load the machine. The thread owns the [`Trends`]: while the monitor has a port it looks at the cluster every
+//! [`trends::STEP`](STEP), and while somebody watches the page it renders each change for the [`stream`](super::stream).
+//! Invariant: this thread takes part in nothing but rendering; health and supervision never wait for it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use hyper::header::HeaderValue;
+use tokio::sync::{Semaphore, oneshot, watch};
+
+use crate::monitor::data::health::{Limits, Moment};
+use crate::monitor::data::host::{CpuMeter, Host};
+use crate::monitor::data::queues;
+use crate::monitor::data::stats::Stats;
+use crate::monitor::data::trends::{STEP, Trends};
+use crate::monitor::source::Source;
+use crate::monitor::views::metrics::{self, Format};
+use crate::monitor::views::page::Page;
+use crate::monitor::views::status::status;
+use crate::monitor::views::stream::{self, Stream, Update};
+use crate::monitor::views::view_model::ViewModel;
+use crate::os::clock::monotonic_ms;
+
+/// From one rendering of a kind that several clients share to the next.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How many times as long as a rendering the time from its beginning to the next one's is at least, up to [`PAUSE`].
+const REST: u32 = 10;
+/// How soon a change is rendered while somebody watches.
+const SOON: Duration = Duration::from_millis(250);
+/// How many answers with a large body leave before the server looks for new requests again.
+const LEAVE_AT_ONCE: usize = 4;
+
+/// What can be rendered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    Metrics(Format),
+    /// `/status.json`.
+    Status,
+    /// The page, asked for by a path with so many slashes.
+    Page {
+        slashes: usize,
+    },
+    /// What a new watcher of the page is sent first.
+    Greeting,
+}
+
+/// A body, ready to be sent; clones share the bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Rendered {
+    pub(crate) body: Bytes,
+    /// The `Content-Security-Policy` of a page.
+    pub(crate) policy: Option<HeaderValue>,
+}
+
+type Deliver = Box<dyn FnOnce(Rendered) + Send>;
+
+enum Request {
+    Render(Kind, Deliver),
+    LookRegularly,
+}
+
+/// The way to the thread, which ends when this is dropped.
+pub(crate) struct Renderer {
+    requests: Sender<Request>,
+    updates: watch::Sender<Update>,
+    leaving: Semaphore,
+}
+
+impl Renderer {
+    /// Starts the thread. Where the system gives none, nothing is ever delivered.
+    pub(crate) fn start(limits: Limits, control: bool, boot: Host, source: Arc<dyn Source>) -> Self {
+        let (requests, asked) = channel();
+        let updates = watch::Sender::new(Update::default());
+        let work = Work {
+            limits,
+            control,
+            boot,
+            source,
+            cpu: CpuMeter::default(),
+            trends: Trends::default(),
+            updates: updates.clone(),
+            made_of: None,
+            rested: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            next_look: None,
+            next_update: Instant::now(),
+        };
+        // Without the thread its end of the channel is dropped, and whoever asks is told at once.
+        let _ = thread::Builder::new().name("cluster2-pages".into()).spawn(move || work.run(&asked));
+        Self { requests, updates, leaving: Semaphore::new(LEAVE_AT_ONCE) }
+    }
+
+    /// Begins to look at the cluster regularly, for the graphs.
+    pub(crate) fn look_regularly(&self) {
+        self.request(Request::LookRegularly);
+    }
+
+    /// Has a body rendered; `deliver` is called on the renderer's thread, or dropped if there is no such thread.
+    pub(crate) fn ask(&self, kind: Kind, deliver: impl FnOnce(Rendered) + Send + 'static) {
+        self.request(Request::Render(kind, Box::new(deliver)));
+    }
+
+    /// A rendering that was begun after this call; `None` if there is no thread.
+    ///
+    /// One rendering may serve hundreds of clients. They get it a few at a time, and the server looks for new requests in
+    /// between, so that a question about health never waits until all of them have been sent theirs.
+    pub(crate) async fn get(&self, kind: Kind) -> Option<Rendered> {
+        let (deliver, delivered) = oneshot::channel();
+        self.ask(kind, |rendered| {
+            // The client may have left.
+            let _ = deliver.send(rendered);
+        });
+        let rendered = delivered.await.ok()?;
+        let _turn = self.leaving.acquire().await.ok()?;
+        tokio::task::yield_now().await;
+        Some(rendered)
+    }
+
+    /// The events for a new watcher; `None` when `most` are watching already.
+    pub(crate) async fn watch(&self, most: usize) -> Option<Stream> {
+        if self.updates.receiver_count() >= most {
+            return None;
+        }
+        let updates = self.updates.subscribe();
+        Some(Stream::new(self.get(Kind::Greeting).await?.body, updates))
+    }
+
+    fn request(&self, request: Request) {
+        // A thread that could not be started answers nobody.
+        let _ = self.requests.send(request);
+    }
+}
+
+/// What the thread owns.
+struct Work {
+    limits: Limits,
+    control: bool,
+    boot: Host,
+    source: Arc<dyn Source>,
+    cpu: CpuMeter,
+    trends: Trends,
+    updates: watch::Sender<Update>,
+    /// The snapshot and the look that the last update shows.
+    made_of: Option<(u64, u64)>,
+    /// When each kind may be rendered again.
+    rested: BTreeMap<Kind, Instant>,
+    waiting: BTreeMap<Kind, Vec<Deliver>>,
+    next_look: Option<Instant>,
+    next_update: Instant,
+}
+
+impl Work {
+    fn run(mut self, asked: &Receiver<Request>) {
+        loop {
+            let now = Instant::now();
+            let request = match self.due(now) {
+                Some(due) => asked.recv_timeout(due.saturating_duration_since(now)),
+                None => asked.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match request {
+                Ok(request) => {
+                    self.note(request);
+                    for request in asked.try_iter() {
+                        self.note(request);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            self.work(Instant::now());
+        }
+    }
+
+    fn note(&mut self, request: Request) {
+        match request {
+            Request::Render(kind, deliver) => self.waiting.entry(kind).or_default().push(deliver),
+            Request::LookRegularly => self.next_look = Some(Instant::now()),
+        }
+    }
+
+    /// When there is something to do.
+    fn due(&self, now: Instant) -> Option<Instant> {
+        let renderings = self.waiting.keys().map(|kind| self.may_begin(*kind, now));
+        let update = self.is_watched().then_some(self.next_update);
+        renderings.chain(self.next_look).chain(update).min()
+    }
+
+    fn may_begin(&self, kind: Kind, now: Instant) -> Instant {
+        self.rested.get(&kind).copied().unwrap_or(now)
+    }
+
+    fn work(&mut self, now: Instant) {
+        let due: Vec<Kind> =
+            self.waiting.keys().copied().filter(|kind| self.may_begin(*kind, now) <= now).collect();
+        for kind in due {
+            let (waiting, begun) = (self.waiting.remove(&kind).unwrap_or_default(), Instant::now());
+            let rendered = self.render(kind);
+            let rest = if waiting.len() > 1 { PAUSE } else { PAUSE.min(begun.elapsed() * REST) };
+            self.rested.insert(kind, begun + rest);
+            for deliver in waiting {
+                deliver(rendered.clone());
+            }
+        }
+        if self.next_look.is_some_and(|look| look <= now) {
+            self.trends.look(&self.source.stats(), monotonic_ms());
+            self.next_look = Some(now + STEP);
+        }
+        if self.is_watched() && self.next_update <= now {
+            self.update();
+            self.next_update = now + SOON;
+        }
+    }
+
+    fn render(&mut self, kind: Kind) -> Rendered {
+        let plain = |text: String| Rendered { body: text.into(), policy: None };
+        match kind {
+            Kind::Metrics(format) => {
+                let (stats, added) = (self.source.stats(), self.source.app_metrics());
+                plain(metrics::render(format, &moment(&stats, self.limits), &stats, &added))
+            }
+            Kind::Status => {
+                let (stats, now) = (self.source.stats(), monotonic_ms());
+                // Without a port nobody looks but this.
+                if self.trends.is_late(now) {
+                    self.trends.look(&stats, now);
+                }
+                let boot = self.boot.clone();
+                plain(self.with_model(&stats, |model| status(model, &boot).to_string()))
+            }
+            Kind::Page { slashes } => {
+                let (stats, control) = (self.source.stats(), self.control);
+                self.with_model(&stats, |model| {
+                    let page = Page::new(model, slashes, control);
+                    Rendered { body: page.to_string().into(), policy: Some(page.policy()) }
+                })
+            }
+            Kind::Greeting => {
+                self.update();
+                Rendered { body: stream::greeting(&self.trends), policy: None }
+            }
+        }
+    }
+
+    fn is_watched(&self) -> bool {
+        self.updates.receiver_count() > 0
+    }
+
+    /// Renders how things are for those who watch, if that has changed.
+    fn update(&mut self) {
+        let made_of = Some((self.source.revision(), self.trends.number()));
+        if self.made_of != made_of {
+            let (stats, before) = (self.source.stats(), self.updates.borrow().clone());
+            let update = self.with_model(&stats, |model| before.next(model));
+            self.updates.send_replace(update);
+            self.made_of = made_of;
+        }
+    }
+
+    fn with_model<T>(&mut self, stats: &Stats, show: impl FnOnce(&ViewModel<'_>) -> T) -> T {
+        let (host, now) = (Host::read(), Instant::now());
+        let (busy, queues) = (self.cpu.busy_percent(&host), queues::lengths(&stats.addresses));
+        let (trends, moment) = (&self.trends, moment(stats, self.limits));
+        show(&ViewModel { stats, trends, moment, host: &host, busy, queues: &queues, now })
+    }
+}
+
+fn moment(stats: &Stats, limits: Limits) -> Moment<'_> {
+    Moment::new(stats, limits, monotonic_ms(), stats.started.age(Instant::now()))
+}
