@@ -12,8 +12,6 @@ mod tests;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use percent_encoding::percent_decode_str;
-
 use crate::timestamp::Timestamp;
 
 /// How much of a reason, and of a name, is kept, in characters.
@@ -219,12 +217,6 @@ pub fn asked(base: &str, path: &str) -> Option<Asked> {
 /// The reason that a control request gives in its query, `?reason=new+disk`.
 #[must_use]
 pub fn reason_in(query: &str) -> Option<String> {
-    let value = query.split('&').find_map(|pair| pair.strip_prefix("reason="))?;
-    Some(decoded(value)).filter(|reason| !reason.is_empty())
-}
-
-/// A value of a query or a form, as browsers encode them.
-#[must_use]
-pub fn decoded(value: &str) -> String {
-    percent_decode_str(&value.replace('+', " ")).decode_utf8_lossy().into_owned()
+    let (_, reason) = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "reason")?;
+    Some(reason.into_owned()).filter(|reason| !reason.is_empty())
 }

@@ -8,9 +8,7 @@
 //! Invariant: the list is never longer than its limit and the share of health.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
-use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -20,7 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
@@ -33,8 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The list.
 #[derive(Debug)]
 pub(crate) struct Connections {
-    open: RefCell<BTreeMap<u64, Rc<Connection>>>,
-    next: Cell<u64>,
+    open: RefCell<Vec<Rc<Connection>>>,
     limit: usize,
     for_health: usize,
 }
@@ -68,7 +65,6 @@ enum Stage {
 pub(crate) struct Admitted {
     connection: Rc<Connection>,
     list: Rc<Connections>,
-    id: u64,
     /// All places for other questions are taken.
     pub(crate) is_for_health_only: bool,
 }
@@ -76,7 +72,7 @@ pub(crate) struct Admitted {
 impl Connections {
     /// An empty list for `limit` connections, and `for_health` further ones.
     pub(crate) fn new(limit: usize, for_health: usize) -> Rc<Self> {
-        Rc::new(Self { open: RefCell::default(), next: Cell::new(0), limit, for_health })
+        Rc::new(Self { open: RefCell::default(), limit, for_health })
     }
 
     /// Gives a new connection a place, another's if need be; `None` when there is none. While the process is `short` of
@@ -90,7 +86,6 @@ impl Connections {
         if is_for_health_only && self.open.borrow().len() >= self.limit + self.for_health {
             return None;
         }
-        let id = self.next.replace(self.next.get().wrapping_add(1));
         let connection = Rc::new(Connection {
             stage: Cell::new(Stage::Stranger),
             moved: Cell::new(Instant::now()),
@@ -98,19 +93,17 @@ impl Connections {
             is_endless: Cell::new(false),
             close: Notify::new(),
         });
-        self.open.borrow_mut().insert(id, Rc::clone(&connection));
-        Some(Admitted { connection, list: Rc::clone(self), id, is_for_health_only })
+        self.open.borrow_mut().push(Rc::clone(&connection));
+        Some(Admitted { connection, list: Rc::clone(self), is_for_health_only })
     }
 
     /// Closes the connection that can best be spared; `false` if none can.
     pub(crate) fn make_room(&self) -> bool {
         let mut open = self.open.borrow_mut();
-        let spare = open.iter().filter(|(_, connection)| connection.can_be_spared());
+        let spare = open.iter().enumerate().filter(|(_, connection)| connection.can_be_spared());
         let spared = spare.min_by_key(|(_, connection)| (connection.stage.get(), connection.moved.get()));
-        let Some(id) = spared.map(|(id, _)| *id) else { return false };
-        if let Some(connection) = open.remove(&id) {
-            connection.close.notify_one();
-        }
+        let Some(at) = spared.map(|(at, _)| at) else { return false };
+        open.swap_remove(at).close.notify_one();
         true
     }
 }
@@ -123,7 +116,7 @@ impl Admitted {
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        self.list.open.borrow_mut().remove(&self.id);
+        self.list.open.borrow_mut().retain(|open| !Rc::ptr_eq(open, &self.connection));
     }
 }
 
@@ -292,15 +285,8 @@ impl AsyncWrite for TimedSocket {
 
 /// Whether a client has closed its side, and has left nothing unread before that; if not, the task is woken when it does.
 fn has_left(socket: &TcpStream, cx: &mut Context<'_>) -> bool {
-    let mut first = [MaybeUninit::uninit(); 1];
-    while socket.poll_read_ready(cx).is_ready() {
-        match socket.try_io(Interest::READABLE, || SockRef::from(socket).peek(&mut first)) {
-            Ok(length) => return length == 0,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => return true,
-        }
-    }
-    false
+    let mut first = [0; 1];
+    matches!(socket.poll_peek(cx, &mut ReadBuf::new(&mut first)), Poll::Ready(Ok(0) | Err(_)))
 }
 
 #[cfg(test)]

@@ -6,28 +6,26 @@
 //! Invariant: nothing waits longer than [`TAKEN_IN`] for JavaScript to turn and [`ANSWERED_IN`] for it to answer, and a
 //! request is sent only once JavaScript has turned: a request that was given up is not acted on later.
 
-use std::future::Future;
 use std::io;
 use std::os::unix::net::UnixStream;
-use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Frame, Incoming, SizeHint};
-use hyper::client::conn::http1::{Connection, handshake};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::handshake;
 use hyper::header::{self, HeaderMap, HeaderName};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::event::{Addressee, MonitorRequest};
 use crate::monitor::endpoints::Endpoints;
-use crate::monitor::reply::{Body, EndsWithClient, text};
+use crate::monitor::reply::{Body, EndsWithClient, text, unfold};
 use crate::monitor::source::Source;
 
 /// How long the loop of JavaScript has to turn once.
@@ -38,8 +36,6 @@ const ANSWERED_IN: Duration = Duration::from_secs(5);
 const UPLOADED_IN: Duration = Duration::from_secs(60);
 /// How long a body that can be kept may take to come.
 const BODY_IN: Duration = Duration::from_secs(10);
-/// How many requests JavaScript may have at once.
-const AT_ONCE: usize = 64;
 /// How long a body may be for a request that ours answer where the application's app says 404.
 const KEPT: usize = 64 * 1024;
 
@@ -47,6 +43,7 @@ const KEPT: usize = 64 * 1024;
 pub(crate) struct AppProxy {
     source: Arc<dyn Source>,
     places: Arc<Semaphore>,
+    at_once: usize,
     /// Held by each request that JavaScript has not got yet, also when nobody waits for it any more: while the loop is
     /// blocked they would pile up, each with a descriptor.
     queued: Arc<()>,
@@ -61,8 +58,9 @@ pub(crate) enum Asked {
 }
 
 impl AppProxy {
-    pub(crate) fn new(source: Arc<dyn Source>) -> Self {
-        Self { source, places: Arc::new(Semaphore::new(AT_ONCE)), queued: Arc::default() }
+    /// JavaScript is given `at_once` requests at most; each has two descriptors.
+    pub(crate) fn new(source: Arc<dyn Source>, at_once: usize) -> Self {
+        Self { source, places: Arc::new(Semaphore::new(at_once)), at_once, queued: Arc::default() }
     }
 
     /// Lets the application's app answer.
@@ -117,7 +115,7 @@ impl AppProxy {
         let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
         let queued = Arc::clone(&self.queued);
         // This one and the field are not queued.
-        if Arc::strong_count(&queued) - 2 >= AT_ONCE {
+        if Arc::strong_count(&queued) - 2 >= self.at_once {
             return None;
         }
         let (ours, theirs) = UnixStream::pair().ok()?;
@@ -126,7 +124,7 @@ impl AppProxy {
         self.source.ask(MonitorRequest { to, remote, socket: theirs.into(), taken, queued });
         timeout(TAKEN_IN, is_taken).await.ok()?.ok()?;
         ours.set_nonblocking(true).ok()?;
-        let socket = TokioIo::new(tokio::net::UnixStream::from_std(ours).ok()?);
+        let socket = tokio::net::UnixStream::from_std(ours).ok()?;
         timeout(patience, exchange(socket, request, place)).await.ok()?
     }
 }
@@ -137,62 +135,27 @@ fn with_client(mut answer: Response<Body>) -> Response<Body> {
     answer
 }
 
-type Socket = TokioIo<tokio::net::UnixStream>;
-
+/// Sends the request to JavaScript and gives its answer, whose body holds the connection and the place.
 async fn exchange(
-    socket: Socket,
+    socket: tokio::net::UnixStream,
     request: Request<Body>,
     place: OwnedSemaphorePermit,
 ) -> Option<Response<Body>> {
-    let (mut sender, connection) = handshake(socket).await.ok()?;
-    let mut connection = Some(Box::pin(connection));
-    let answer = {
-        let mut answer = pin!(sender.send_request(request));
-        std::future::poll_fn(|cx| {
-            drive(&mut connection, cx);
-            // After the connection, which may have ended with the answer in the same turn.
-            answer.as_mut().poll(cx)
-        })
-        .await
-        .ok()?
-    };
-    let (mut head, body) = answer.into_parts();
+    let (mut sender, connection) = handshake(TokioIo::new(socket)).await.ok()?;
+    // Dropped with the body, it closes the connection.
+    let mut driver = JoinSet::new();
+    driver.spawn_local(async move {
+        // The answer says how it ended.
+        let _ = connection.await;
+    });
+    let (mut head, body) = sender.send_request(request).await.ok()?.into_parts();
     drop_hop_by_hop(&mut head.headers);
-    Some(Response::from_parts(head, Box::pin(Answer { body, connection, _place: place })))
-}
-
-type Driven = Option<Pin<Box<Connection<Socket, Body>>>>;
-
-/// Lets a connection go on; one that has ended is dropped, and its answer says how.
-fn drive(connection: &mut Driven, cx: &mut Context<'_>) {
-    if connection.as_mut().is_some_and(|it| it.as_mut().poll(cx).is_ready()) {
-        *connection = None;
-    }
-}
-
-/// The body of JavaScript's answer, which keeps its connection going.
-struct Answer {
-    body: Incoming,
-    connection: Driven,
-    _place: OwnedSemaphorePermit,
-}
-
-impl hyper::body::Body for Answer {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        drive(&mut self.connection, cx);
-        Pin::new(&mut self.body).poll_frame(cx).map_err(io::Error::other)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
+    let guards = (driver, place);
+    let body = body.map_err(move |error| {
+        let _guards = &guards;
+        io::Error::other(error)
+    });
+    Some(Response::from_parts(head, Box::pin(body)))
 }
 
 /// What a client sends with its request.
@@ -218,27 +181,15 @@ impl Upload {
     fn body(self) -> Body {
         match self {
             Self::Kept(bytes) => Box::pin(Full::new(bytes).map_err(|never| match never {})),
-            Self::Passed(begun, rest) => Box::pin(Passed { begun: Some(begun), rest }),
+            Self::Passed(begun, rest) => unfold((Some(begun), rest), async |(begun, mut rest)| {
+                let part = match begun {
+                    Some(begun) => Ok(begun),
+                    // Trailers are not passed on.
+                    None => rest.frame().await?.map(|frame| frame.into_data().unwrap_or_default()),
+                };
+                Some((part.map_err(io::Error::other), (None, rest)))
+            }),
         }
-    }
-}
-
-/// A body of which the beginning has been read already.
-struct Passed {
-    begun: Option<Bytes>,
-    rest: Incoming,
-}
-
-impl hyper::body::Body for Passed {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        if let Some(begun) = self.begun.take() {
-            return Poll::Ready(Some(Ok(Frame::data(begun))));
-        }
-        let frame = ready!(Pin::new(&mut self.rest).poll_frame(cx));
-        Poll::Ready(frame.map(|frame| frame.map_err(io::Error::other)))
     }
 }
 

@@ -17,6 +17,7 @@ pub mod control;
 pub mod data;
 pub mod endpoints;
 mod files;
+pub mod limits;
 mod negotiation;
 pub mod reply;
 mod routes;

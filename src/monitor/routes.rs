@@ -48,8 +48,6 @@ use crate::options::Ecv;
 
 const READS: &str = "GET, HEAD";
 const WRITES: &str = "POST";
-/// How many may watch the page; there must be connections left for others.
-const WATCHERS: usize = 256;
 
 /// What a path names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,16 +70,8 @@ enum Route {
 impl Route {
     /// Probes have no token, so these paths need none.
     fn is_health(self) -> bool {
-        match self {
-            Self::Ecv | Self::Disable | Self::Enable | Self::Live | Self::Ready | Self::Metrics => true,
-            Self::Overview
-            | Self::Status
-            | Self::Stream
-            | Self::Logs
-            | Self::Deps
-            | Self::Components
-            | Self::Control(_) => false,
-        }
+        use Route::{Disable, Ecv, Enable, Live, Metrics, Ready};
+        matches!(self, Ecv | Disable | Enable | Live | Ready | Metrics)
     }
 
     /// What `path` names under these rules.
@@ -260,7 +250,7 @@ async fn watch(method: &Method, site: &Site) -> Response<Body> {
     if method == Method::HEAD {
         return whole(StatusCode::OK, EVENTS, "");
     }
-    match site.renderer.watch(WATCHERS).await {
+    match site.renderer.watch(site.watchers).await {
         Some(events) => endless(EVENTS, events.body()),
         None => unavailable("Enough are watching.\n"),
     }

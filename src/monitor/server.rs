@@ -20,7 +20,6 @@ use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use nix::sys::resource::{Resource, getrlimit};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -29,6 +28,7 @@ use tokio::time::{interval, sleep, timeout};
 
 use crate::monitor::admission::{Admitted, Connections, TimedSocket};
 use crate::monitor::endpoints::Endpoints;
+use crate::monitor::limits::Limits;
 use crate::monitor::reply::EndsWithClient;
 use crate::monitor::routes;
 use crate::monitor::site::Site;
@@ -50,49 +50,6 @@ const GRACE: Duration = Duration::from_millis(250);
 const END_WITHIN: Duration = Duration::from_millis(500);
 /// What a client is told when every connection that may be open is being answered.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-
-/// What a client may use up.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Bytes of a request's line and headers; at least 8,192.
-    pub head_size: usize,
-    /// Time for a request's line and headers to arrive, from when the connection waits for them.
-    pub head_time: Duration,
-    /// Time in which at least one byte must go either way; a stream that has nothing to say must say that.
-    pub idle_time: Duration,
-    /// Connections open at once.
-    pub connections: usize,
-    /// Further connections, for questions about health only.
-    pub for_health: usize,
-    /// From this descriptor on they are short.
-    pub descriptors: i32,
-}
-
-impl Default for Limits {
-    /// Those for a process that may open as many descriptors as this one.
-    fn default() -> Self {
-        let most = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
-        Self::within(usize::try_from(most).unwrap_or(usize::MAX))
-    }
-}
-
-impl Limits {
-    /// Those for a process that may open so many descriptors: a quarter of them at most is for the monitor, and a quarter
-    /// or 64 are left for supervision.
-    #[must_use]
-    pub fn within(descriptors: usize) -> Self {
-        let connections = (descriptors / 4).clamp(16, 1024);
-        let for_health = (connections / 8).min(32);
-        Self {
-            head_size: 16 * 1024,
-            head_time: Duration::from_secs(10),
-            idle_time: Duration::from_secs(60),
-            connections: connections - for_health,
-            for_health,
-            descriptors: i32::try_from(descriptors - (descriptors / 4).min(64)).unwrap_or(i32::MAX),
-        }
-    }
-}
 
 /// Binds the monitor's port and begins to listen; may block while a host name is looked up.
 ///

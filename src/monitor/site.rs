@@ -14,10 +14,16 @@ use crate::monitor::data::host::Host;
 use crate::monitor::data::stats::Stats;
 use crate::monitor::files::deps::Deps;
 use crate::monitor::files::logs::Logs;
+use crate::monitor::limits::Limits;
 use crate::monitor::rules::Rules;
 use crate::monitor::source::Source;
 use crate::monitor::views::renderer::{Kind, Renderer};
 use crate::os::clock::monotonic_ms;
+
+/// How many clients may watch the page, how many may follow logs, and how many requests JavaScript may have, at most.
+const WATCHERS: usize = 256;
+const FOLLOWERS: usize = 64;
+const WITH_JAVASCRIPT: usize = 64;
 
 /// One monitor.
 pub struct Site {
@@ -28,6 +34,8 @@ pub struct Site {
     pub(crate) logs: Logs,
     pub(crate) deps: Deps,
     pub(crate) app: AppProxy,
+    /// How many may watch the page.
+    pub(crate) watchers: usize,
 }
 
 impl Site {
@@ -35,13 +43,15 @@ impl Site {
     pub fn new(mut rules: Rules, source: impl Source + 'static) -> Self {
         let length = without_end_slash(&rules.mon_path).len();
         rules.mon_path.truncate(length);
+        let limits = Limits::default();
         let (source, host): (Arc<dyn Source>, Host) = (Arc::new(source), Host::read());
         Self {
             hostname: host.hostname.clone(),
             renderer: Renderer::start(rules.limits, rules.monitor.control, host, Arc::clone(&source)),
-            logs: Logs::new(rules.logs.clone()),
+            logs: Logs::new(rules.logs.clone(), limits.share(FOLLOWERS)),
             deps: Deps::new(rules.dir.clone()),
-            app: AppProxy::new(Arc::clone(&source)),
+            app: AppProxy::new(Arc::clone(&source), limits.share(WITH_JAVASCRIPT)),
+            watchers: limits.share(WATCHERS),
             source,
             rules,
         }

@@ -39,15 +39,6 @@ impl RowIndex {
     }
 }
 
-/// Whether the cluster is in rotation, as the header says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EcvState {
-    /// An operator took it out.
-    pub disabled: bool,
-    /// When that changed last, in milliseconds since 1970; 0 if never.
-    pub since: u64,
-}
-
 /// Everything that is on the board at one moment, as plain data.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -124,24 +115,11 @@ impl SharedBoard {
         }
     }
 
-    /// Whether the cluster is in rotation.
-    #[must_use]
-    pub fn ecv(&self) -> EcvState {
-        let since = f64::from_bits(self.memory.word(header::ECV_SINCE));
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "written by us, as a whole number"
-        )]
-        let since = since as u64;
-        EcvState { disabled: self.memory.word(header::ECV_STATE) != 0, since }
-    }
-
-    /// Takes the cluster out of rotation or puts it back; every worker's next answer goes by it.
-    pub fn set_ecv(&self, state: EcvState) {
-        #[expect(clippy::cast_precision_loss, reason = "exact for the next 285,000 years")]
-        self.set_header(header::ECV_SINCE, state.since as f64);
-        self.set_header(header::ECV_STATE, if state.disabled { 1.0 } else { 0.0 });
+    /// Takes the cluster out of rotation or puts it back; every worker's next answer goes by it. `since` is the time of the
+    /// change in milliseconds since 1970, 0 if there was none.
+    pub fn set_ecv(&self, disabled: bool, since: f64) {
+        self.set_header(header::ECV_SINCE, since);
+        self.set_header(header::ECV_STATE, if disabled { 1.0 } else { 0.0 });
     }
 
     /// A shutdown has begun: from now on every worker's answer is DISABLED.

@@ -149,12 +149,11 @@ fn rows_run_out_and_come_back() {
 #[test]
 fn the_ecv_word_is_seen_by_every_mapping() {
     let board = board();
-    let shared = board.shared();
-    assert_eq!(shared.ecv(), EcvState { disabled: false, since: 0 });
-    shared.set_ecv(EcvState { disabled: true, since: 1_790_000_000_000 });
     let memory = Mapping::of(board.fd()).unwrap();
-    assert_eq!(memory.word(header::ECV_STATE), 1.0_f64.to_bits());
-    assert_eq!(shared.ecv().since, 1_790_000_000_000);
+    let words = || [header::ECV_STATE, header::ECV_SINCE].map(|at| memory.word(at));
+    assert_eq!(words(), [0, 0]);
+    board.shared().set_ecv(true, 1_790_000_000_000.0);
+    assert_eq!(words(), [1.0, 1_790_000_000_000.0].map(f64::to_bits));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::event::{Event, Publish};
 use crate::fleet::Phase;
 use crate::ids::WorkerId;
 use crate::ipc::message::ToWorker;
-use crate::scoreboard::{EcvState, SharedBoard};
+use crate::scoreboard::SharedBoard;
 use crate::supervisor::Input;
 use crate::supervisor::state::State;
 use crate::timestamp::Timestamp;
@@ -85,8 +85,8 @@ impl Switch {
 
     fn write(&self, Position { rotation, leaving }: &Position) {
         if let Some(board) = &self.board {
-            let since = rotation.change.as_ref().map_or(0, |change| millis_since_1970(change.at.time));
-            board.set_ecv(EcvState { disabled: rotation.disabled, since });
+            let since = rotation.change.as_ref().map_or(0.0, |change| millis_since_1970(change.at.time));
+            board.set_ecv(rotation.disabled, since);
             if *leaving {
                 board.set_leaving();
             }
@@ -149,7 +149,6 @@ impl State {
     }
 }
 
-fn millis_since_1970(moment: SystemTime) -> u64 {
-    let since = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+fn millis_since_1970(moment: SystemTime) -> f64 {
+    (moment.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64() * 1000.0).trunc()
 }

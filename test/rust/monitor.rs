@@ -18,8 +18,9 @@ use cluster2::event::{Event, MonitorRequest};
 use cluster2::ids::{SlotIndex, WorkerId};
 use cluster2::monitor::data::health;
 use cluster2::monitor::data::stats::{Address, ClusterState, ShownOptions, Stats, Worker, WorkerState};
+use cluster2::monitor::limits::Limits;
 use cluster2::monitor::rules::Rules;
-use cluster2::monitor::server::{Limits, bind, serve};
+use cluster2::monitor::server::{bind, serve};
 use cluster2::monitor::site::Site;
 use cluster2::monitor::source::{Order, Source};
 use cluster2::options::{Ecv, Monitor};
@@ -675,6 +676,60 @@ async fn all_who_watch_are_told_of_a_change_at_once() {
         assert_eq!(status(&ask(address, "GET", "/ready", "*/*").await.0), "503");
     })
     .await;
+}
+
+#[tokio::test]
+async fn at_the_end_answers_under_way_leave_and_everything_else_is_closed() {
+    const SIZE: usize = 16 * 1024 * 1024;
+    let logs = tempfile::tempdir().unwrap();
+    std::fs::write(logs.path().join("large.log"), vec![b'x'; SIZE]).unwrap();
+    let listener = bind("127.0.0.1", 0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let site = Arc::new(Site::new(Rules { logs: logs.path().into(), ..rules("/") }, Cluster::default()));
+    let (stop, stopped) = oneshot::channel::<()>();
+    let end = async {
+        let _ = stopped.await;
+    };
+    let server = Box::pin(serve(Limits::default(), listener, site, end));
+    let client = async {
+        let [mut idle, mut stream, mut reader] =
+            [(); 3].map(|()| std::net::TcpStream::connect(address).unwrap()).map(|socket| {
+                socket.set_nonblocking(true).unwrap();
+                TcpStream::from_std(socket).unwrap()
+            });
+        idle.write_all(b"GET /live HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        until(&mut idle, "\"live\":true").await;
+        stream.write_all(b"GET /status.stream HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        until(&mut stream, "event: status").await;
+        reader.write_all(b"GET /logs/large.log HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let begun = until(&mut reader, "\r\n\r\n").await;
+        stop.send(()).unwrap();
+        for ended in [&mut idle, &mut stream] {
+            rest(ended).await;
+        }
+        let (head, body) = begun.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("content-length: {SIZE}")), "{head}");
+        assert_eq!(body.len() + rest(&mut reader).await.len(), SIZE);
+        assert!(TcpStream::connect(address).await.is_err(), "the port is closed");
+    };
+    let both = async { tokio::join!(server, client) };
+    let local = LocalSet::new();
+    timeout(DEADLINE, Box::pin(local.run_until(both))).await.expect("the server ends in time");
+}
+
+#[test]
+fn a_quarter_of_the_descriptors_at_most_is_for_clients() {
+    for (descriptors, connections, first_short) in [(256, 64, 192), (1024, 256, 960), (20_000, 1024, 19_936)]
+    {
+        let limits = Limits::within(descriptors);
+        assert_eq!(limits.connections + limits.for_health, connections, "of {descriptors}");
+        assert_eq!(limits.descriptors, first_short, "of {descriptors}");
+        assert!(limits.for_health >= connections / 32);
+    }
+    assert_eq!(Limits::within(usize::MAX).descriptors, i32::MAX);
+    assert_eq!([20_000, 256].map(|most| Limits::within(most).share(64)), [64, 16]);
+    let few = Limits::within(10);
+    assert_eq!((few.connections + few.for_health, few.descriptors), (16, 8));
 }
 
 /// Reads until the text has come; what was read.

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::ecv::{self, Change};
+use crate::ecv::Change;
 use crate::error::Error;
 use crate::monitor::control::access::may_control;
 use crate::monitor::endpoints::Endpoints;
@@ -153,12 +153,7 @@ impl Form {
     {
         let body = std::pin::pin!(Limited::new(body, FORM_LIMIT).collect());
         let bytes = timeout(FORM_TIME, body).await.ok()?.ok()?.to_bytes();
-        Some(Self::parse(&String::from_utf8_lossy(&bytes)))
-    }
-
-    fn parse(text: &str) -> Self {
-        let pairs = text.split('&').filter_map(|pair| pair.split_once('='));
-        Self(pairs.map(|(name, value)| (ecv::decoded(name), ecv::decoded(value))).collect())
+        Some(Self(form_urlencoded::parse(&bytes).into_owned().collect()))
     }
 
     /// A field that was filled in.
@@ -180,7 +175,8 @@ mod tests {
 
     #[test]
     fn forms_are_read_as_browsers_write_them() {
-        let form = Form::parse("reason=new+disk%21&workers=4&by=&strategy=all-first&junk&=&%zz=1");
+        let sent = "reason=new+disk%21&workers=4&by=&strategy=all-first&junk&=&%zz=1";
+        let form = Form(form_urlencoded::parse(sent.as_bytes()).into_owned().collect());
         assert_eq!((form.get("reason"), form.get("by")), (Some("new disk!"), None));
         assert_eq!(Action::Scale.order(&form), Some(("scale", json!({ "workers": 4 }))));
         assert_eq!(Action::Reload.order(&form), Some(("reload", json!({ "strategy": "all-first" }))));

@@ -4,6 +4,8 @@ use std::fmt::{self, Display, Formatter, Write};
 use std::fs::File;
 use std::io::Read;
 
+use hyper::header::HeaderValue;
+
 pub(crate) const STYLE: &str = include_str!("assets/monitor.css");
 
 /// Text from outside, harmless between tags and within a quoted attribute.
@@ -34,6 +36,17 @@ pub(crate) fn nonce() -> Option<String> {
     let mut random = [0; 16];
     File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut random)).ok()?;
     Some(format!("{:032x}", u128::from_ne_bytes(random)))
+}
+
+/// The `Content-Security-Policy` of a page: its own style, its own `script` with what that asks for, and forms to `form`.
+pub(crate) fn policy(nonce: Option<&str>, script: bool, form: &str) -> HeaderValue {
+    let own = nonce.map_or_else(|| "'none'".into(), |nonce| format!("'nonce-{nonce}'"));
+    let script =
+        if script { format!(" script-src {own}; connect-src 'self'; img-src data:;") } else { String::new() };
+    let policy = format!(
+        "default-src 'none'; style-src {own};{script} base-uri 'none'; form-action {form}; frame-ancestors 'none'"
+    );
+    HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::fmt::{self, Display, Formatter};
 use hyper::header::HeaderValue;
 
 use crate::monitor::data::trends::POINTS;
-use crate::monitor::views::html::{Escaped, STYLE, nonce};
+use crate::monitor::views::html::{self, Escaped, STYLE, nonce};
 use crate::monitor::views::timeline::Timeline;
 use crate::monitor::views::view_model::{Cell, ViewModel};
 
@@ -55,16 +55,30 @@ const COLUMNS: [Column; 13] = [
 ];
 
 /// What is looked up now and then.
-const DETAILS: [(&str, &str); 9] = [
-    ("addresses", "Listening on"),
-    ("queues", "Waiting, by port"),
-    ("since", "Running since"),
-    ("lives", "Workers so far"),
-    ("pid", "PID of the master"),
-    ("host", "Machine"),
-    ("cores", "Cores"),
-    ("memory", "Memory"),
-    ("load", "Load average"),
+const DETAILS: [Column; 9] = [
+    ("addresses", "Listening on", None),
+    ("queues", "Waiting, by port", None),
+    ("since", "Running since", None),
+    ("lives", "Workers so far", None),
+    ("pid", "PID of the master", None),
+    ("host", "Machine", None),
+    ("cores", "Cores", None),
+    ("memory", "Memory", None),
+    ("load", "Load average", None),
+];
+
+/// What stands at the top.
+const SIGNS: [Column; 4] =
+    [("state", "Cluster", None), ("ecv", "ECV", None), ("ready", "Ready", None), ("age", "Up for", None)];
+
+/// Where the links at the end lead, and their labels.
+const LINKS: [(&str, &str); 6] = [
+    ("logs", "Logs"),
+    ("deps", "Modules"),
+    ("status.json", "JSON"),
+    ("metrics", "Metrics"),
+    ("live", "Live"),
+    ("ready", "Ready"),
 ];
 
 /// A page about one moment.
@@ -88,199 +102,106 @@ impl<'a> Page<'a> {
 
     /// The `Content-Security-Policy` to send with it: its own style and script, its own stream, and nothing else.
     pub(crate) fn policy(&self) -> HeaderValue {
-        let own = self.nonce.as_ref().map_or_else(|| "'none'".into(), |nonce| format!("'nonce-{nonce}'"));
         let form = if self.control { "'self'" } else { "'none'" };
-        let policy = format!(
-            "default-src 'none'; style-src {own}; script-src {own}; connect-src 'self'; img-src data:; \
-             base-uri 'none'; form-action {form}; frame-ancestors 'none'"
-        );
-        HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
+        html::policy(self.nonce.as_deref(), true, form)
     }
 
-    fn head(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n")?;
-        f.write_str("<title>Runtime Monitor</title>\n")?;
-        f.write_str("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n")?;
-        f.write_str("<meta name=\"color-scheme\" content=\"light dark\">\n")?;
-        writeln!(f, "<link rel=\"icon\" href=\"{ICON}\">")?;
-        f.write_str("<noscript><meta http-equiv=\"refresh\" content=\"5\"></noscript>\n")?;
-        if let Some(nonce) = &self.nonce {
-            write!(f, "<style nonce=\"{nonce}\">\n{STYLE}</style>\n")?;
-        }
-        f.write_str("</head>\n")
+    /// Facts with their labels, one after the other.
+    fn labelled(&self, facts: &[Column], tag: &'static str) -> String {
+        let one = |(name, label, graph): &Column| {
+            let shown = self.fact(name, tag);
+            format!("<div><dt>{label}</dt><dd>{shown}{}</dd></div>\n", Graph(*graph))
+        };
+        facts.iter().map(one).collect()
     }
 
-    fn body(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let (root, look) = (&self.root, self.model.trends.number());
-        writeln!(f, "<body data-root=\"{root}\" data-look=\"{look}\" data-points=\"{POINTS}\">")?;
-        self.banner(f)?;
-        f.write_str("<main>\n")?;
-        self.tiles(f)?;
-        self.workers(f)?;
-        f.write_str("<div class=\"pair\">\n")?;
-        self.timeline(f)?;
-        f.write_str("<div class=\"side\">\n")?;
-        if self.control {
-            self.steering(f)?;
-        }
-        self.details(f)?;
-        f.write_str("</div>\n</div>\n</main>\n")?;
-        self.foot(f)
+    fn rows(&self) -> String {
+        let workers = self.model.stats.workers.iter();
+        workers
+            .map(|worker| self.row(&worker.id.to_string(), worker.pid, &self.model.cells(worker)))
+            .collect()
     }
 
-    fn banner(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let host = Escaped(&self.model.host.hostname);
-        writeln!(f, "<header>\n<div class=\"name\"><h1>Runtime Monitor</h1><p>{host}</p></div>")?;
-        f.write_str("<dl class=\"signs\">\n")?;
-        for (name, label) in [("state", "Cluster"), ("ecv", "ECV"), ("ready", "Ready"), ("age", "Up for")] {
-            writeln!(f, "<div><dt>{label}</dt><dd>{}</dd></div>", self.fact(name, "strong"))?;
-        }
-        f.write_str(
-            "</dl>\n<p class=\"live\" id=\"live\" role=\"status\">not live: reload to see what is new</p>\n",
-        )?;
-        let (change, why) = (self.fact("change", "span"), self.fact("why", "span"));
-        writeln!(f, "<p class=\"change\">{change} {why}</p>\n</header>")
+    /// A worker's line; without an id the one that the script copies for new workers.
+    fn row(&self, id: &str, pid: u32, cells: &[Cell]) -> String {
+        let cell = |(name, label, graph)| {
+            let shown = Shown { name, cell: cells.iter().find(|cell| cell.name == name), tag: "span" };
+            format!("<td role=\"cell\" data-label=\"{label}\">{shown}{}</td>", Graph(graph))
+        };
+        let recycle = self
+            .controls_workers()
+            .then(|| format!(include_str!("assets/recycle.html"), root = self.root, pid = pid, id = id));
+        format!(
+            "<tr role=\"row\" data-worker=\"{id}\"><th role=\"rowheader\" scope=\"row\">{id}</th>{}{}</tr>\n",
+            COLUMNS.map(cell).concat(),
+            recycle.unwrap_or_default(),
+        )
     }
 
-    fn tiles(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "<section aria-labelledby=\"cluster\">\n<h2 id=\"cluster\" class=\"unseen\">Cluster</h2>\n",
-        )?;
-        f.write_str("<dl class=\"tiles\">\n")?;
-        for (name, label, graph) in TILES {
-            writeln!(f, "<div><dt>{label}</dt><dd>{}{}</dd></div>", self.fact(name, "strong"), Graph(graph))?;
-        }
-        f.write_str("</dl>\n</section>\n")
+    fn columns(&self) -> String {
+        let action = self.controls_workers().then_some("<span class=\"unseen\">Action</span>");
+        let labels = std::iter::once("Worker").chain(COLUMNS.map(|(_, label, _)| label)).chain(action);
+        let head = |label| ["<th role=\"columnheader\" scope=\"col\">", label, "</th>"].concat();
+        labels.map(head).collect()
     }
 
-    fn workers(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "<section class=\"card\" aria-labelledby=\"workers\">\n<h2 id=\"workers\">Workers</h2>\n",
-        )?;
-        f.write_str("<div class=\"scroll\" role=\"group\" tabindex=\"0\" aria-labelledby=\"workers\">\n")?;
-        f.write_str("<table role=\"table\">\n<thead role=\"rowgroup\"><tr role=\"row\">")?;
-        for label in std::iter::once("Worker").chain(COLUMNS.map(|(_, label, _)| label)) {
-            write!(f, "<th role=\"columnheader\" scope=\"col\">{label}</th>")?;
+    fn controls(&self) -> String {
+        if !self.control {
+            return String::new();
         }
-        if self.steers_workers() {
-            f.write_str("<th role=\"columnheader\" scope=\"col\"><span class=\"unseen\">Action</span></th>")?;
-        }
-        f.write_str("</tr></thead>\n<tbody id=\"rows\" role=\"rowgroup\">\n")?;
-        for worker in &self.model.stats.workers {
-            self.row(f, Some(worker.id.0), worker.pid, &self.model.cells(worker))?;
-        }
-        f.write_str("</tbody>\n</table>\n</div>\n<template id=\"row\">")?;
-        self.row(f, None, 0, &[])?;
-        f.write_str("</template>\n</section>\n")
-    }
-
-    /// A worker's line; without a worker the one that the script copies for new ones.
-    fn row(&self, f: &mut Formatter<'_>, id: Option<u32>, pid: u32, cells: &[Cell]) -> fmt::Result {
-        let id = id.map(|id| id.to_string()).unwrap_or_default();
-        write!(f, "<tr role=\"row\" data-worker=\"{id}\"><th role=\"rowheader\" scope=\"row\">{id}</th>")?;
-        for (name, label, graph) in COLUMNS {
-            let cell = cells.iter().find(|cell| cell.name == name);
-            let shown = Shown { name, cell, tag: "span" };
-            write!(f, "<td role=\"cell\" data-label=\"{label}\">{shown}{}</td>", Graph(graph))?;
-        }
-        if self.steers_workers() {
-            let root = &self.root;
-            write!(
-                f,
-                "<td role=\"cell\" class=\"action\"><form method=\"post\" action=\"{root}control/recycle\">"
-            )?;
-            write!(f, "<input type=\"hidden\" name=\"pid\" value=\"{pid}\"><button>Recycle")?;
-            write!(
-                f,
-                "<span class=\"unseen\"> worker <span data-id>{id}</span></span></button></form></td>"
-            )?;
-        }
-        f.write_str("</tr>\n")
-    }
-
-    fn timeline(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "<section class=\"card\" aria-labelledby=\"events\">\n<h2 id=\"events\">Timeline</h2>\n",
-        )?;
-        f.write_str(
-            "<div class=\"scroll tall\" role=\"group\" tabindex=\"0\" aria-labelledby=\"events\">\n",
-        )?;
-        let history = &self.model.stats.history;
-        writeln!(f, "<ol id=\"timeline\" reversed>\n{}</ol>\n</div>\n</section>", Timeline(history))
-    }
-
-    fn steering(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let (root, wanted) = (&self.root, self.model.stats.wanted);
-        writeln!(
-            f,
-            "<section class=\"card steer\" aria-labelledby=\"steer\">\n<h2 id=\"steer\">Control</h2>\n\
-             <form method=\"post\" action=\"{root}control/disable\">\
-             <label>Reason <input name=\"reason\" maxlength=\"200\" autocomplete=\"off\"></label>\
-             <button>Take out of rotation</button></form>\n\
-             <form method=\"post\" action=\"{root}control/enable\">\
-             <button>Put back into rotation</button></form>"
-        )?;
-        if self.steers_workers() {
-            writeln!(
-                f,
-                "<form method=\"post\" action=\"{root}control/scale\">\
-                 <label>Workers <input name=\"workers\" type=\"number\" min=\"1\" max=\"1024\" value=\"{wanted}\" \
-                 required></label><button>Scale</button></form>\n\
-                 <form method=\"post\" action=\"{root}control/reload\"><button>Reload all workers</button></form>"
-            )?;
-        }
-        f.write_str("<p id=\"answer\" role=\"status\"></p>\n</section>\n")
+        let root = &self.root;
+        let workers = self.controls_workers().then(|| {
+            format!(include_str!("assets/scale.html"), root = root, wanted = self.model.stats.wanted)
+        });
+        format!(include_str!("assets/control.html"), root = root, workers = workers.unwrap_or_default())
     }
 
     /// Whether there are buttons for workers; a process that serves by itself has none.
-    fn steers_workers(&self) -> bool {
+    fn controls_workers(&self) -> bool {
         self.control && !self.model.stats.serves_itself()
     }
 
-    fn details(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "<section class=\"card\" aria-labelledby=\"details\">\n<h2 id=\"details\">Details</h2>\n",
-        )?;
-        f.write_str("<dl class=\"details\">\n")?;
-        for (name, label) in DETAILS {
-            writeln!(f, "<div><dt>{label}</dt><dd>{}</dd></div>", self.fact(name, "span"))?;
-        }
-        f.write_str("</dl>\n</section>\n")
-    }
-
-    fn foot(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let root = &self.root;
-        f.write_str("<footer>\n<nav aria-label=\"More\">")?;
-        for (path, label) in [
-            ("logs", "Logs"),
-            ("deps", "Modules"),
-            ("status.json", "JSON"),
-            ("metrics", "Metrics"),
-            ("live", "Live"),
-            ("ready", "Ready"),
-        ] {
-            write!(f, " <a href=\"{root}{path}\">{label}</a>")?;
-        }
-        writeln!(
-            f,
-            "</nav>\n<p>cluster2-rs {}. Times are UTC; percentiles are of the last minute.</p>\n</footer>",
-            env!("CARGO_PKG_VERSION")
-        )
+    fn links(&self) -> String {
+        let link = |(path, label)| format!(" <a href=\"{}{path}\">{label}</a>", self.root);
+        LINKS.map(link).concat()
     }
 
     fn fact<'b>(&'b self, name: &'static str, tag: &'static str) -> Shown<'b> {
         Shown { name, cell: self.facts.get(name), tag }
     }
+
+    /// One of the page's own elements, which the nonce lets in.
+    fn own(&self, tag: &str, content: &str) -> String {
+        let nonce = self.nonce.as_ref();
+        nonce.map(|nonce| format!("<{tag} nonce=\"{nonce}\">\n{content}</{tag}>\n")).unwrap_or_default()
+    }
 }
 
 impl Display for Page<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        self.head(f)?;
-        self.body(f)?;
-        if let Some(nonce) = &self.nonce {
-            write!(f, "<script nonce=\"{nonce}\">\n{SCRIPT}</script>\n")?;
-        }
-        f.write_str("</body>\n</html>\n")
+        write!(
+            f,
+            include_str!("assets/page.html"),
+            icon = ICON,
+            style = self.own("style", STYLE),
+            script = self.own("script", SCRIPT),
+            root = self.root,
+            look = self.model.trends.number(),
+            points = POINTS,
+            host = Escaped(&self.model.host.hostname),
+            signs = self.labelled(&SIGNS, "strong"),
+            change = self.fact("change", "span"),
+            why = self.fact("why", "span"),
+            tiles = self.labelled(&TILES, "strong"),
+            columns = self.columns(),
+            rows = self.rows(),
+            new_row = self.row("", 0, &[]),
+            timeline = Timeline(&self.model.stats.history),
+            controls = self.controls(),
+            details = self.labelled(&DETAILS, "span"),
+            links = self.links(),
+            version = env!("CARGO_PKG_VERSION"),
+        )
     }
 }
 

@@ -22,8 +22,6 @@ use crate::monitor::files::file_threads::FileThreads;
 use crate::monitor::reply::{Body, unfold};
 use crate::os::open_within::open_inside;
 
-/// How many clients may follow files at once.
-pub(crate) const FOLLOWERS: usize = 64;
 /// How often a file at whose end one is is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 

@@ -29,7 +29,7 @@ use crate::monitor::negotiation::prefers_json;
 use crate::monitor::reply::{Body, endless, text};
 use crate::os::open_within::open_inside;
 use file::Part;
-use follow::{FOLLOWERS, Following};
+use follow::Following;
 use range::{Wanted, wanted};
 
 /// How many files are looked for, opened or read at the same moment.
@@ -59,9 +59,10 @@ enum Asked {
 }
 
 impl Logs {
-    pub(crate) fn new(dir: PathBuf) -> Self {
+    /// The logs in `dir`, which so many clients may follow at once.
+    pub(crate) fn new(dir: PathBuf, followers: usize) -> Self {
         let threads = Arc::new(FileThreads::new("cluster2-files", THREADS, QUEUE));
-        Self { dir, threads, followers: Arc::new(Semaphore::new(FOLLOWERS)) }
+        Self { dir, threads, followers: Arc::new(Semaphore::new(followers)) }
     }
 
     /// The list; `home` is the path of the monitor's page.
