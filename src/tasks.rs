@@ -1,4 +1,4 @@
-//! How background work is started and who owns it.
+//! How background work is started, and its owner.
 //!
 //! The supervisor's thread and the monitor's have a current-thread runtime each, and run their work as tasks of a
 //! [`LocalTasks`]. When its last handle is dropped every task is cancelled, so none outlives its owner.

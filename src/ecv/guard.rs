@@ -91,7 +91,7 @@ impl Guard {
         let is_near =
             self.from.is_empty() || peer.is_some_and(|peer| self.from.iter().any(|net| net.contains(peer)));
         let is_known = self.token.as_ref().is_none_or(|token| {
-            // Compared in any case, so that a missing header costs what a wrong one does.
+            // Compared also when the header is missing, so that both refusals take the same time.
             let given = authorization.and_then(bearer);
             token.is(given.unwrap_or_default()) & given.is_some()
         });

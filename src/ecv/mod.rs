@@ -10,7 +10,7 @@ pub mod guard;
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::timestamp::Timestamp;
 
@@ -54,7 +54,7 @@ impl Rotation {
         Self { disabled, change }
     }
 
-    /// Takes the cluster out or puts it back. A change to what is already so leaves who, when and why as they were;
+    /// Takes the cluster out or puts it back. If it is there already, the last change stays as it was;
     /// `false` says that.
     pub fn set(&mut self, disabled: bool, change: Change) -> bool {
         if self.disabled == disabled {
@@ -65,28 +65,24 @@ impl Rotation {
     }
 }
 
-/// The state as threads of the master's own process read it, at any moment and without waiting.
+/// Whether the answer is DISABLED, as the threads of the master's own process read it, at any moment and without waiting.
 #[derive(Clone, Debug, Default)]
-pub struct Word(Arc<AtomicU8>);
+pub struct Word(Arc<AtomicBool>);
 
 impl Word {
-    const DISABLED: u8 = 1;
-    const LEAVING: u8 = 2;
-
-    /// Writes both at once: out of rotation by an operator, or on the way to a shutdown.
-    pub fn write(&self, disabled: bool, leaving: bool) {
-        let bits = u8::from(disabled) * Self::DISABLED + u8::from(leaving) * Self::LEAVING;
-        self.0.store(bits, Ordering::Release);
+    /// Writes it: out of rotation by an operator, or on the way to a shutdown.
+    pub fn write(&self, is_out: bool) {
+        self.0.store(is_out, Ordering::Release);
     }
 
     /// Whether the answer is DISABLED, for whichever reason.
     #[must_use]
     pub fn is_out(&self) -> bool {
-        self.0.load(Ordering::Acquire) != 0
+        self.0.load(Ordering::Acquire)
     }
 }
 
-/// What a balancer is told.
+/// The answer to a balancer in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Send traffic.
@@ -98,7 +94,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The state comes first: what is disabled is not even asked how it is.
+    /// The state counts before the check.
     #[must_use]
     pub fn of(is_out: bool, is_well: bool) -> Self {
         match (is_out, is_well) {
@@ -172,7 +168,7 @@ pub fn done(disabled: bool, since: &str) -> Answer {
     Answer { status: 204, headers, body: String::new() }
 }
 
-/// The answer to a control request from somebody who may not. It says nothing of why.
+/// The answer to a control request that was not granted. It does not say why.
 #[must_use]
 pub fn refused() -> Answer {
     let headers = [("content-type", "text/plain"), ("Connection", "close")];

@@ -44,8 +44,8 @@ pub(crate) struct AppProxy {
     source: Arc<dyn Source>,
     places: Arc<Semaphore>,
     at_once: usize,
-    /// Held by each request that JavaScript has not got yet, also when nobody waits for it any more: while the loop is
-    /// blocked they would pile up, each with a descriptor.
+    /// Each request holds it until JavaScript gets the request, also when its client has given up: while the loop is
+    /// blocked such requests would pile up, each with a descriptor.
     queued: Arc<()>,
 }
 
@@ -67,7 +67,7 @@ impl AppProxy {
     pub(crate) async fn ask_app(&self, request: Request<Incoming>, endpoints: Endpoints) -> Asked {
         let (head, body) = request.into_parts();
         let Ok(Ok(body)) = timeout(BODY_IN, Upload::read(body)).await else {
-            // Its client has gone, or is too slow, or sends what is no body.
+            // The client has gone, or is too slow, or sends no well-formed body.
             let answer = text(StatusCode::BAD_REQUEST, "The request's body could not be read.\n");
             return Asked::Answered(answer);
         };
@@ -196,7 +196,7 @@ impl Upload {
 /// The request as JavaScript gets it: as it came, but for what concerns the connection.
 fn forwarded(mut head: Parts, body: Upload) -> Request<Body> {
     drop_hop_by_hop(&mut head.headers);
-    // Whether to go on was decided when the body was read, and the length of one that is kept is known.
+    // The body was read already, so `Expect` has been answered; the length of a kept body is known.
     head.headers.remove(header::EXPECT);
     if matches!(body, Upload::Kept(_)) {
         head.headers.remove(header::CONTENT_LENGTH);

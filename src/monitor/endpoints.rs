@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-/// Who asks, and at which of our addresses.
+/// The client's address, and ours.
 #[derive(Clone, Copy, Debug)]
 pub struct Endpoints {
     /// The client's address.

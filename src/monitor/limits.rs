@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit};
 
-/// What a client may use up.
+/// The limits of one monitor.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Bytes of a request's line and headers; at least 8,192.

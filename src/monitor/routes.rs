@@ -114,7 +114,10 @@ pub(crate) async fn answer(
 ) -> Response<Body> {
     let route = Route::of(request.uri().path(), &site.rules);
     if for_health_only && !route.is_some_and(Route::is_health) {
-        return text(StatusCode::SERVICE_UNAVAILABLE, "There are too many connections.\n");
+        return text(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "There are too many connections, or too few descriptors.\n",
+        );
     }
     if !is_for_app(&request, route, &site.rules) {
         return ours(request, route, site, endpoints).await;

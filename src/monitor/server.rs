@@ -48,7 +48,7 @@ const GIVE_WAY: usize = 8;
 /// How long answers under way may take to leave at the end, and how long the caller waits for the thread.
 const GRACE: Duration = Duration::from_millis(250);
 const END_WITHIN: Duration = Duration::from_millis(500);
-/// What a client is told when every connection that may be open is being answered.
+/// The answer to a client when there is no place for it.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
 /// Binds the monitor's port and begins to listen; may block while a host name is looked up.
@@ -61,7 +61,7 @@ pub fn bind(host: &str, port: u16) -> io::Result<TcpListener> {
     let mut result = Err(io::Error::new(io::ErrorKind::NotFound, format!("{host} has no address")));
     for address in (host, port).to_socket_addrs()? {
         result = listen(address);
-        // A port that is busy on the name's first address must not be bound on its second, where nobody would look.
+        // A port that is busy on the name's first address must not be bound on its second: clients try the first.
         if !matches!(&result, Err(error) if is_foreign(error)) {
             break;
         }
@@ -130,7 +130,7 @@ pub fn start(listener: TcpListener, site: Arc<Site>) -> io::Result<Running> {
 pub async fn serve(limits: Limits, listener: TcpListener, site: Arc<Site>, stop: impl Future<Output = ()>) {
     let tasks = LocalTasks::default();
     let (closing, is_closing) = watch::channel(false);
-    // Each connection holds an end of it.
+    // Each connection's task holds an end of it.
     let (alive, mut all_gone) = mpsc::channel::<()>(1);
     let take_in = async {
         site.renderer.look_regularly();
@@ -175,7 +175,7 @@ pub async fn serve(limits: Limits, listener: TcpListener, site: Arc<Site>, stop:
     }
     drop((listener, alive));
     closing.send_replace(true);
-    // Whoever has not taken its answer by then loses the rest of it.
+    // A client that has not taken its answer by then loses the rest of it.
     let _ = timeout(GRACE, all_gone.recv()).await;
 }
 

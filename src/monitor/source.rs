@@ -24,7 +24,7 @@ pub trait Source: Send + Sync {
     /// A number that grows with every change of the snapshot, but for what workers write by themselves.
     fn revision(&self) -> u64;
 
-    /// Passes an order on. The answer to come is JSON; `None` where nobody takes orders any more.
+    /// Passes an order on. The answer to come is JSON; `None` when the supervisor takes no more orders.
     fn order(&self, order: Order) -> Option<oneshot::Receiver<Bytes>>;
 
     /// What the application adds to the metrics, in Prometheus' text format.

@@ -246,7 +246,7 @@ impl Scoreboard {
     pub fn set_takers(&self, workers: &[WorkerId]) {
         let rows: Vec<usize> = workers.iter().filter_map(|id| self.row_of(*id)).map(RowIndex::get).collect();
         let rows = if rows.len() > header::MOST_TAKERS { &[][..] } else { &rows[..] };
-        // Whoever reads between two of these stores compares with a wrong row, and the master knows better.
+        // A worker that reads between two of these stores compares with a wrong row; the master decides in the end.
         for (at, row) in rows.iter().enumerate() {
             self.set_header(header::TAKER_ROWS + at, exact(*row));
         }

@@ -1,4 +1,4 @@
-//! One row as plain data: what a worker had written at one moment.
+//! One row as plain data: the numbers of one worker at one moment.
 //!
 //! The board reads rows; the supervisor, the monitor and the metrics look at them. What stands there was written by a
 //! worker, so nothing in it is trusted: a number that is none, or is below zero, reads as 0.
@@ -161,10 +161,10 @@ pub(super) fn fatal_text(memory: &Mapping, first_word: usize) -> Option<String> 
     (len > 0).then(|| String::from_utf8_lossy(&text).into_owned())
 }
 
-/// Makes the row as if nobody had ever written it.
+/// Makes the row as it was before the first worker wrote it.
 pub(super) fn clear(memory: &Mapping, first_word: usize) {
     for word in first_word..first_word + ROW_SIZE / WORD {
-        // A page that nobody has touched stays so.
+        // A page that was never touched takes no memory, and stays so.
         if memory.word(word) != 0 {
             memory.set_word(word, 0);
         }

@@ -20,7 +20,7 @@ use crate::supervisor::Input;
 use crate::supervisor::state::State;
 use crate::timestamp::Timestamp;
 
-/// Sets the state and tells of it.
+/// The switch of rotation: it changes the state, writes the words and publishes the change.
 pub(crate) struct Switch {
     position: Mutex<Position>,
     word: Word,
@@ -64,7 +64,7 @@ impl Switch {
         }
     }
 
-    /// A shutdown has begun: the answer is DISABLED, and who disabled the cluster stays as it is.
+    /// A shutdown has begun: the answer is DISABLED; the rotation and its last change stay as they are.
     pub(crate) fn leave(&self) {
         let mut position = self.position();
         position.leaving = true;
@@ -91,12 +91,12 @@ impl Switch {
                 board.set_leaving();
             }
         }
-        self.word.write(rotation.disabled, *leaving);
+        self.word.write(rotation.disabled || *leaving);
     }
 }
 
 impl State {
-    /// A worker passed on what it was asked for, and is told once it is done.
+    /// A worker passed a control request on; it is told once the change is made.
     pub(crate) fn rotate_for(&mut self, id: WorkerId, seq: u64, disabled: bool, change: Change) {
         self.switch.set(disabled, change);
         self.say(id, &ToWorker::Rotated { ack: seq });

@@ -1,7 +1,7 @@
 //! Keeps the snapshot that the monitor and the command line show.
 //!
-//! The supervisor's state calls [`State::refresh_stats`] after each input that changed something; the rest of the program
-//! reads the result and never reaches in here.
+//! The supervisor's state calls [`State::refresh_stats`] after each input that changed something; the monitor's threads copy
+//! the result through [`View`], and that is their only way in.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -89,7 +89,7 @@ impl Source for View {
         self.stats.lock().remember("order", pid, asked, SystemTime::now());
         let (reply, answer) = Reply::channel();
         let request = Request { call: call.to_owned(), args, reply };
-        // A full queue means a supervisor under siege, a closed one that it has ended.
+        // A full queue means that the supervisor is overloaded, a closed one that it has ended.
         self.inputs.try_send(Input::Control(request)).ok()?;
         Some(answer)
     }
@@ -263,7 +263,7 @@ fn due(why: Why) -> &'static str {
     }
 }
 
-/// What the clocks showed at `instant`. What is known already stays, whatever happened to the wall clock since.
+/// Both clocks at `instant`. A timestamp that was shown before stays the same, also if the wall clock was set since.
 fn stamp(instant: Instant, known: Option<Timestamp>) -> Timestamp {
     known.filter(|known| known.instant == instant).unwrap_or_else(|| Timestamp::now().at(instant))
 }

@@ -26,7 +26,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// Whether a client may see everything that is not about health.
 pub(crate) fn may_read(headers: &HeaderMap, monitor: &Monitor) -> bool {
     let Some(token) = &monitor.token else { return true };
-    // Compared in any case, so that a missing header costs what a wrong one does.
+    // Compared also when the header is missing, so that both refusals take the same time.
     let given = presented(headers);
     token.is(given.as_ref().map(Presented::secret).unwrap_or_default()) & given.is_some()
 }
@@ -73,7 +73,7 @@ fn presented(headers: &HeaderMap) -> Option<Presented> {
 
 /// The headers by which browsers tell on whose behalf they send a request.
 pub(crate) fn origin(headers: &HeaderMap) -> Origin<'_> {
-    // What is no text names no site of ours.
+    // A header that is no text counts as empty, which names no site.
     let text = |name: &str| headers.contains_key(name).then(|| text_of(headers, name).unwrap_or_default());
     Origin { site: text("sec-fetch-site"), origin: text(ORIGIN.as_str()), host: text(HOST.as_str()) }
 }

@@ -60,7 +60,7 @@ fn with_headers(answer: Answer) -> Response<Body> {
         headers.remove(hyper::header::CONTENT_LENGTH);
     }
     for (name, value) in answer.headers {
-        // All of them are ours and well formed; one that were not would be left out.
+        // All names and values are ours and well formed; a malformed one would be left out.
         if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::try_from(value)) {
             headers.insert(name, value);
         }

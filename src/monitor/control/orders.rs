@@ -1,8 +1,8 @@
 //! Control of the cluster from the page: `POST /control/enable`, `/disable`, `/reload`, `/scale` and `/recycle`.
 //!
 //! The routes call it, only where `monitor: {control: true, token}` is set. Arguments and, if need be, the token come in a
-//! small form (`application/x-www-form-urlencoded`). What is asked for goes to the supervisor by the way that the control
-//! socket takes; its answer comes back as JSON, or, to a browser without JavaScript, as the way back to the page.
+//! small form (`application/x-www-form-urlencoded`). The order goes to the supervisor by the way that the control socket
+//! takes; the answer is JSON or, for a browser without JavaScript, a redirect to the page.
 //! Invariant: a client that may not do it is told nothing else.
 
 use std::collections::BTreeMap;
@@ -44,21 +44,19 @@ pub(crate) enum Action {
 }
 
 impl Action {
-    const ALL: [(&'static str, Self); 5] = [
-        ("enable", Self::Enable),
-        ("disable", Self::Disable),
-        ("reload", Self::Reload),
-        ("scale", Self::Scale),
-        ("recycle", Self::Recycle),
-    ];
-
     /// What `/control/...` names.
     pub(crate) fn named_by(path: &str) -> Option<Self> {
-        let name = path.strip_prefix("/control/")?;
-        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, action)| *action)
+        Some(match path.strip_prefix("/control/")? {
+            "enable" => Self::Enable,
+            "disable" => Self::Disable,
+            "reload" => Self::Reload,
+            "scale" => Self::Scale,
+            "recycle" => Self::Recycle,
+            _ => return None,
+        })
     }
 
-    /// What the supervisor is asked for; the others are done here.
+    /// The order for the supervisor; `None` for what is done here.
     fn order(self, form: &Form) -> Option<(&'static str, Value)> {
         match self {
             Self::Enable | Self::Disable => None,
@@ -125,7 +123,7 @@ fn answered(answer: &Value) -> Response<Body> {
     whole(status, "application/json", answer.to_string())
 }
 
-/// A form that was sent without JavaScript; the page shows what came of it.
+/// The answer to a form that was sent without JavaScript: a redirect to the page, which shows the result.
 fn back_to_page(mon_path: &str) -> Response<Body> {
     let mut response = text(StatusCode::SEE_OTHER, "");
     // Relative, for proxies that add a prefix. The option's rule lets nothing through that a header can't hold.

@@ -14,7 +14,7 @@ use crate::monitor::data::stats::{Stats, Worker, WorkerState};
 use crate::scoreboard::layout::Field;
 use crate::scoreboard::{Row, Traces};
 
-/// Loops write ten times a second; one that has not for so long is blocked.
+/// A loop writes ten times a second; if it has not written for so long, it is blocked.
 pub const STILL: Duration = Duration::from_secs(1);
 /// What [`Field::CheckResult`] says of a self-check that failed.
 const NOT_WELL: f64 = 2.0;
@@ -122,8 +122,8 @@ impl<'a> Moment<'a> {
         Judgement { holds, body }
     }
 
-    /// What a balancer is told for the whole cluster. A self-check counts while it is no older than `liveMaxAge`: who asks
-    /// on this port only must not be told for ever of a check that failed once.
+    /// What a balancer is told for the whole cluster. A self-check counts while it is no older than `liveMaxAge`: no
+    /// check is run on this port, so an old failure would stand for ever.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         let is_out = self.stats.rotation.disabled || self.stats.leaving;
@@ -149,7 +149,7 @@ impl<'a> Moment<'a> {
     fn traces(&self) -> Traces {
         let Some(board) = &self.stats.board else { return Traces::default() };
         let mut traces = board.traces;
-        // That the loop of a worker turns which serves nobody is no sign of life.
+        // A spare serves no client, so its loop is no sign of life.
         let workers = &self.stats.workers;
         let is_spare = |id| workers.iter().any(|it| it.id == id && it.state == WorkerState::Spare);
         let rows = board.rows.iter().filter(|(id, _): &&(_, Row)| !is_spare(*id));

@@ -1,7 +1,7 @@
 //! The machine under the cluster, as far as an operator wants to see it beside the workers.
 //!
-//! Read when a page is asked for, from `/proc`, which costs some microseconds and never waits for a disk. What a system
-//! doesn't tell (there is no `/proc` on macOS) is absent, not zero.
+//! The renderer reads it from `/proc`, which costs some microseconds and never waits for a disk. A fact that the system does
+//! not tell (there is no `/proc` on macOS) is absent, not zero.
 
 use std::fs;
 use std::thread;
@@ -41,7 +41,7 @@ pub struct CpuTicks {
     pub total: u64,
 }
 
-/// Compares readings, for what can only be said of a span of time.
+/// Compares two readings: the share of busy time needs a span.
 #[derive(Debug, Default)]
 pub struct CpuMeter {
     before: CpuTicks,

@@ -31,11 +31,11 @@ pub struct Stats {
     pub forked: u64,
     /// How many workers ever died, however they ended.
     pub died: u64,
-    /// How many workers were forked in the place of one that died or was recycled.
+    /// How many workers were forked to replace one that died or was recycled.
     pub restarts: u64,
     /// The workers that live; the dead are forgotten.
     pub workers: Vec<Worker>,
-    /// What was really bound for the application, in the order in which it was asked for.
+    /// The addresses that the application is bound to, in the order of its options.
     pub addresses: Vec<Address>,
     /// The options that an operator looks for.
     pub options: ShownOptions,
@@ -49,7 +49,7 @@ pub struct Stats {
     pub board: Option<Snapshot>,
     /// What was counted by reason.
     pub tallies: Tallies,
-    /// Grows with every change of what is above, but for the board.
+    /// Grows with every change of the fields above, except the board.
     pub revision: u64,
 }
 
@@ -58,11 +58,11 @@ pub struct Stats {
 pub struct Tallies {
     /// Workers that died.
     pub deaths: BTreeMap<&'static str, u64>,
-    /// Workers that were forked in the place of one that died, by the reason of that death.
+    /// Workers that were forked to replace one that died, by the reason of that death.
     pub restarts: BTreeMap<&'static str, u64>,
     /// Workers that were recycled, by what made them due.
     pub recycles: BTreeMap<&'static str, u64>,
-    /// Connections that were taken from a queue that nobody emptied, and given to a worker.
+    /// Connections that were taken from a queue that no worker emptied, and given to a worker.
     pub rescued: u64,
     /// Fresh connections that a worker gave back because it had more than others, and that another one took.
     pub moved: u64,

@@ -1,4 +1,4 @@
-//! How the cluster has done in the last minutes: what is compared over time, since a row only says how things are now.
+//! How the cluster has done in the last minutes: figures that need two looks, since a row tells of one moment.
 //!
 //! The renderer looks every [`STEP`]: a look reads the snapshot that it is given and costs some microseconds per worker.
 //! Figures are those of the last look, so that everything that is shown (page, stream, JSON) says the same. Pure; the
@@ -56,7 +56,7 @@ pub(crate) struct Figures {
 /// One step of the graphs: requests a second, lag in ms, percent of a core, resident MiB.
 pub(crate) type Point = [f32; 4];
 
-/// What was counted until a look, to be compared with the next.
+/// The counters at one look, to be compared with the next.
 #[derive(Clone, Debug)]
 struct Mark {
     at: f64,
@@ -109,7 +109,7 @@ impl Trends {
         self.all.take(sum, &Counted::in_all(&board.totals), now);
     }
 
-    /// A look is overdue, as if nobody looked regularly.
+    /// Whether a look is overdue, so that there are no regular looks.
     pub(crate) fn is_late(&self, now: f64) -> bool {
         let patience = STEP.as_secs_f64() * 1000.0 * PATIENCE;
         self.looked_at.is_none_or(|before| now - before > patience)

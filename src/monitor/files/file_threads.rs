@@ -28,7 +28,7 @@ impl FileThreads {
         Self { name, threads, queue, jobs: Mutex::default() }
     }
 
-    /// Gives a job that nobody waits for; `false` if it was not taken.
+    /// Gives a job whose end is not awaited; `false` if there is no room for it.
     pub(crate) fn give(&self, job: impl FnOnce() + Send + 'static) -> bool {
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         if jobs.is_none() {
@@ -44,7 +44,7 @@ impl FileThreads {
     ) -> Option<T> {
         let (tell, told) = oneshot::channel();
         let job = move || {
-            // Whoever asked may have left.
+            // The client may have left.
             let _ = tell.send(work());
         };
         if self.give(job) { told.await.ok() } else { None }

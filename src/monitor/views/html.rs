@@ -30,7 +30,7 @@ impl Display for Escaped<'_> {
     }
 }
 
-/// A word that nobody can foretell. Without one (when no descriptor is left) a page has no style and no script, and is
+/// A random word, new for each page. Without one (when no descriptor is left) a page has no style and no script, and is
 /// complete all the same.
 pub(crate) fn nonce() -> Option<String> {
     let mut random = [0; 16];

@@ -24,7 +24,7 @@ const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'
 /// Name, label, and the place in a point of its graph.
 type Column = (&'static str, &'static str, Option<usize>);
 
-/// What is seen first.
+/// The large figures at the top.
 const TILES: [Column; 9] = [
     ("workers", "Serving", None),
     ("rate", "Requests/s", Some(0)),
@@ -37,7 +37,7 @@ const TILES: [Column; 9] = [
     ("rss", "Memory", Some(3)),
 ];
 
-/// What is shown of a worker, beside its name.
+/// The columns of the table of workers, after the name.
 const COLUMNS: [Column; 13] = [
     ("pid", "PID", None),
     ("state", "State", None),
@@ -54,7 +54,7 @@ const COLUMNS: [Column; 13] = [
     ("restarts", "Restarts", None),
 ];
 
-/// What is looked up now and then.
+/// The details at the end.
 const DETAILS: [Column; 9] = [
     ("addresses", "Listening on", None),
     ("queues", "Waiting, by port", None),
@@ -67,7 +67,7 @@ const DETAILS: [Column; 9] = [
     ("load", "Load average", None),
 ];
 
-/// What stands at the top.
+/// The signs in the header.
 const SIGNS: [Column; 4] =
     [("state", "Cluster", None), ("ecv", "ECV", None), ("ready", "Ready", None), ("age", "Up for", None)];
 

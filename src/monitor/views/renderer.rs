@@ -1,10 +1,12 @@
 //! Renders what takes its time, on a thread of its own named `cluster2-pages`.
 //!
-//! The routes ask for a [`Kind`] and wait; so does the control socket's `status`, with or without a monitor's port. Whoever
-//! asks gets a rendering that was begun after the question, so nothing that is shown is older than the question. One
-//! rendering answers all who asked before it began, and a pause follows it: [`PAUSE`] after one that several had asked for,
-//! else [`REST`] times the time that it took. So many clients wait; they do not load the machine. The thread owns the [`Trends`]: while the monitor has a port it looks at the cluster every
-//! [`trends::STEP`](STEP), and while somebody watches the page it renders each change for the [`stream`](super::stream).
+//! The routes ask for a [`Kind`] and wait; so does the control socket's `status`, with or without a monitor's port. A rendering
+//! begins after the question that it answers, so nothing that is shown is older than the question. One rendering answers
+//! all questions that came before it began. A pause follows: [`PAUSE`] after a rendering that several clients share, else
+//! up to [`REST`] times the time that it took. So a crowd of clients waits and does not load the machine.
+//!
+//! The thread owns the [`Trends`]. While the monitor has a port, it looks at the cluster every [`STEP`]; while the page is
+//! watched, it renders each change for the [`stream`](super::stream).
 //! Invariant: this thread takes part in nothing but rendering; health and supervision never wait for it.
 
 use std::collections::BTreeMap;
@@ -34,7 +36,7 @@ use crate::os::clock::monotonic_ms;
 const PAUSE: Duration = Duration::from_millis(100);
 /// How many times as long as a rendering the time from its beginning to the next one's is at least, up to [`PAUSE`].
 const REST: u32 = 10;
-/// How soon a change is rendered while somebody watches.
+/// How soon a change is rendered while the page is watched.
 const SOON: Duration = Duration::from_millis(250);
 /// How many answers with a large body leave before the server looks for new requests again.
 const LEAVE_AT_ONCE: usize = 4;
@@ -94,7 +96,7 @@ impl Renderer {
             next_look: None,
             next_update: Instant::now(),
         };
-        // Without the thread its end of the channel is dropped, and whoever asks is told at once.
+        // Without a thread the other end of the channel is dropped, and every request fails at once.
         let _ = thread::Builder::new().name("cluster2-pages".into()).spawn(move || work.run(&asked));
         Self { requests, updates, leaving: Semaphore::new(LEAVE_AT_ONCE) }
     }
@@ -135,7 +137,7 @@ impl Renderer {
     }
 
     fn request(&self, request: Request) {
-        // A thread that could not be started answers nobody.
+        // Without a thread the request is dropped, which its client notices.
         let _ = self.requests.send(request);
     }
 }
@@ -229,7 +231,7 @@ impl Work {
             }
             Kind::Status => {
                 let (stats, now) = (self.source.stats(), monotonic_ms());
-                // Without a port nobody looks but this.
+                // Without a port there are no regular looks.
                 if self.trends.is_late(now) {
                     self.trends.look(&stats, now);
                 }
@@ -254,7 +256,7 @@ impl Work {
         self.updates.receiver_count() > 0
     }
 
-    /// Renders how things are for those who watch, if that has changed.
+    /// Renders the state of the cluster for the watchers, if it has changed.
     fn update(&mut self) {
         let made_of = Some((self.source.revision(), self.trends.number()));
         if self.made_of != made_of {

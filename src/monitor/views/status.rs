@@ -121,7 +121,7 @@ fn master(stats: &Stats, host: &Host, boot: &Host, busy: Option<f64>) -> Value {
     })
 }
 
-/// The first figure is what was free, whatever the field's name says: so it was, and so scripts read it.
+/// The first figure is the memory that was free, though the field is named otherwise: scripts read it so.
 fn memory_at_boot(boot: &Host) -> Option<String> {
     let (free, total) = (approximate(boot.free_memory?), approximate(boot.total_memory?));
     Some(format!("{:.2} MB of {:.2} MB", free / MEGABYTE, total / MEGABYTE))

@@ -135,7 +135,7 @@ fn graphs(trends: &Trends) -> Value {
     })
 }
 
-/// Rounded to what a graph shows.
+/// A point of a graph, with the digits that a graph shows.
 fn point(point: &Point) -> Value {
     point.iter().map(|number| json!((f64::from(*number) * 10.0).round() / 10.0)).collect()
 }

@@ -134,7 +134,7 @@ impl ViewModel<'_> {
         Cell::new("ecv", text).in_mood(mood)
     }
 
-    /// Who changed the rotation last, when and why; nothing where nobody did.
+    /// Who changed the rotation last, when and why; empty if it never changed.
     fn rotation_change(&self) -> Cell {
         let Some(change) = &self.stats.rotation.change else { return Cell::new("change", "") };
         let reason = change.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();

@@ -15,7 +15,7 @@ use crate::scoreboard::{Row, Snapshot, Totals};
 use crate::supervisor::setup::OWN_ROW;
 use crate::supervisor::state::State;
 
-/// When the next one is due, and what the last one said.
+/// When the next heartbeat is due, and the totals of the last one.
 #[derive(Debug, Default)]
 pub(crate) struct Heartbeat {
     due: Option<Instant>,
@@ -37,7 +37,7 @@ impl Heartbeat {
         self.due
     }
 
-    /// What the event says, if it is time.
+    /// The facts of the event, if it is due.
     fn beat(
         &mut self,
         snapshot: impl FnOnce() -> Snapshot,

@@ -26,7 +26,7 @@ const FRESH: Duration = Duration::from_secs(10);
 /// How long a client waits for one.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The installed modules, read when somebody asks.
+/// The installed modules, read when a client asks.
 #[derive(Debug)]
 pub(crate) struct Deps {
     dir: Option<PathBuf>,
@@ -90,7 +90,7 @@ impl Deps {
         }
     }
 
-    /// What is fresh enough; else sees to it that somebody reads.
+    /// The last reading, if it is fresh enough; if not, another one begins.
     fn look(&self) -> Option<Arc<Found>> {
         let mut reading = self.last.lock();
         let fresh = reading.found.as_ref().filter(|(at, _)| at.elapsed() < self.fresh);

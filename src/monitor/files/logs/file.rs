@@ -1,6 +1,6 @@
 //! A file, or a part of it, on its way to a client: piece by piece; a file thread reads each once there is room for it.
 //!
-//! The length is what the file had when it was opened: what is added meanwhile is not sent, and a file that is cut short
+//! The length is that of the file when it was opened: text that is added meanwhile is not sent, and a file that is cut short
 //! meanwhile ends the connection, since the promised length can't be kept any more.
 
 use std::fs::{File, Metadata};
@@ -28,7 +28,7 @@ const LOOK_BACK: u64 = 64 * 1024 * 1024;
 pub(crate) struct Part {
     pub(crate) file: Arc<File>,
     pub(crate) range: Range<u64>,
-    /// Tells this file, as it is now, from what it was and from others.
+    /// Differs for another file, and for other content of this one.
     pub(crate) tag: String,
 }
 

@@ -37,7 +37,7 @@ struct Log {
     modified: SystemTime,
 }
 
-/// Lists what is in `dir`; what can't be read is not there.
+/// Lists the files in `dir`, except those that can't be read.
 pub(crate) fn read(dir: &Path) -> List {
     let mut list = List::default();
     list.go_into(dir, Path::new(""), 0);

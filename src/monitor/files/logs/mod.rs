@@ -2,14 +2,14 @@
 //!
 //! | path | query | answer |
 //! |---|---|---|
-//! | `/logs` | | the list, as a page, or as JSON to who prefers it |
+//! | `/logs` | | the list, as a page, or as JSON if the client prefers it |
 //! | `/logs/<file>` | | the file, or a part of it by `Range` |
 //! | | `?tail=N` | its last N lines |
 //! | | `?follow=1` | its last 10 lines (or N), then whatever is added, also after a rotation |
 //!
-//! The routes call it. Files are found, opened and read by a [`FileThreads`], and are sent bit by bit, as the client takes them.
-//! Nothing outside the directory is ever served, see [`crate::os::open_within`]: what is no file inside, directories included, is
-//! 404. What is compressed is sent as it is, and has no lines.
+//! The routes call it. [`FileThreads`] find, open and read the files; they are sent bit by bit, as the client takes them.
+//! Nothing outside the directory is ever served, see [`crate::os::open_within`]: everything but a file inside is 404.
+//! Compressed files are sent as they are, and have no lines.
 
 mod file;
 mod follow;

@@ -9,7 +9,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_e
 
 /// The longest name that a file can have.
 const NAME_MAX: usize = 255;
-/// What a link must not hold as it is.
+/// The bytes that a link holds in encoded form.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The file that is named by what follows `/logs/`; `None` for what no file can be called, or what climbs.
