@@ -2,7 +2,7 @@
 //!
 //! The server's accept loop owns the list; each connection's task holds its [`Admitted`], and leaves the list by dropping
 //! it. Crowds can't keep others out. When the list is full, the connection that can best be spared is closed for the new
-//! one: first those that never sent a request, then those that wait for their next request, then those whose client does
+//! one: first those that sent no request in a tenth of a second, then those that wait for their next request, then those whose client does
 //! not read its answer; among equals the one on which nothing has moved for longest. Where none can be spared, some
 //! further connections are taken for questions about health only.
 //! Invariant: the list is never longer than its limit and the share of health.
@@ -27,6 +27,8 @@ use crate::monitor::reply::Body;
 
 /// A client that takes no byte of its answer for so long can be spared.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// A new client has so long to send its first request before it can be spared.
+const FIRST_REQUEST: Duration = Duration::from_millis(100);
 
 /// The list.
 #[derive(Debug)]
@@ -65,8 +67,8 @@ enum Stage {
 pub(crate) struct Admitted {
     connection: Rc<Connection>,
     list: Rc<Connections>,
-    /// All places for other questions are taken.
-    pub(crate) is_for_health_only: bool,
+    /// All places for other questions were taken.
+    is_for_health_only: bool,
 }
 
 impl Connections {
@@ -83,7 +85,11 @@ impl Connections {
         }
         let is_full = short || self.open.borrow().len() >= self.limit;
         let is_for_health_only = is_full && !self.make_room();
-        if is_for_health_only && self.open.borrow().len() >= self.limit + self.for_health {
+        let is_too_long = self.open.borrow().len() >= self.limit + self.for_health;
+        if is_for_health_only
+            && is_too_long
+            && !self.close_one(|connection| connection.stage.get() == Stage::Stranger)
+        {
             return None;
         }
         let connection = Rc::new(Connection {
@@ -99,8 +105,16 @@ impl Connections {
 
     /// Closes the connection that can best be spared; `false` if none can.
     pub(crate) fn make_room(&self) -> bool {
+        self.close_one(|connection| match connection.stage.get() {
+            Stage::Stranger => connection.moved.get().elapsed() >= FIRST_REQUEST,
+            Stage::Idle => true,
+            Stage::Answering => connection.stuck.get().is_some_and(|since| since.elapsed() >= PATIENCE),
+        })
+    }
+
+    fn close_one(&self, may_go: impl Fn(&Connection) -> bool) -> bool {
         let mut open = self.open.borrow_mut();
-        let spare = open.iter().enumerate().filter(|(_, connection)| connection.can_be_spared());
+        let spare = open.iter().enumerate().filter(|(_, connection)| may_go(connection));
         let spared = spare.min_by_key(|(_, connection)| (connection.stage.get(), connection.moved.get()));
         let Some(at) = spared.map(|(at, _)| at) else { return false };
         open.swap_remove(at).close.notify_one();
@@ -109,6 +123,21 @@ impl Connections {
 }
 
 impl Admitted {
+    /// Whether the connection may ask for anything but health. If it was taken for health only, a client that has not asked
+    /// yet gives way to one that has.
+    pub(crate) fn may_ask(&self) -> bool {
+        let list = &self.list;
+        !self.is_for_health_only
+            || list.open.borrow().len() <= list.limit
+            || list.make_room()
+            || list.close_one(|connection| connection.stage.get() == Stage::Stranger)
+    }
+
+    /// Whether the connection ends with its next answer, so that there is a place for the next question about health.
+    pub(crate) fn is_for_one_answer(&self) -> bool {
+        self.is_for_health_only
+    }
+
     pub(crate) fn connection(&self) -> &Rc<Connection> {
         &self.connection
     }
@@ -121,11 +150,6 @@ impl Drop for Admitted {
 }
 
 impl Connection {
-    fn can_be_spared(&self) -> bool {
-        let is_stuck = self.stuck.get().is_some_and(|since| since.elapsed() >= PATIENCE);
-        self.stage.get() != Stage::Answering || is_stuck
-    }
-
     /// Whether its answer may go on for ever.
     pub(crate) fn is_endless(&self) -> bool {
         self.is_endless.get()
@@ -367,9 +391,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_new_client_has_a_moment_to_ask_whoever_comes_after_it() {
+        let list = Connections::new(1, 1);
+        let first = list.admit(false).unwrap();
+        let second = list.admit(false).unwrap();
+        assert!(second.is_for_health_only && !must_go(&first));
+        second.connection.begins();
+        assert!(second.may_ask() && must_go(&first), "one that asks goes before one that has not asked");
+        let third = list.admit(false).unwrap();
+        let fourth = list.admit(false).unwrap();
+        assert!(fourth.is_for_health_only && must_go(&third), "there is an end to it");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn while_descriptors_are_short_two_leave_for_each_that_comes() {
         let list = Connections::new(9, 1);
         let strangers: Vec<Admitted> = (0..4).map(|_| list.admit(false).unwrap()).collect();
+        tokio::time::advance(FIRST_REQUEST).await;
         let newcomer = list.admit(true).unwrap();
         assert!(!newcomer.is_for_health_only);
         assert_eq!(strangers.iter().filter(|stranger| must_go(stranger)).count(), 2);

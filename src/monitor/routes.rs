@@ -105,15 +105,15 @@ fn ecv_route(ecv: &Ecv, path: &str) -> Option<Route> {
     }
 }
 
-/// Answers a request that comes straight from a client. On a connection that is `for_health_only` everything else is 503.
+/// Answers a request that comes straight from a client. Unless the client `may_ask`, everything but health is 503.
 pub(crate) async fn answer(
     request: Request<Incoming>,
     site: &Site,
     endpoints: Endpoints,
-    for_health_only: bool,
+    may_ask: impl Fn() -> bool,
 ) -> Response<Body> {
     let route = Route::of(request.uri().path(), &site.rules);
-    if for_health_only && !route.is_some_and(Route::is_health) {
+    if !route.is_some_and(Route::is_health) && !may_ask() {
         return text(
             StatusCode::SERVICE_UNAVAILABLE,
             "There are too many connections, or too few descriptors.\n",

@@ -137,6 +137,7 @@ pub async fn serve(limits: Limits, listener: TcpListener, site: Arc<Site>, stop:
         let listener = registered(&listener).await;
         let connections = Connections::new(limits.connections, limits.for_health);
         let mut looks = interval(LOOK_EVERY);
+        // tokio makes the loop give way after some dozens of connections, so that a crowd does not fill the kernel's queue.
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -166,7 +167,6 @@ pub async fn serve(limits: Limits, listener: TcpListener, site: Arc<Site>, stop:
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
-            tokio::task::yield_now().await;
         }
     };
     tokio::select! {
@@ -221,8 +221,8 @@ async fn converse(
     let answer = service_fn(async |request| {
         // From now on, since some answers take their time.
         connection.begins();
-        let mut response = routes::answer(request, site, endpoints, admitted.is_for_health_only).await;
-        if admitted.is_for_health_only {
+        let mut response = routes::answer(request, site, endpoints, || admitted.may_ask()).await;
+        if admitted.is_for_one_answer() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let ends = response.extensions().get::<EndsWithClient>().copied();

@@ -1,8 +1,8 @@
 // Many clients of one port, in a process of their own, so that they take no time from the test that watches.
 //
-// Forked by `crowd` in test/support/crowd.js. The argument is JSON: `{port, paths, clients, reads}`. Each client keeps one
-// connection and asks for one of the paths: one that reads asks again after each answer, one that does not read asks once
-// and never takes a byte. Says `{connected, answered}` five times a second and ends with its parent.
+// Forked by `crowd` in test/support/crowd.js. The argument is JSON: `{port, paths, clients, reads}`. Each client keeps
+// one connection and asks for one of the paths: a client that reads asks again after each answer, one that does not
+// read asks once and never takes a byte. Says `{connected, answered}` five times a second and ends with its parent.
 'use strict';
 
 const net = require('node:net');

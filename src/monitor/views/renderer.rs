@@ -278,3 +278,80 @@ impl Work {
 fn moment(stats: &Stats, limits: Limits) -> Moment<'_> {
     Moment::new(stats, limits, monotonic_ms(), stats.started.age(Instant::now()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::ecv::Change;
+    use crate::event::MonitorRequest;
+    use crate::monitor::data::stats::ShownOptions;
+    use crate::monitor::source::Order;
+    use crate::timestamp::Timestamp;
+
+    /// Counts how often it is copied, and gives nothing while `closed` is locked.
+    #[derive(Default)]
+    struct Counted {
+        copies: AtomicU64,
+        closed: Mutex<()>,
+    }
+
+    impl Source for Counted {
+        fn stats(&self) -> Stats {
+            self.copies.fetch_add(1, Ordering::SeqCst);
+            drop(self.closed.lock().unwrap());
+            Stats::new(1, Timestamp::now(), ShownOptions::default())
+        }
+
+        fn rotate(&self, _: bool, _: Change) {}
+
+        fn revision(&self) -> u64 {
+            0
+        }
+
+        fn order(&self, _: Order) -> Option<oneshot::Receiver<Bytes>> {
+            None
+        }
+
+        fn app_metrics(&self) -> Arc<str> {
+            "".into()
+        }
+
+        fn ask(&self, _: MonitorRequest) {}
+    }
+
+    #[test]
+    fn a_rendering_answers_all_who_asked_before_it_began_and_none_who_asked_later() {
+        let source = Arc::new(Counted::default());
+        let limits = Limits { live_max_age: STEP, ready_quorum: 1 };
+        let renderer =
+            Renderer::start(limits, false, Host::default(), Arc::clone(&source) as Arc<dyn Source>);
+        let (done, rendered) = channel();
+        let ask = || {
+            let done = done.clone();
+            renderer.ask(Kind::Status, move |rendered| done.send(rendered.body.len()).unwrap());
+        };
+        let closed = source.closed.lock().unwrap();
+        ask();
+        while source.copies.load(Ordering::SeqCst) == 0 {
+            thread::yield_now();
+        }
+        // The first rendering has begun; these come too late for it.
+        (0..50).for_each(|_| ask());
+        let released = Instant::now();
+        drop(closed);
+        for _ in 0..51 {
+            assert!(rendered.recv_timeout(Duration::from_secs(10)).unwrap() > 0);
+        }
+        assert_eq!(source.copies.load(Ordering::SeqCst), 2);
+        // The next one comes after the pause that follows a rendering that many shared.
+        ask();
+        rendered.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert!(released.elapsed() >= PAUSE, "{:?}", released.elapsed());
+        drop(renderer);
+        drop(done);
+        assert!(rendered.recv().is_err(), "the thread ends with its handle");
+    }
+}

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
 use tokio::sync::Notify;
@@ -51,7 +52,7 @@ struct Reading {
 /// What was found, ready to be sent.
 #[derive(Debug)]
 struct Found {
-    json: String,
+    json: Bytes,
     page: String,
 }
 
@@ -122,7 +123,7 @@ impl Last {
 fn find(dir: Option<PathBuf>) -> Found {
     let dir = dir.or_else(|| std::env::current_dir().ok()).unwrap_or_else(|| Path::new("/").to_owned());
     let tree = read::read(&dir);
-    Found { json: write::json(&tree).to_string(), page: write::page(&tree) }
+    Found { json: write::json(&tree).to_string().into(), page: write::page(&tree) }
 }
 
 #[cfg(test)]
@@ -130,6 +131,10 @@ mod tests {
     use std::fs::write;
 
     use super::*;
+
+    fn is_of(name: &str, found: &Found) -> bool {
+        String::from_utf8_lossy(&found.json).contains(name)
+    }
 
     #[tokio::test]
     async fn one_reading_serves_all_who_ask_and_an_old_one_nobody() {
@@ -139,7 +144,7 @@ mod tests {
         let mut deps = Deps::new(Some(dir.path().to_owned()));
         let (one, other) = tokio::join!(deps.found(), deps.found());
         let one = one.unwrap();
-        assert!(one.json.contains("first") && Arc::ptr_eq(&one, &other.unwrap()));
+        assert!(is_of("first", &one) && Arc::ptr_eq(&one, &other.unwrap()));
         write(&manifest, r#"{"name":"second"}"#).unwrap();
         assert!(Arc::ptr_eq(&one, &deps.found().await.unwrap()));
 
@@ -149,6 +154,6 @@ mod tests {
         assert!(deps.look().is_none());
         done.await;
         deps.fresh = FRESH;
-        assert!(deps.found().await.unwrap().json.contains("second"));
+        assert!(is_of("second", &deps.found().await.unwrap()));
     }
 }
