@@ -106,7 +106,7 @@ describe('a crowd on the monitor\'s port', function () {
     await gather(program, { clients: 1100, paths, reads: false });
     for (let round = 0; round < 10; round += 1) {
       for (const probe of PROBES) {
-        const { status } = await request(program.monPort, { path: probe, within: 2000 });
+        const { status } = await request(program.monPort, { path: probe, within: 5000 });
         assert.equal(status, 200, `${probe} in round ${round}`);
       }
     }

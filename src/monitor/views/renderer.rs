@@ -39,7 +39,7 @@ const REST: u32 = 10;
 /// How soon a change is rendered while the page is watched.
 const SOON: Duration = Duration::from_millis(250);
 /// How many answers with a large body leave before the server looks for new requests again.
-const LEAVE_AT_ONCE: usize = 4;
+const LEAVE_AT_ONCE: usize = 8;
 
 /// What can be rendered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,7 +74,8 @@ enum Request {
 pub(crate) struct Renderer {
     requests: Sender<Request>,
     updates: watch::Sender<Update>,
-    leaving: Semaphore,
+    /// Scrapes have a line of their own: they are asked for health, too, and never wait behind pages.
+    leaving: [Semaphore; 2],
 }
 
 impl Renderer {
@@ -98,7 +99,7 @@ impl Renderer {
         };
         // Without a thread the other end of the channel is dropped, and every request fails at once.
         let _ = thread::Builder::new().name("cluster2-pages".into()).spawn(move || work.run(&asked));
-        Self { requests, updates, leaving: Semaphore::new(LEAVE_AT_ONCE) }
+        Self { requests, updates, leaving: [(); 2].map(|()| Semaphore::new(LEAVE_AT_ONCE)) }
     }
 
     /// Begins to look at the cluster regularly, for the graphs.
@@ -122,7 +123,9 @@ impl Renderer {
             let _ = deliver.send(rendered);
         });
         let rendered = delivered.await.ok()?;
-        let _turn = self.leaving.acquire().await.ok()?;
+        let [scrapes, others] = &self.leaving;
+        let line = if matches!(kind, Kind::Metrics(_)) { scrapes } else { others };
+        let _turn = line.acquire().await.ok()?;
         tokio::task::yield_now().await;
         Some(rendered)
     }
@@ -328,7 +331,7 @@ mod tests {
         let limits = Limits { live_max_age: STEP, ready_quorum: 1 };
         let renderer =
             Renderer::start(limits, false, Host::default(), Arc::clone(&source) as Arc<dyn Source>);
-        let (done, rendered) = channel();
+        let (done, told) = channel();
         let ask = || {
             let done = done.clone();
             renderer.ask(Kind::Status, move |rendered| done.send(rendered.body.len()).unwrap());
@@ -343,15 +346,15 @@ mod tests {
         let released = Instant::now();
         drop(closed);
         for _ in 0..51 {
-            assert!(rendered.recv_timeout(Duration::from_secs(10)).unwrap() > 0);
+            assert!(told.recv_timeout(Duration::from_secs(10)).unwrap() > 0);
         }
         assert_eq!(source.copies.load(Ordering::SeqCst), 2);
         // The next one comes after the pause that follows a rendering that many shared.
         ask();
-        rendered.recv_timeout(Duration::from_secs(10)).unwrap();
+        told.recv_timeout(Duration::from_secs(10)).unwrap();
         assert!(released.elapsed() >= PAUSE, "{:?}", released.elapsed());
         drop(renderer);
         drop(done);
-        assert!(rendered.recv().is_err(), "the thread ends with its handle");
+        assert!(told.recv().is_err(), "the thread ends with its handle");
     }
 }
