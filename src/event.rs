@@ -1,7 +1,7 @@
 //! What the application is told.
 //!
-//! The supervisor publishes these; the border turns each into a call of JavaScript, in the same order. They hold facts
-//! only: no descriptor that is still in use, no reference into the supervisor.
+//! The supervisor and the monitor publish these, each from its own thread; the border turns each into a call of JavaScript,
+//! in the same order. They hold facts only: no descriptor that is still in use, no reference into the supervisor.
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -21,52 +21,52 @@ use crate::process::exit::Exit;
 pub enum Event {
     /// A worker was forked and its pid file is written.
     Forked {
-        /// The worker.
+        /// Its id.
         worker: WorkerId,
-        /// Its pid.
+        /// Its process.
         pid: u32,
     },
     /// The first workers are forked.
     Started,
     /// The worker's Node is up and runs the script.
     Online {
-        /// The worker.
+        /// Its id.
         worker: WorkerId,
     },
     /// A server of the worker listens, as Node reports it.
     ServerListening {
-        /// The worker.
+        /// Its id.
         worker: WorkerId,
         /// Where.
         address: Box<ListeningAddress>,
     },
     /// One application of the worker listens on all its ports: the `listening` event of cluster2.
     Listening {
-        /// The worker.
+        /// Its id.
         worker: WorkerId,
-        /// Its pid.
+        /// Its process.
         pid: u32,
     },
     /// The worker has booted and stands by, without a socket, until another one dies.
     Spare {
-        /// The worker.
+        /// Its id.
         worker: WorkerId,
-        /// Its pid.
+        /// Its process.
         pid: u32,
     },
     /// The worker's channel has ended.
     Disconnected {
-        /// The worker.
+        /// Its id.
         worker: WorkerId,
     },
     /// The worker called `disconnect()` or `kill()` on itself.
     LeavesOnPurpose {
-        /// The worker.
+        /// Its id.
         worker: WorkerId,
     },
     /// The worker's process is gone and reaped.
     Died {
-        /// The worker.
+        /// Its id.
         worker: WorkerId,
         /// Its process, which may be somebody else's by now.
         pid: u32,
@@ -84,18 +84,18 @@ pub enum Event {
     },
     /// The worker's event loop has not turned for too long; it will be replaced.
     Hung {
-        /// The worker.
+        /// Its id.
         worker: WorkerId,
-        /// Its pid.
+        /// Its process.
         pid: u32,
         /// For how long.
         age: Duration,
-        /// What it is stuck in, where that was to be found out and could be.
+        /// The stack of what it is stuck in, if it was asked for and could be read.
         stack: Option<String>,
     },
     /// Messages of the application, one JSON text per line.
     Messages {
-        /// Who said them.
+        /// The worker that said them.
         worker: WorkerId,
         /// The lines, joined by newlines.
         lines: Vec<u8>,
@@ -104,7 +104,7 @@ pub enum Event {
     },
     /// A message of the application that brought a handle.
     HandleMessage {
-        /// Who said it.
+        /// The worker that said it.
         worker: WorkerId,
         /// Node's name for the kind of handle.
         kind: String,
@@ -117,7 +117,7 @@ pub enum Event {
     },
     /// What a worker says of its components, for JavaScript alone.
     Component {
-        /// The worker.
+        /// Its id.
         worker: WorkerId,
         /// What, as JSON text.
         fact: String,
@@ -140,11 +140,11 @@ pub enum Event {
         /// `{ok: true, ...}` or `{ok: false, code, message, facts?}`.
         answer: Value,
     },
-    /// The cluster was taken out of rotation or put back, or somebody wanted it where it was already.
+    /// The cluster was taken out of rotation or put back, or was asked to be where it was already.
     Rotated {
         /// It is out now.
         disabled: bool,
-        /// Who wanted it.
+        /// Who asked for it, for people.
         by: String,
         /// Why, if it was said.
         reason: Option<String>,
@@ -159,7 +159,10 @@ pub enum Event {
     Ended,
 }
 
-/// Whom JavaScript is to ask.
+/// How the master's threads tell the application of an [`Event`].
+pub type Publish = Arc<dyn Fn(Event) + Send + Sync>;
+
+/// Which part of the application answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Addressee {
     /// The application's own monitor app.

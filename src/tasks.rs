@@ -1,7 +1,7 @@
-//! How background work is started and who owns it.
+//! How background work is started, and its owner.
 //!
-//! Everything asynchronous in the master runs on one current-thread runtime, as tasks of one [`LocalTasks`]; when its last
-//! handle is dropped, with the supervisor, every task is cancelled, so none outlives its owner.
+//! The supervisor's thread and the monitor's have a current-thread runtime each, and run their work as tasks of a
+//! [`LocalTasks`]. When its last handle is dropped every task is cancelled, so none outlives its owner.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use tokio::task::{AbortHandle, JoinSet};
 
-/// The tasks of the supervisor's thread; a cheap handle.
+/// The tasks of one thread; a cheap handle.
 #[derive(Clone, Debug, Default)]
 pub struct LocalTasks(Rc<RefCell<JoinSet<()>>>);
 

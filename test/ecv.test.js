@@ -85,6 +85,8 @@ describe('ECV', () => {
       await program.line('check');
       const head = await over({ ':path': '/ecv', ':method': 'HEAD' });
       assert.deepEqual([head.headers[':status'], head.body], [200, '']);
+      const foreign = await over({ ':path': '/ecv/disable', ':method': 'POST', origin: 'https://evil.example' });
+      assert.equal(foreign.headers[':status'], 403);
       assert.equal((await over({ ':path': '/ecv/disable', ':method': 'POST' })).headers[':status'], 204);
       const off = await over({ ':path': '/ecv' });
       assert.deepEqual([off.headers[':status'], BODY.exec(off.body)?.[1]], [400, 'DISABLED']);

@@ -123,6 +123,23 @@ describe('health on the monitor\'s port', () => {
     assert.equal((await request(program.port, { path: '/ecv' })).status, 200);
   });
 
+  it('refuses a control request that a browser sends for another site, on both ports', async () => {
+    const program = await startApp({ ecv: { control: true } });
+    for (const port of [program.monPort, program.port]) {
+      const post = (headers) => request(port, { path: '/ecv/disable', method: 'POST', headers });
+      const own = { origin: `http://127.0.0.1:${port}`, host: `127.0.0.1:${port}` };
+      for (const foreign of [{ origin: 'http://evil.example' }, { origin: 'null' }, { 'sec-fetch-site': 'cross-site' },
+        { ...own, 'sec-fetch-site': 'same-site' }]) {
+        const { status, body } = await post(foreign);
+        assert.deepEqual([status, body], [403, 'Forbidden\n'], `${JSON.stringify(foreign)} on ${port}`);
+      }
+      assert.equal((await ask(program, '/ecv')).status, 200);
+      assert.equal((await post({ ...own, 'sec-fetch-site': 'same-origin' })).status, 204);
+      assert.equal((await ask(program, '/ecv')).status, 400);
+      assert.equal((await request(port, { path: '/ecv/enable', method: 'POST' })).status, 204);
+    }
+  });
+
   it('has no control, and with ecv: false no ECV path, unless that is wanted', async () => {
     const program = await startApp();
     assert.equal((await ask(program, '/ecv/disable', { method: 'POST' })).status, 404);

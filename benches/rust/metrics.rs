@@ -4,7 +4,7 @@
 
 use std::hint::black_box;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use cluster2::ids::{SlotIndex, WorkerId};
 use cluster2::monitor::data::health::{Limits, Moment};
@@ -13,6 +13,7 @@ use cluster2::monitor::views::metrics::{Format, render};
 use cluster2::scoreboard::Snapshot;
 use cluster2::scoreboard::layout::Field;
 use cluster2::scoreboard::row::Row;
+use cluster2::timestamp::Timestamp;
 use criterion::Criterion;
 
 fn main() {
@@ -35,7 +36,7 @@ fn main() {
 }
 
 fn stats(workers: u16) -> Stats {
-    let started = SystemTime::UNIX_EPOCH;
+    let started = Timestamp::now();
     let mut stats =
         Stats::new(1, started, ShownOptions { no_workers: workers.into(), ..ShownOptions::default() });
     stats.workers = (0..workers)

@@ -1,15 +1,18 @@
 //! In rotation or not: the state that an operator sets, and the answers that load balancers get.
 //!
 //! Pure. Workers come here through `node::ecv` for each request to the health path, the monitor calls it directly, and the
-//! supervisor keeps the [`Rotation`]. Whoever serves an answer adds nothing to it. `guard` says who may change the state.
+//! supervisor keeps the [`Rotation`]. The answer is sent as it is given here. `guard` says who may change the state,
+//! `cross_site` whether a browser sends a request on behalf of another site.
 
+pub mod cross_site;
 pub mod guard;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::SystemTime;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::timestamp::Timestamp;
 
 /// How much of a reason, and of a name, is kept, in characters.
 const TEXT_KEPT: usize = 200;
@@ -20,38 +23,38 @@ pub struct Change {
     /// Who, for people: `POST from 10.0.0.7`.
     pub by: String,
     /// When.
-    pub at: SystemTime,
+    pub at: Timestamp,
     /// Why, if it was said.
     pub reason: Option<String>,
 }
 
 impl Change {
-    /// A change by somebody, now known; long texts are cut.
+    /// A change by `by`; long texts are cut.
     #[must_use]
-    pub fn new(by: &str, at: SystemTime, reason: Option<&str>) -> Self {
+    pub fn new(by: &str, at: Timestamp, reason: Option<&str>) -> Self {
         let cut = |text: &str| text.chars().take(TEXT_KEPT).collect::<String>();
         Self { by: cut(by), at, reason: reason.filter(|reason| !reason.is_empty()).map(cut) }
     }
 }
 
-/// Whether the cluster should get traffic, as far as operators have a say in it.
+/// Whether operators let the cluster have traffic.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rotation {
     /// It was taken out.
     pub disabled: bool,
-    /// How that came; `None` for a cluster that was never disabled.
+    /// The last change; `None` for a cluster that was never disabled.
     pub change: Option<Change>,
 }
 
 impl Rotation {
     /// The state of a cluster that has just begun.
     #[must_use]
-    pub fn at_start(disabled: bool, at: SystemTime) -> Self {
+    pub fn at_start(disabled: bool, at: Timestamp) -> Self {
         let change = disabled.then(|| Change::new("the option ecv.startDisabled", at, None));
         Self { disabled, change }
     }
 
-    /// Takes the cluster out or puts it back. A change to what is already so leaves who, when and why as they were;
+    /// Takes the cluster out or puts it back. If it is there already, the last change stays as it was;
     /// `false` says that.
     pub fn set(&mut self, disabled: bool, change: Change) -> bool {
         if self.disabled == disabled {
@@ -62,28 +65,24 @@ impl Rotation {
     }
 }
 
-/// The state as threads of the master's own process read it, at any moment and without waiting.
+/// Whether the answer is DISABLED, as the threads of the master's own process read it, at any moment and without waiting.
 #[derive(Clone, Debug, Default)]
-pub struct Word(Arc<AtomicU8>);
+pub struct Word(Arc<AtomicBool>);
 
 impl Word {
-    const DISABLED: u8 = 1;
-    const LEAVING: u8 = 2;
-
-    /// Writes both at once: out of rotation by an operator, or on the way to a shutdown.
-    pub fn write(&self, disabled: bool, leaving: bool) {
-        let bits = u8::from(disabled) * Self::DISABLED + u8::from(leaving) * Self::LEAVING;
-        self.0.store(bits, Ordering::Release);
+    /// Writes it: out of rotation by an operator, or on the way to a shutdown.
+    pub fn write(&self, is_out: bool) {
+        self.0.store(is_out, Ordering::Release);
     }
 
     /// Whether the answer is DISABLED, for whichever reason.
     #[must_use]
     pub fn is_out(&self) -> bool {
-        self.0.load(Ordering::Acquire) != 0
+        self.0.load(Ordering::Acquire)
     }
 }
 
-/// What a balancer is told.
+/// The answer to a balancer in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Send traffic.
@@ -95,7 +94,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The state comes first: what is disabled is not even asked how it is.
+    /// The state counts before the check.
     #[must_use]
     pub fn of(is_out: bool, is_well: bool) -> Self {
         match (is_out, is_well) {
@@ -169,7 +168,7 @@ pub fn done(disabled: bool, since: &str) -> Answer {
     Answer { status: 204, headers, body: String::new() }
 }
 
-/// The answer to a control request from somebody who may not. It says nothing of why.
+/// The answer to a control request that was not granted. It does not say why.
 #[must_use]
 pub fn refused() -> Answer {
     let headers = [("content-type", "text/plain"), ("Connection", "close")];
@@ -214,29 +213,6 @@ pub fn asked(base: &str, path: &str) -> Option<Asked> {
 /// The reason that a control request gives in its query, `?reason=new+disk`.
 #[must_use]
 pub fn reason_in(query: &str) -> Option<String> {
-    let value = query.split('&').find_map(|pair| pair.strip_prefix("reason="))?;
-    Some(decoded(value)).filter(|reason| !reason.is_empty())
-}
-
-/// A value of a query or a form, as browsers encode them.
-#[must_use]
-pub fn decoded(value: &str) -> String {
-    let mut bytes = Vec::with_capacity(value.len());
-    let mut rest = value.bytes();
-    while let Some(byte) = rest.next() {
-        let decoded = match byte {
-            b'+' => b' ',
-            b'%' => match (rest.next().and_then(hex), rest.next().and_then(hex)) {
-                (Some(high), Some(low)) => high * 16 + low,
-                _ => b'?',
-            },
-            plain => plain,
-        };
-        bytes.push(decoded);
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    u8::try_from(char::from(digit).to_digit(16)?).ok()
+    let (_, reason) = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "reason")?;
+    Some(reason.into_owned()).filter(|reason| !reason.is_empty())
 }

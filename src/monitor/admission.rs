@@ -1,15 +1,14 @@
 //! The monitor's open connections: how many there may be, which goes when there is no room, and when one has idled too long.
 //!
-//! Owned by the server's accept loop; each connection's task holds its [`Admitted`], and leaves the list by dropping it.
-//! A crowd that connects and says nothing can't keep others out: when the list is full, the connection that has waited
-//! longest is closed for the new one, those that never sent a request before those that did. One that is being answered is
-//! never closed for another.
-//! Invariant: the list is never longer than its limit.
+//! The server's accept loop owns the list; each connection's task holds its [`Admitted`], and leaves the list by dropping
+//! it. Crowds can't keep others out. When the list is full, the connection that can best be spared is closed for the new
+//! one: first those that sent no request in a tenth of a second, then those that wait for their next request, then those whose client does
+//! not read its answer; among equals the one on which nothing has moved for longest. Where none can be spared, some
+//! further connections are taken for questions about health only.
+//! Invariant: the list is never longer than its limit and the share of health.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
-use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -19,19 +18,24 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use crate::monitor::reply::Body;
 
+/// A client that takes no byte of its answer for so long can be spared.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// A new client has so long to send its first request before it can be spared.
+const FIRST_REQUEST: Duration = Duration::from_millis(100);
+
 /// The list.
 #[derive(Debug)]
 pub(crate) struct Connections {
-    open: RefCell<BTreeMap<u64, Rc<Connection>>>,
-    next: Cell<u64>,
+    open: RefCell<Vec<Rc<Connection>>>,
     limit: usize,
+    for_health: usize,
 }
 
 /// One connection, as its task and the list see it.
@@ -40,10 +44,14 @@ pub(crate) struct Connection {
     stage: Cell<Stage>,
     /// When a byte last went either way.
     moved: Cell<Instant>,
+    /// Since when the client has taken nothing of what there is to send.
+    stuck: Cell<Option<Instant>>,
+    /// Its answer may go on for ever.
+    is_endless: Cell<bool>,
     close: Notify,
 }
 
-/// What a connection is at; the lower goes first when room is needed.
+/// What a connection does now; the lower one goes first when room is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
     /// It has never sent a whole request.
@@ -59,43 +67,77 @@ enum Stage {
 pub(crate) struct Admitted {
     connection: Rc<Connection>,
     list: Rc<Connections>,
-    id: u64,
+    /// All places for other questions were taken.
+    is_for_health_only: bool,
 }
 
 impl Connections {
-    pub(crate) fn new(limit: usize) -> Rc<Self> {
-        Rc::new(Self { open: RefCell::default(), next: Cell::new(0), limit })
+    /// An empty list for `limit` connections, and `for_health` further ones.
+    pub(crate) fn new(limit: usize, for_health: usize) -> Rc<Self> {
+        Rc::new(Self { open: RefCell::default(), limit, for_health })
     }
 
-    /// Gives a new connection a place, another's if need be; `None` when all are being answered.
-    pub(crate) fn admit(self: &Rc<Self>) -> Option<Admitted> {
-        if self.open.borrow().len() >= self.limit && !self.make_room() {
+    /// Gives a new connection a place, another's if need be; `None` when there is none. While the process is `short` of
+    /// descriptors, others leave for each that comes.
+    pub(crate) fn admit(self: &Rc<Self>, short: bool) -> Option<Admitted> {
+        if short {
+            self.make_room();
+        }
+        let is_full = short || self.open.borrow().len() >= self.limit;
+        let is_for_health_only = is_full && !self.make_room();
+        let is_too_long = self.open.borrow().len() >= self.limit + self.for_health;
+        if is_for_health_only
+            && is_too_long
+            && !self.close_one(|connection| connection.stage.get() == Stage::Stranger)
+        {
             return None;
         }
-        let id = self.next.replace(self.next.get().wrapping_add(1));
         let connection = Rc::new(Connection {
             stage: Cell::new(Stage::Stranger),
             moved: Cell::new(Instant::now()),
+            stuck: Cell::new(None),
+            is_endless: Cell::new(false),
             close: Notify::new(),
         });
-        self.open.borrow_mut().insert(id, Rc::clone(&connection));
-        Some(Admitted { connection, list: Rc::clone(self), id })
+        self.open.borrow_mut().push(Rc::clone(&connection));
+        Some(Admitted { connection, list: Rc::clone(self), is_for_health_only })
     }
 
     /// Closes the connection that can best be spared; `false` if none can.
     pub(crate) fn make_room(&self) -> bool {
+        self.close_one(|connection| match connection.stage.get() {
+            Stage::Stranger => connection.moved.get().elapsed() >= FIRST_REQUEST,
+            Stage::Idle => true,
+            Stage::Answering => connection.stuck.get().is_some_and(|since| since.elapsed() >= PATIENCE),
+        })
+    }
+
+    fn close_one(&self, may_go: impl Fn(&Connection) -> bool) -> bool {
         let mut open = self.open.borrow_mut();
-        let waiting = open.iter().filter(|(_, connection)| connection.stage.get() != Stage::Answering);
-        let spared = waiting.min_by_key(|(_, connection)| (connection.stage.get(), connection.moved.get()));
-        let Some(id) = spared.map(|(id, _)| *id) else { return false };
-        if let Some(connection) = open.remove(&id) {
-            connection.close.notify_one();
-        }
+        let spare = open.iter().enumerate().filter(|(_, connection)| may_go(connection));
+        let spared = spare.min_by_key(|(_, connection)| (connection.stage.get(), connection.moved.get()));
+        let Some(at) = spared.map(|(at, _)| at) else { return false };
+        open.swap_remove(at).close.notify_one();
         true
     }
 }
 
 impl Admitted {
+    /// Whether the connection may ask for anything but health. If it was taken for health only, a client that has not asked
+    /// yet gives way to one that has.
+    pub(crate) fn may_ask(&self) -> bool {
+        let list = &self.list;
+        !self.is_for_health_only
+            || list.open.borrow().len() <= list.limit
+            || list.make_room()
+            || list.close_one(|connection| connection.stage.get() == Stage::Stranger)
+    }
+
+    /// Whether the connection ends with its next answer, so that there is a place for the next question about health.
+    pub(crate) fn is_for_one_answer(&self) -> bool {
+        self.is_for_health_only
+    }
+
     pub(crate) fn connection(&self) -> &Rc<Connection> {
         &self.connection
     }
@@ -103,11 +145,16 @@ impl Admitted {
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        self.list.open.borrow_mut().remove(&self.id);
+        self.list.open.borrow_mut().retain(|open| !Rc::ptr_eq(open, &self.connection));
     }
 }
 
 impl Connection {
+    /// Whether its answer may go on for ever.
+    pub(crate) fn is_endless(&self) -> bool {
+        self.is_endless.get()
+    }
+
     /// Resolves when the connection should be closed: for the sake of another, or because nothing moved for `idle_time`.
     pub(crate) async fn must_go(&self, idle_time: Duration) {
         tokio::select! {
@@ -133,13 +180,19 @@ impl Connection {
 
     /// Marks it as being answered until `body` has been sent or given up; with `socket`, also until the client
     /// closes its side of that.
-    pub(crate) fn answering(self: &Rc<Self>, body: Body, socket: Option<Rc<TcpStream>>) -> Answering {
+    pub(crate) fn answering(
+        self: &Rc<Self>,
+        body: Body,
+        socket: Option<Rc<TcpStream>>,
+        is_endless: bool,
+    ) -> Answering {
         self.stage.set(Stage::Answering);
+        self.is_endless.set(is_endless);
         Answering { body, socket, connection: Rc::clone(self) }
     }
 }
 
-/// The body of an answer, which keeps its connection from being closed for another.
+/// The body of an answer. While there is one, its connection is closed for another only if the client does not read.
 pub(crate) struct Answering {
     body: Body,
     socket: Option<Rc<TcpStream>>,
@@ -157,7 +210,7 @@ impl hyper::body::Body for Answering {
     type Error = io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        // It is asked for more, so its client takes what comes: one that follows a quiet log is not idle.
+        // hyper asks for more, so the client takes what comes: a client that follows a quiet log is not idle.
         self.connection.moved.set(Instant::now());
         if self.socket.as_ref().is_some_and(|socket| has_left(socket, cx)) {
             return Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())));
@@ -176,12 +229,12 @@ impl hyper::body::Body for Answering {
 
 /// The connection's socket, which tells when bytes move.
 #[derive(Debug)]
-pub(crate) struct Watched {
+pub(crate) struct TimedSocket {
     pub(crate) socket: Rc<TcpStream>,
     pub(crate) connection: Rc<Connection>,
 }
 
-impl Watched {
+impl TimedSocket {
     fn moved<T>(&self, result: T) -> Poll<T> {
         self.connection.moved.set(Instant::now());
         Poll::Ready(result)
@@ -194,16 +247,24 @@ impl Watched {
         write: impl Fn(&TcpStream) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.socket.poll_write_ready(cx))?;
+            let Poll::Ready(is_ready) = self.socket.poll_write_ready(cx) else {
+                let stuck = &self.connection.stuck;
+                stuck.set(stuck.get().or_else(|| Some(Instant::now())));
+                return Poll::Pending;
+            };
+            is_ready?;
             match write(&self.socket) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                written => return self.moved(written),
+                written => {
+                    self.connection.stuck.set(None);
+                    return self.moved(written);
+                }
             }
         }
     }
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for TimedSocket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
             ready!(self.socket.poll_read_ready(cx))?;
@@ -219,7 +280,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl AsyncWrite for TimedSocket {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.write(cx, |socket| socket.try_write(bytes))
     }
@@ -248,15 +309,8 @@ impl AsyncWrite for Watched {
 
 /// Whether a client has closed its side, and has left nothing unread before that; if not, the task is woken when it does.
 fn has_left(socket: &TcpStream, cx: &mut Context<'_>) -> bool {
-    let mut first = [MaybeUninit::uninit(); 1];
-    while socket.poll_read_ready(cx).is_ready() {
-        match socket.try_io(Interest::READABLE, || SockRef::from(socket).peek(&mut first)) {
-            Ok(length) => return length == 0,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => return true,
-        }
-    }
-    false
+    let mut first = [0; 1];
+    matches!(socket.poll_peek(cx, &mut ReadBuf::new(&mut first)), Poll::Ready(Ok(0) | Err(_)))
 }
 
 #[cfg(test)]
@@ -280,34 +334,90 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_longest_silent_stranger_makes_room_first() {
-        let list = Connections::new(3);
-        let known = list.admit().unwrap();
-        drop(known.connection.answering(nothing(), None));
+        let list = Connections::new(3, 0);
+        let known = list.admit(false).unwrap();
+        drop(known.connection.answering(nothing(), None, false));
         let mut strangers = Vec::new();
         for _ in 0..2 {
             tokio::time::advance(Duration::from_secs(1)).await;
-            strangers.push(list.admit().unwrap());
+            strangers.push(list.admit(false).unwrap());
         }
-        let late = list.admit().unwrap();
+        let late = list.admit(false).unwrap();
         assert_eq!([&known, &strangers[0], &strangers[1], &late].map(must_go), [false, true, false, false]);
         assert_eq!(list.open.borrow().len(), 3);
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_that_is_being_answered_is_never_closed_for_another() {
-        let list = Connections::new(2);
-        let (one, other) = (list.admit().unwrap(), list.admit().unwrap());
-        let busy = [one.connection.answering(nothing(), None), other.connection.answering(nothing(), None)];
-        assert!(list.admit().is_none());
+        let list = Connections::new(2, 0);
+        let (one, other) = (list.admit(false).unwrap(), list.admit(false).unwrap());
+        let busy = [
+            one.connection.answering(nothing(), None, false),
+            other.connection.answering(nothing(), None, false),
+        ];
+        assert!(list.admit(false).is_none());
         drop(busy);
-        assert!(list.admit().is_some());
+        assert!(list.admit(false).is_some());
         assert!(must_go(&one) || must_go(&other));
     }
 
     #[tokio::test(start_paused = true)]
+    async fn one_whose_client_does_not_read_is_closed_for_another_after_a_while() {
+        let list = Connections::new(1, 0);
+        let admitted = list.admit(false).unwrap();
+        let _body = admitted.connection.answering(nothing(), None, false);
+        admitted.connection.stuck.set(Some(Instant::now()));
+        tokio::time::advance(PATIENCE / 2).await;
+        assert!(list.admit(false).is_none());
+        tokio::time::advance(PATIENCE / 2).await;
+        assert!(list.admit(false).is_some_and(|newcomer| !newcomer.is_for_health_only));
+        assert!(must_go(&admitted));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn health_has_places_of_its_own_where_none_can_be_spared() {
+        let list = Connections::new(1, 2);
+        let busy = list.admit(false).unwrap();
+        assert!(!busy.is_for_health_only);
+        let _body = busy.connection.answering(nothing(), None, false);
+        let probe = list.admit(false).unwrap();
+        let _answer = probe.connection.answering(nothing(), None, false);
+        assert!(probe.is_for_health_only);
+        let other = list.admit(false).unwrap();
+        let _answer = other.connection.answering(nothing(), None, false);
+        assert!(other.is_for_health_only && list.admit(false).is_none());
+        drop(probe);
+        assert!(list.admit(false).is_some_and(|next| next.is_for_health_only));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_client_has_a_moment_to_ask_whoever_comes_after_it() {
+        let list = Connections::new(1, 1);
+        let first = list.admit(false).unwrap();
+        let second = list.admit(false).unwrap();
+        assert!(second.is_for_health_only && !must_go(&first));
+        second.connection.begins();
+        assert!(second.may_ask() && must_go(&first), "one that asks goes before one that has not asked");
+        let third = list.admit(false).unwrap();
+        let fourth = list.admit(false).unwrap();
+        assert!(fourth.is_for_health_only && must_go(&third), "there is an end to it");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_descriptors_are_short_two_leave_for_each_that_comes() {
+        let list = Connections::new(9, 1);
+        let strangers: Vec<Admitted> = (0..4).map(|_| list.admit(false).unwrap()).collect();
+        tokio::time::advance(FIRST_REQUEST).await;
+        let newcomer = list.admit(true).unwrap();
+        assert!(!newcomer.is_for_health_only);
+        assert_eq!(strangers.iter().filter(|stranger| must_go(stranger)).count(), 2);
+        assert_eq!(list.open.borrow().len(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_connection_goes_when_nothing_moved_for_the_idle_time_and_not_before() {
-        let list = Connections::new(1);
-        let admitted = list.admit().unwrap();
+        let list = Connections::new(1, 0);
+        let admitted = list.admit(false).unwrap();
         let start = Instant::now();
         let touch = async {
             tokio::time::sleep(Duration::from_secs(7)).await;
@@ -323,10 +433,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_whose_client_waits_for_more_does_not_idle() {
-        let list = Connections::new(1);
-        let admitted = list.admit().unwrap();
+        let list = Connections::new(1, 0);
+        let admitted = list.admit(false).unwrap();
         let start = Instant::now();
-        let mut body = admitted.connection.answering(nothing(), None);
+        let mut body = admitted.connection.answering(nothing(), None, false);
         let ask = async {
             tokio::time::sleep(Duration::from_secs(7)).await;
             assert!(body.frame().await.is_none());
@@ -344,9 +454,9 @@ mod tests {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (socket, _) = listener.accept().await.unwrap();
-        let admitted = Connections::new(1).admit().unwrap();
+        let admitted = Connections::new(1, 0).admit(false).unwrap();
         let silent = crate::monitor::reply::unfold((), |()| std::future::pending());
-        let mut body = admitted.connection.answering(silent, Some(Rc::new(socket)));
+        let mut body = admitted.connection.answering(silent, Some(Rc::new(socket)), true);
         let waiting = tokio::time::timeout(Duration::from_millis(1), body.frame()).await;
         assert!(waiting.is_err());
         drop(client);
@@ -355,9 +465,9 @@ mod tests {
 
     #[test]
     fn leaving_gives_the_place_back() {
-        let list = Connections::new(1);
-        drop(list.admit());
-        let admitted = list.admit().unwrap();
+        let list = Connections::new(1, 0);
+        drop(list.admit(false));
+        let admitted = list.admit(false).unwrap();
         assert!(!must_go(&admitted));
     }
 }

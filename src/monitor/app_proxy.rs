@@ -1,36 +1,32 @@
 //! Requests that only JavaScript can answer: the application's own monitor app, and `/ComponentStatus`.
 //!
-//! `server` and the routes call it. Each request gets a pair of connected sockets; JavaScript is handed one end as an event,
+//! The routes call it. Each request gets a pair of connected sockets; JavaScript is handed one end as an event,
 //! serves HTTP on it with the application's app, and this side is the client. Nobody else can connect, nothing has to be
 //! cleaned up, and when a client leaves its pair is closed.
-//! Invariant: nothing waits for JavaScript longer than [`TAKEN_IN`] for it to turn and [`ANSWERED_IN`] for it to answer, and
-//! a request is sent only once JavaScript has turned: what was given up is not acted on later.
+//! Invariant: nothing waits longer than [`TAKEN_IN`] for JavaScript to turn and [`ANSWERED_IN`] for it to answer, and a
+//! request is sent only once JavaScript has turned: a request that was given up is not acted on later.
 
-use std::cell::Cell;
-use std::future::Future;
 use std::io;
 use std::os::unix::net::UnixStream;
-use std::pin::{Pin, pin};
-use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Frame, Incoming, SizeHint};
-use hyper::client::conn::http1::{Connection, handshake};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::handshake;
 use hyper::header::{self, HeaderMap, HeaderName};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::event::{Addressee, MonitorRequest};
-use crate::monitor::control::ecv::Ends;
-use crate::monitor::reply::{Body, EndsWithClient, text};
-use crate::monitor::routes::{self, Site};
+use crate::monitor::endpoints::Endpoints;
+use crate::monitor::reply::{Body, EndsWithClient, text, unfold};
+use crate::monitor::source::Source;
 
 /// How long the loop of JavaScript has to turn once.
 const TAKEN_IN: Duration = Duration::from_secs(1);
@@ -40,154 +36,126 @@ const ANSWERED_IN: Duration = Duration::from_secs(5);
 const UPLOADED_IN: Duration = Duration::from_secs(60);
 /// How long a body that can be kept may take to come.
 const BODY_IN: Duration = Duration::from_secs(10);
-/// How many requests JavaScript may have at once.
-const AT_ONCE: usize = 64;
 /// How long a body may be for a request that ours answer where the application's app says 404.
 const KEPT: usize = 64 * 1024;
 
-/// How many requests JavaScript has now.
-#[derive(Debug, Default)]
-pub(crate) struct Open {
-    count: Rc<Cell<usize>>,
-    /// Held by each that is on its way, also when nobody waits for it any more: while the loop is blocked they would pile
-    /// up, each with a descriptor.
+/// The way to JavaScript, and how many requests it has now.
+pub(crate) struct AppProxy {
+    source: Arc<dyn Source>,
+    places: Arc<Semaphore>,
+    at_once: usize,
+    /// Each request holds it until JavaScript gets the request, also when its client has given up: while the loop is
+    /// blocked such requests would pile up, each with a descriptor.
     queued: Arc<()>,
 }
 
-/// One of them.
-#[derive(Debug)]
-struct Place(Rc<Cell<usize>>);
-
-impl Open {
-    fn admit(&self) -> Option<Place> {
-        let (count, queued) = (self.count.get(), Arc::strong_count(&self.queued) - 1);
-        (count.max(queued) < AT_ONCE).then(|| {
-            self.count.set(count + 1);
-            Place(Rc::clone(&self.count))
-        })
-    }
+/// What came of a request for the application's app.
+pub(crate) enum Asked {
+    /// The app answered.
+    Answered(Response<Body>),
+    /// The app has no answer, or not in time; the request is as it came.
+    NoAnswer(Request<Full<Bytes>>),
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.set(self.0.get().saturating_sub(1));
+impl AppProxy {
+    /// JavaScript is given `at_once` requests at most; each has two descriptors.
+    pub(crate) fn new(source: Arc<dyn Source>, at_once: usize) -> Self {
+        Self { source, places: Arc::new(Semaphore::new(at_once)), at_once, queued: Arc::default() }
     }
-}
 
-/// Answers one request: by the application's app where there is one that has an answer, else by the routes.
-///
-/// The paths of health and control are always ours. So is what the app answers with 404, fails at, or doesn't answer in time.
-pub(crate) async fn answer(request: Request<Incoming>, site: &Site, ends: Ends) -> Response<Body> {
-    if !site.is_for_app(&request) {
-        return routes::answer(request, site, ends).await;
-    }
-    let (head, body) = request.into_parts();
-    let Ok(Ok(body)) = timeout(BODY_IN, Upload::read(body)).await else {
-        // Its client has gone, or is too slow, or sends what is no body.
-        return text(StatusCode::BAD_REQUEST, "The request's body could not be read.\n");
-    };
-    let (for_ours, patience) = match &body {
-        Upload::Kept(bytes) => {
-            (Some(Request::from_parts(head.clone(), Full::new(bytes.clone()))), ANSWERED_IN)
+    /// Lets the application's app answer.
+    pub(crate) async fn ask_app(&self, request: Request<Incoming>, endpoints: Endpoints) -> Asked {
+        let (head, body) = request.into_parts();
+        let Ok(Ok(body)) = timeout(BODY_IN, Upload::read(body)).await else {
+            // The client has gone, or is too slow, or sends no well-formed body.
+            let answer = text(StatusCode::BAD_REQUEST, "The request's body could not be read.\n");
+            return Asked::Answered(answer);
+        };
+        let (kept, patience) = match &body {
+            Upload::Kept(bytes) => {
+                (Some(Request::from_parts(head.clone(), Full::new(bytes.clone()))), ANSWERED_IN)
+            }
+            Upload::Passed(..) => (None, UPLOADED_IN),
+        };
+        let answer = self.ask(Addressee::App, forwarded(head, body), endpoints, patience).await;
+        match (answer, kept) {
+            (Some(answer), Some(_)) if answer.status() != StatusCode::NOT_FOUND => {
+                Asked::Answered(with_client(answer))
+            }
+            (_, Some(kept)) => Asked::NoAnswer(kept),
+            // Its body is used up, and no path of ours takes one of that length.
+            (Some(answer), None) => Asked::Answered(with_client(answer)),
+            (None, None) => {
+                Asked::Answered(text(StatusCode::PAYLOAD_TOO_LARGE, "The request's body is too long.\n"))
+            }
         }
-        Upload::Passed(..) => (None, UPLOADED_IN),
-    };
-    let answer = ask(site, Addressee::App, forwarded(head, body), ends, patience).await;
-    match (answer, for_ours) {
-        (Some(answer), Some(_)) if answer.status() != StatusCode::NOT_FOUND => with_client(answer),
-        (_, Some(for_ours)) => routes::answer(for_ours, site, ends).await,
-        // Its body is used up, and none of ours takes one of that length.
-        (Some(answer), None) => with_client(answer),
-        (None, None) => text(StatusCode::PAYLOAD_TOO_LARGE, "The request's body is too long.\n"),
+    }
+
+    /// What the application's components say.
+    pub(crate) async fn components<B>(
+        &self,
+        request: &Request<B>,
+        endpoints: Endpoints,
+    ) -> Option<Response<Body>> {
+        let mut asked = Request::new(Upload::Kept(Bytes::new()).body());
+        *asked.uri_mut() = request.uri().path_and_query().cloned().map(Uri::from)?;
+        asked.headers_mut().insert(header::HOST, header::HeaderValue::from_static("localhost"));
+        *asked.method_mut() = request.method().clone();
+        self.ask(Addressee::Components, asked, endpoints, ANSWERED_IN).await
+    }
+
+    /// Lets JavaScript answer; `None` if it can't, or not in time.
+    async fn ask(
+        &self,
+        to: Addressee,
+        request: Request<Body>,
+        endpoints: Endpoints,
+        patience: Duration,
+    ) -> Option<Response<Body>> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        let queued = Arc::clone(&self.queued);
+        // This one and the field are not queued.
+        if Arc::strong_count(&queued) - 2 >= self.at_once {
+            return None;
+        }
+        let (ours, theirs) = UnixStream::pair().ok()?;
+        let (taken, is_taken) = oneshot::channel();
+        let remote = endpoints.remote;
+        self.source.ask(MonitorRequest { to, remote, socket: theirs.into(), taken, queued });
+        timeout(TAKEN_IN, is_taken).await.ok()?.ok()?;
+        ours.set_nonblocking(true).ok()?;
+        let socket = tokio::net::UnixStream::from_std(ours).ok()?;
+        timeout(patience, exchange(socket, request, place)).await.ok()?
     }
 }
 
 /// Tells the app when its client leaves, as Node does.
 fn with_client(mut answer: Response<Body>) -> Response<Body> {
-    answer.extensions_mut().insert(EndsWithClient);
+    answer.extensions_mut().insert(EndsWithClient::Also);
     answer
 }
 
-/// What the application's components say.
-pub(crate) async fn components<B>(request: &Request<B>, site: &Site, ends: Ends) -> Option<Response<Body>> {
-    let mut asked = Request::new(Upload::Kept(Bytes::new()).body());
-    *asked.uri_mut() = request.uri().path_and_query().cloned().map(Uri::from)?;
-    asked.headers_mut().insert(header::HOST, header::HeaderValue::from_static("localhost"));
-    *asked.method_mut() = request.method().clone();
-    ask(site, Addressee::Components, asked, ends, ANSWERED_IN).await
-}
-
-/// Lets JavaScript answer; `None` if it can't, or not in time.
-async fn ask(
-    site: &Site,
-    to: Addressee,
+/// Sends the request to JavaScript and gives its answer, whose body holds the connection and the place.
+async fn exchange(
+    socket: tokio::net::UnixStream,
     request: Request<Body>,
-    ends: Ends,
-    patience: Duration,
+    place: OwnedSemaphorePermit,
 ) -> Option<Response<Body>> {
-    let place = site.with_javascript.admit()?;
-    let (ours, theirs) = UnixStream::pair().ok()?;
-    let (taken, is_taken) = oneshot::channel();
-    let queued = Arc::clone(&site.with_javascript.queued);
-    site.source().ask(MonitorRequest { to, remote: ends.remote, socket: theirs.into(), taken, queued });
-    timeout(TAKEN_IN, is_taken).await.ok()?.ok()?;
-    ours.set_nonblocking(true).ok()?;
-    let socket = TokioIo::new(tokio::net::UnixStream::from_std(ours).ok()?);
-    timeout(patience, exchange(socket, request, place)).await.ok()?
-}
-
-type Socket = TokioIo<tokio::net::UnixStream>;
-
-async fn exchange(socket: Socket, request: Request<Body>, place: Place) -> Option<Response<Body>> {
-    let (mut sender, connection) = handshake(socket).await.ok()?;
-    let mut connection = Some(Box::pin(connection));
-    let answer = {
-        let mut answer = pin!(sender.send_request(request));
-        std::future::poll_fn(|cx| {
-            drive(&mut connection, cx);
-            // After the connection, which may have ended with the answer in the same turn.
-            answer.as_mut().poll(cx)
-        })
-        .await
-        .ok()?
-    };
-    let (mut head, body) = answer.into_parts();
+    let (mut sender, connection) = handshake(TokioIo::new(socket)).await.ok()?;
+    // Dropped with the body, it closes the connection.
+    let mut driver = JoinSet::new();
+    driver.spawn_local(async move {
+        // The answer says how it ended.
+        let _ = connection.await;
+    });
+    let (mut head, body) = sender.send_request(request).await.ok()?.into_parts();
     drop_hop_by_hop(&mut head.headers);
-    Some(Response::from_parts(head, Box::pin(Answer { body, connection, _place: place })))
-}
-
-type Driven = Option<Pin<Box<Connection<Socket, Body>>>>;
-
-/// Lets a connection go on; one that has ended is dropped, and its answer says how.
-fn drive(connection: &mut Driven, cx: &mut Context<'_>) {
-    if connection.as_mut().is_some_and(|it| it.as_mut().poll(cx).is_ready()) {
-        *connection = None;
-    }
-}
-
-/// The body of JavaScript's answer, which keeps its connection going.
-struct Answer {
-    body: Incoming,
-    connection: Driven,
-    _place: Place,
-}
-
-impl hyper::body::Body for Answer {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        drive(&mut self.connection, cx);
-        Pin::new(&mut self.body).poll_frame(cx).map_err(io::Error::other)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
+    let guards = (driver, place);
+    let body = body.map_err(move |error| {
+        let _guards = &guards;
+        io::Error::other(error)
+    });
+    Some(Response::from_parts(head, Box::pin(body)))
 }
 
 /// What a client sends with its request.
@@ -213,34 +181,22 @@ impl Upload {
     fn body(self) -> Body {
         match self {
             Self::Kept(bytes) => Box::pin(Full::new(bytes).map_err(|never| match never {})),
-            Self::Passed(begun, rest) => Box::pin(Passed { begun: Some(begun), rest }),
+            Self::Passed(begun, rest) => unfold((Some(begun), rest), async |(begun, mut rest)| {
+                let part = match begun {
+                    Some(begun) => Ok(begun),
+                    // Trailers are not passed on.
+                    None => rest.frame().await?.map(|frame| frame.into_data().unwrap_or_default()),
+                };
+                Some((part.map_err(io::Error::other), (None, rest)))
+            }),
         }
-    }
-}
-
-/// A body of which the beginning has been read already.
-struct Passed {
-    begun: Option<Bytes>,
-    rest: Incoming,
-}
-
-impl hyper::body::Body for Passed {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        if let Some(begun) = self.begun.take() {
-            return Poll::Ready(Some(Ok(Frame::data(begun))));
-        }
-        let frame = ready!(Pin::new(&mut self.rest).poll_frame(cx));
-        Poll::Ready(frame.map(|frame| frame.map_err(io::Error::other)))
     }
 }
 
 /// The request as JavaScript gets it: as it came, but for what concerns the connection.
 fn forwarded(mut head: Parts, body: Upload) -> Request<Body> {
     drop_hop_by_hop(&mut head.headers);
-    // Whether to go on was decided when the body was read, and the length of one that is kept is known.
+    // The body was read already, so `Expect` has been answered; the length of a kept body is known.
     head.headers.remove(header::EXPECT);
     if matches!(body, Upload::Kept(_)) {
         head.headers.remove(header::CONTENT_LENGTH);
@@ -258,7 +214,7 @@ pub(crate) fn is_passable<B>(request: &Request<B>) -> bool {
     request.method() != Method::CONNECT && request.uri().path().starts_with('/')
 }
 
-/// Takes away what is said between two ends of a connection.
+/// Takes away what is said between the two ends of a connection.
 fn drop_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)

@@ -11,73 +11,46 @@ type Weight = u16;
 /// JSON must be named (`application/json`, or a type that ends in `+json`) and not be liked less than HTML. A client that
 /// takes anything gets the page, as with the original.
 pub(crate) fn prefers_json(headers: &HeaderMap) -> bool {
-    let mut json: Weight = 0;
-    let mut html: Option<(Specificity, Weight)> = None;
-    for header in headers.get_all(ACCEPT) {
-        // Bytes that are no text name no type that we know.
-        for range in header.to_str().unwrap_or_default().split(',') {
-            let (name, weight) = parse(range);
-            if is_json(&name) {
-                json = json.max(weight);
-            } else if let Some(specificity) = names_html(&name) {
-                html = html.max(Some((specificity, weight)));
-            }
-        }
-    }
-    json > 0 && json >= html.map_or(0, |(_, weight)| weight)
+    let json = weight(headers, json);
+    json > 0 && json >= weight(headers, html)
 }
 
 /// Whether the client would rather have HTML where JSON is the rule: it must name HTML, and not like JSON more.
 pub(crate) fn prefers_html(headers: &HeaderMap) -> bool {
-    let (mut html, mut json): (Weight, Weight) = (0, 0);
-    for header in headers.get_all(ACCEPT) {
-        for range in header.to_str().unwrap_or_default().split(',') {
-            let (name, weight) = parse(range);
-            if names_html(&name) == Some(Specificity::Html) {
-                html = html.max(weight);
-            } else if is_json(&name) {
-                json = json.max(weight);
-            }
-        }
-    }
-    html > 0 && html >= json
+    let named = weight(headers, |name| html(name).filter(|closeness| *closeness == NAMED));
+    named > 0 && named >= weight(headers, json)
 }
 
 /// Whether the client would rather have `OpenMetrics` than Prometheus' own text: it must name it, and not like it less.
 pub(crate) fn prefers_open_metrics(headers: &HeaderMap) -> bool {
-    let (mut open, mut plain): (Weight, Weight) = (0, 0);
-    for header in headers.get_all(ACCEPT) {
-        for range in header.to_str().unwrap_or_default().split(',') {
-            let (name, weight) = parse(range);
-            match name.as_str() {
-                "application/openmetrics-text" => open = open.max(weight),
-                "text/plain" => plain = plain.max(weight),
-                _ => {}
-            }
-        }
-    }
-    open > 0 && open >= plain
+    let open = weight(headers, |name| (name == "application/openmetrics-text").then_some(NAMED));
+    open > 0 && open >= weight(headers, |name| (name == "text/plain").then_some(NAMED))
 }
 
-/// How closely a range names HTML; of several, the closest counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Specificity {
-    Anything,
-    AnyText,
-    Html,
+/// How closely a range names a type: `*/*`, `text/*`, or the type itself.
+type Closeness = u8;
+const NAMED: Closeness = 2;
+
+fn json(name: &str) -> Option<Closeness> {
+    (name == "application/json" || (name.contains('/') && name.ends_with("+json"))).then_some(NAMED)
 }
 
-fn is_json(name: &str) -> bool {
-    name == "application/json" || (name.contains('/') && name.ends_with("+json"))
-}
-
-fn names_html(name: &str) -> Option<Specificity> {
+fn html(name: &str) -> Option<Closeness> {
     match name {
-        "text/html" | "application/xhtml+xml" => Some(Specificity::Html),
-        "text/*" => Some(Specificity::AnyText),
-        "*/*" => Some(Specificity::Anything),
+        "text/html" | "application/xhtml+xml" => Some(NAMED),
+        "text/*" => Some(1),
+        "*/*" => Some(0),
         _ => None,
     }
+}
+
+/// The weight of the range that names a type most closely, the largest of several; 0 where none does.
+fn weight(headers: &HeaderMap, closeness: impl Fn(&str) -> Option<Closeness>) -> Weight {
+    // Bytes that are no text name no type that we know.
+    let texts = headers.get_all(ACCEPT).iter().map(|header| header.to_str().unwrap_or_default());
+    let ranges = texts.flat_map(|text| text.split(',')).map(parse);
+    let fitting = ranges.filter_map(|(name, weight)| Some((closeness(&name)?, weight)));
+    fitting.max().map_or(0, |(_, weight)| weight)
 }
 
 fn parse(range: &str) -> (String, Weight) {

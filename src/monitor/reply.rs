@@ -1,12 +1,11 @@
 //! The outer form of every answer: its body's type and the headers that none may lack. Called by the routes.
 
-use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use futures_util::TryStreamExt;
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
@@ -50,15 +49,19 @@ pub(crate) fn stream(status: StatusCode, content_type: &'static str, body: Body)
     response
 }
 
-/// Marks an answer that may never end by itself: it ends when its client closes its side of the connection, which no other
-/// answer minds.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct EndsWithClient;
+/// Marks an answer that ends when its client closes its side of the connection, which no other answer minds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EndsWithClient {
+    /// It may never end by itself.
+    Only,
+    /// It ends by itself as well.
+    Also,
+}
 
-/// An answer whose body goes on for as long as somebody listens.
+/// An answer whose body goes on for as long as the client listens.
 pub(crate) fn endless(content_type: &'static str, body: Body) -> Response<Body> {
     let mut response = stream(StatusCode::OK, content_type, body);
-    response.extensions_mut().insert(EndsWithClient);
+    response.extensions_mut().insert(EndsWithClient::Only);
     response
 }
 
@@ -67,40 +70,13 @@ pub(crate) fn text(status: StatusCode, sentence: &'static str) -> Response<Body>
     whole(status, "text/plain; charset=utf-8", sentence)
 }
 
-/// What a step of [`unfold`] gives: the next part, and from what the one after it is made; `None` at the end.
-type Step<S> = Option<(io::Result<Bytes>, S)>;
-
-/// A body whose parts are made one after another, each once there is room for it; an error cuts the connection off.
-pub(crate) fn unfold<S, F>(state: S, step: impl Fn(S) -> F + Unpin + 'static) -> Body
+/// A body whose parts are made one after another, each once there is room for it; an error cuts the connection off. A step
+/// gives the next part and what the one after it is made from, or `None` at the end.
+pub(crate) fn unfold<S, F>(state: S, step: impl FnMut(S) -> F + 'static) -> Body
 where
     S: 'static,
-    F: Future<Output = Step<S>> + 'static,
+    F: Future<Output = Option<(io::Result<Bytes>, S)>> + 'static,
 {
-    let next = Some(Box::pin(step(state)));
-    Box::pin(Unfold { next, step })
-}
-
-struct Unfold<F, N> {
-    next: Option<Pin<Box<F>>>,
-    step: N,
-}
-
-impl<S, F, N> hyper::body::Body for Unfold<F, N>
-where
-    F: Future<Output = Step<S>>,
-    N: Fn(S) -> F + Unpin,
-{
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let Some(next) = &mut self.next else { return Poll::Ready(None) };
-        let made = ready!(next.as_mut().poll(cx));
-        self.next = None;
-        let Some((part, state)) = made else { return Poll::Ready(None) };
-        if part.is_ok() {
-            self.next = Some(Box::pin((self.step)(state)));
-        }
-        Poll::Ready(Some(part.map(Frame::data)))
-    }
+    let parts = futures_util::stream::unfold(state, step);
+    Box::pin(StreamBody::new(parts.map_ok(Frame::data)))
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::convert::Result;
 use super::options::machine;
+use crate::ecv::cross_site::Origin;
 use crate::ecv::guard::Guard;
 use crate::ecv::{self, Answer, Asked, Facts, Verdict};
 use crate::options;
@@ -65,13 +66,22 @@ impl EcvAnswers {
         })
     }
 
-    /// Whether a control request is granted to the connection from `peer`, which is absent for a unix socket.
+    /// Whether a control request is granted to the connection from `peer`, which is absent for a unix socket. The others
+    /// are its headers `Authorization`, `Sec-Fetch-Site`, `Origin` and `Host`.
     #[napi]
     #[must_use]
-    pub fn admits(&self, peer: Option<String>, authorization: Option<String>) -> bool {
+    pub fn admits(
+        &self,
+        peer: Option<String>,
+        authorization: Option<String>,
+        site: Option<String>,
+        origin: Option<String>,
+        host: Option<String>,
+    ) -> bool {
         // Node adds the interface to a link-local address.
         let address = peer.as_deref().and_then(|peer| peer.split('%').next()?.parse::<IpAddr>().ok());
-        self.guard.admits(address, authorization.as_deref())
+        let origin = Origin { site: site.as_deref(), origin: origin.as_deref(), host: host.as_deref() };
+        self.guard.admits(address, authorization.as_deref(), origin)
     }
 
     /// The answer to GET and HEAD: `is_out` by the state, `is_well` by the self-check.

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use bytes::{Buf, Bytes};
 use nix::fcntl::OFlag;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::sys::stat::{Mode, fchmod};
@@ -73,18 +74,24 @@ pub struct Request {
 
 /// The one answer to a request. If it is dropped, the client is told that there is no answer.
 #[derive(Debug)]
-pub struct Reply(oneshot::Sender<Value>);
+pub struct Reply(oneshot::Sender<Bytes>);
 
 impl Reply {
     /// A reply, and the place where its answer arrives: for callers inside this process.
     #[must_use]
-    pub fn channel() -> (Self, oneshot::Receiver<Value>) {
+    pub fn channel() -> (Self, oneshot::Receiver<Bytes>) {
         let (reply, answer) = oneshot::channel();
         (Self(reply), answer)
     }
 
     /// Answers, at once or later; a client that has gone meanwhile is no error.
+    #[expect(clippy::needless_pass_by_value, reason = "callers make it for this")]
     pub fn send(self, answer: Value) {
+        self.send_line(answer.to_string().into());
+    }
+
+    /// Answers with JSON that is written already, without a newline; may be called on any thread.
+    pub fn send_line(self, answer: Bytes) {
         // The connection's task ends when its client does: then nobody is left to be told.
         let _ = self.0.send(answer);
     }
@@ -169,11 +176,12 @@ async fn converse(mut stream: tokio::net::UnixStream, on_request: &impl Fn(Reque
         Ok(Line { call, args }) => {
             let (reply, answer) = Reply::channel();
             on_request(Request { call, args, reply });
-            answer.await.unwrap_or_else(|_| refusal("the master gave no answer"))
+            answer.await.unwrap_or_else(|_| refusal("the master gave no answer").to_string().into())
         }
-        Err(problem) => refusal(&problem),
+        Err(problem) => refusal(&problem).to_string().into(),
     };
-    timeout(REQUEST_TIME, stream.write_all(format!("{answer}\n").as_bytes())).await?
+    let lines = Buf::chain(answer, &b"\n"[..]);
+    timeout(REQUEST_TIME, stream.write_all_buf(&mut { lines })).await?
 }
 
 fn parse(line: &[u8]) -> Result<Line, String> {

@@ -2,7 +2,7 @@
 //!
 //! The board is a header and, behind it, one row per worker. All numbers are doubles in the machine's byte order, counted
 //! in words of 8 bytes; zero means "never written". JavaScript gets the table from the border, so it has no copy to keep
-//! in step. Whoever moves or adds something raises [`VERSION`].
+//! in step. Every change of the layout raises [`VERSION`].
 
 /// The first word of the header: `c2brd` in bytes.
 pub const MAGIC: f64 = 426_047_074_916.0;
@@ -45,7 +45,7 @@ pub mod header {
     /// How many they can be at most.
     pub const MOST_TAKERS: usize = LOADS - TAKER_ROWS;
     /// How many connections each worker has open, by the number of its row; written by that worker. They stand close
-    /// together, since whoever compares them reads them all.
+    /// together, since a worker that compares them reads them all.
     pub const LOADS: usize = 512;
     /// The number of the last handed-over connection that each worker has begun to serve, as a whole number, by the number of
     /// its row; written by that worker.

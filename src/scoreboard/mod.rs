@@ -3,6 +3,7 @@
 //! The master makes one [`Scoreboard`], gives each worker a row at its fork and keeps the header to itself. A worker maps
 //! the board through `node::agent` and writes its row from JavaScript with plain stores: no message, no call. The master
 //! reads at any moment, and also after the worker's death. `layout` says what stands where, `row` turns it into data.
+//! The [`Scoreboard`] belongs to the supervisor's thread; other threads of the master get a [`SharedBoard`].
 //!
 //! Invariant: a row has one writer at a time; it is cleared and given away again only when its worker is gone.
 //! Invariant: no total ever falls: what a dead worker had counted is added to the departed before its row is cleared.
@@ -14,6 +15,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::Error;
 use crate::ids::WorkerId;
@@ -35,15 +37,6 @@ impl RowIndex {
     fn first_word(self) -> usize {
         (HEADER_SIZE + self.0 * ROW_SIZE) / WORD
     }
-}
-
-/// Whether the cluster is in rotation, as the header says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EcvState {
-    /// An operator took it out.
-    pub disabled: bool,
-    /// When that changed last, in milliseconds since 1970; 0 if never.
-    pub since: u64,
 }
 
 /// Everything that is on the board at one moment, as plain data.
@@ -83,11 +76,76 @@ impl Traces {
 #[derive(Debug)]
 pub struct Scoreboard {
     fd: OwnedFd,
-    memory: Mapping,
-    rows: BTreeMap<WorkerId, RowIndex>,
+    ledger: Arc<Ledger>,
     free: Vec<RowIndex>,
+    shared: SharedBoard,
+}
+
+/// Which worker has which row, and what the workers that are gone have left.
+#[derive(Clone, Debug, Default)]
+struct Ledger {
+    rows: BTreeMap<WorkerId, RowIndex>,
     departed: Totals,
     traces: Traces,
+}
+
+/// What other threads of the master may do with the board: read all rows, and write the words of ECV.
+#[derive(Clone, Debug)]
+pub struct SharedBoard {
+    memory: Arc<Mapping>,
+    /// Replaced before a row is cleared. The lock is held for the copy of a pointer.
+    ledger: Arc<Mutex<Arc<Ledger>>>,
+}
+
+impl SharedBoard {
+    /// All rows and the totals.
+    ///
+    /// The supervisor may clear a row and give it away meanwhile. It replaces the ledger first: if the ledger is still the
+    /// same after the rows were read, no row that was read had been cleared by then; otherwise they are read again.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let mut ledger = self.ledger();
+        loop {
+            let snapshot = ledger.read(&self.memory);
+            let latest = self.ledger();
+            if Arc::ptr_eq(&ledger, &latest) {
+                return snapshot;
+            }
+            ledger = latest;
+        }
+    }
+
+    /// Takes the cluster out of rotation or puts it back; every worker's next answer goes by it. `since` is the time of the
+    /// change in milliseconds since 1970, 0 if there was none.
+    pub fn set_ecv(&self, disabled: bool, since: f64) {
+        self.set_header(header::ECV_SINCE, since);
+        self.set_header(header::ECV_STATE, if disabled { 1.0 } else { 0.0 });
+    }
+
+    /// A shutdown has begun: from now on every worker's answer is DISABLED.
+    pub fn set_leaving(&self) {
+        self.set_header(header::LEAVING, 1.0);
+    }
+
+    fn ledger(&self) -> Arc<Ledger> {
+        Arc::clone(&self.ledger.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set_header(&self, word: usize, value: f64) {
+        self.memory.set_word(word, value.to_bits());
+    }
+}
+
+impl Ledger {
+    fn read(&self, memory: &Mapping) -> Snapshot {
+        let read = |(worker, index): (&WorkerId, &RowIndex)| (*worker, Row::read(memory, index.first_word()));
+        let rows: Vec<(WorkerId, Row)> = self.rows.iter().map(read).collect();
+        let mut totals = self.departed.clone();
+        for (_, row) in &rows {
+            totals.add(row);
+        }
+        Snapshot { rows, totals, traces: self.traces }
+    }
 }
 
 impl Scoreboard {
@@ -98,10 +156,10 @@ impl Scoreboard {
     pub fn create(master_pid: u32) -> Result<Self, Error> {
         let failed = |source| Error::Scoreboard { problem: "shared memory is not to be had".into(), source };
         let fd = memory::create(c"cluster2-scoreboard", BOARD_SIZE as u64).map_err(failed)?;
-        let memory = Mapping::of(&fd).map_err(failed)?;
+        let memory = Arc::new(Mapping::of(&fd).map_err(failed)?);
         let free = (0..ROWS).rev().map(RowIndex).collect();
-        let (rows, departed, traces) = (BTreeMap::new(), Totals::default(), Traces::default());
-        let board = Self { fd, memory, rows, free, departed, traces };
+        let shared = SharedBoard { memory, ledger: Arc::default() };
+        let board = Self { fd, ledger: Arc::default(), free, shared };
         board.set_header(header::VERSION, VERSION);
         board.set_header(header::SIZE, exact(BOARD_SIZE));
         board.set_header(header::ROW_SIZE, exact(ROW_SIZE));
@@ -120,90 +178,69 @@ impl Scoreboard {
     /// Gives a new worker an empty row; `None` when all are taken.
     pub fn assign(&mut self, worker: WorkerId) -> Option<RowIndex> {
         let index = self.free.pop()?;
-        self.rows.insert(worker, index);
+        Arc::make_mut(&mut self.ledger).rows.insert(worker, index);
+        self.share();
         Some(index)
     }
 
     /// Takes the row of a worker that is gone for good, and keeps what it has counted.
     pub fn release(&mut self, worker: WorkerId) {
-        let Some(index) = self.rows.remove(&worker) else { return };
-        let last = Row::read(&self.memory, index.first_word());
-        self.departed.add(&last);
-        self.traces.follow(&last);
-        row::clear(&self.memory, index.first_word());
+        let Some(index) = self.row_of(worker) else { return };
+        let last = Row::read(self.memory(), index.first_word());
+        let ledger = Arc::make_mut(&mut self.ledger);
+        ledger.rows.remove(&worker);
+        ledger.departed.add(&last);
+        ledger.traces.follow(&last);
+        // From here on no other thread looks for the worker in its row.
+        self.share();
+        row::clear(self.memory(), index.first_word());
         for word in [header::LOADS, header::CLAIMED, header::REVOKED] {
-            self.memory.set_word(word + index.get(), 0);
+            self.memory().set_word(word + index.get(), 0);
         }
         self.free.push(index);
+    }
+
+    /// What other threads may do with the board.
+    #[must_use]
+    pub fn shared(&self) -> SharedBoard {
+        self.shared.clone()
     }
 
     /// Where a worker's row is.
     #[must_use]
     pub fn row_of(&self, worker: WorkerId) -> Option<RowIndex> {
-        self.rows.get(&worker).copied()
+        self.ledger.rows.get(&worker).copied()
     }
 
     /// What a worker has written; `None` when it has no row.
     #[must_use]
     pub fn row(&self, worker: WorkerId) -> Option<Row> {
-        self.rows.get(&worker).map(|index| Row::read(&self.memory, index.first_word()))
+        self.row_of(worker).map(|index| Row::read(self.memory(), index.first_word()))
     }
 
     /// One number that a worker has written; `None` when it has no row.
     #[must_use]
     pub fn number(&self, worker: WorkerId, field: Field) -> Option<f64> {
-        let index = self.rows.get(&worker)?;
-        Some(row::number(&self.memory, index.first_word() + field as usize))
+        let index = self.row_of(worker)?;
+        Some(row::number(self.memory(), index.first_word() + field as usize))
     }
 
     /// The last requests of a worker, oldest first; empty without the flight recorder.
     #[must_use]
     pub fn requests(&self, worker: WorkerId) -> Vec<Recorded> {
-        self.rows.get(&worker).map_or_else(Vec::new, |index| row::recorded(&self.memory, index.first_word()))
+        self.row_of(worker).map_or_else(Vec::new, |index| row::recorded(self.memory(), index.first_word()))
     }
 
     /// The text of the last error that a worker did not catch.
     #[must_use]
     pub fn fatal(&self, worker: WorkerId) -> Option<String> {
-        self.rows.get(&worker).and_then(|index| row::fatal_text(&self.memory, index.first_word()))
+        self.row_of(worker).and_then(|index| row::fatal_text(self.memory(), index.first_word()))
     }
 
     /// All rows and the totals.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let read =
-            |(worker, index): (&WorkerId, &RowIndex)| (*worker, Row::read(&self.memory, index.first_word()));
-        let rows: Vec<(WorkerId, Row)> = self.rows.iter().map(read).collect();
-        let mut totals = self.departed.clone();
-        for (_, row) in &rows {
-            totals.add(row);
-        }
-        Snapshot { rows, totals, traces: self.traces }
-    }
-
-    /// Whether the cluster is in rotation.
-    #[must_use]
-    pub fn ecv(&self) -> EcvState {
-        let since = f64::from_bits(self.memory.word(header::ECV_SINCE));
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "written by us, as a whole number"
-        )]
-        let since = since as u64;
-        EcvState { disabled: self.memory.word(header::ECV_STATE) != 0, since }
-    }
-
-    /// Takes the cluster out of rotation or puts it back; every worker's next answer goes by it.
-    pub fn set_ecv(&self, state: EcvState) {
-        #[expect(clippy::cast_precision_loss, reason = "exact for the next 285,000 years")]
-        self.set_header(header::ECV_SINCE, state.since as f64);
-        self.set_header(header::ECV_STATE, if state.disabled { 1.0 } else { 0.0 });
-    }
-
-    /// A shutdown has begun: from now on every worker's answer is DISABLED.
-    pub fn set_leaving(&self) {
-        self.set_header(header::LEAVING, 1.0);
+        self.ledger.read(self.memory())
     }
 
     /// Says which workers compare their loads and give connections back that are too many. More than the header has room
@@ -211,7 +248,7 @@ impl Scoreboard {
     pub fn set_takers(&self, workers: &[WorkerId]) {
         let rows: Vec<usize> = workers.iter().filter_map(|id| self.row_of(*id)).map(RowIndex::get).collect();
         let rows = if rows.len() > header::MOST_TAKERS { &[][..] } else { &rows[..] };
-        // Whoever reads between two of these stores compares with a wrong row, and the master knows better.
+        // A worker that reads between two of these stores compares with a wrong row; the master decides in the end.
         for (at, row) in rows.iter().enumerate() {
             self.set_header(header::TAKER_ROWS + at, exact(*row));
         }
@@ -221,7 +258,11 @@ impl Scoreboard {
     /// How many connections a worker has, those included that it has not decided on; 0 when it has no row.
     #[must_use]
     pub fn load(&self, worker: WorkerId) -> f64 {
-        self.row_of(worker).map_or(0.0, |index| row::number(&self.memory, header::LOADS + index.get()))
+        self.row_of(worker).map_or(0.0, |index| row::number(self.memory(), header::LOADS + index.get()))
+    }
+
+    fn memory(&self) -> &Mapping {
+        &self.shared.memory
     }
 
     /// Takes back from a worker every connection up to this number that it has not begun to serve; gives the number of the
@@ -229,14 +270,19 @@ impl Scoreboard {
     #[must_use]
     pub fn revoke(&self, worker: WorkerId, up_to: u64) -> Option<u64> {
         let index = self.row_of(worker)?.get();
-        self.memory.set_word(header::REVOKED + index, up_to);
+        self.memory().set_word(header::REVOKED + index, up_to);
         // The worker stores into the one word before it loads the other, and so do we.
         std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
-        Some(self.memory.word(header::CLAIMED + index))
+        Some(self.memory().word(header::CLAIMED + index))
     }
 
     fn set_header(&self, word: usize, value: f64) {
-        self.memory.set_word(word, value.to_bits());
+        self.shared.set_header(word, value);
+    }
+
+    /// Shows the ledger, as it is now, to other threads.
+    fn share(&self) {
+        *self.shared.ledger.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&self.ledger);
     }
 }
 

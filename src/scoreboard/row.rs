@@ -1,4 +1,4 @@
-//! One row as plain data: what a worker had written at one moment.
+//! One row as plain data: the numbers of one worker at one moment.
 //!
 //! The board reads rows; the supervisor, the monitor and the metrics look at them. What stands there was written by a
 //! worker, so nothing in it is trusted: a number that is none, or is below zero, reads as 0.
@@ -13,11 +13,14 @@ pub struct Row {
     histogram: [f64; histogram::BUCKETS],
 }
 
-/// What all workers together have counted, the dead included. No number in it ever falls.
-#[derive(Clone, Debug, PartialEq)]
+/// What all workers together have counted, the dead included.
+///
+/// Kept in whole millionths: a sum of integers does not depend on the order of its parts, so no number in it falls by a
+/// rounding error when a worker moves from the living to the dead.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Totals {
-    fields: [f64; FIELD_COUNT],
-    histogram: [f64; histogram::BUCKETS],
+    fields: [u128; FIELD_COUNT],
+    histogram: [u128; histogram::BUCKETS],
 }
 
 /// A request that the flight recorder holds.
@@ -92,7 +95,7 @@ impl Row {
 
 impl Default for Totals {
     fn default() -> Self {
-        Self { fields: [0.0; FIELD_COUNT], histogram: [0.0; histogram::BUCKETS] }
+        Self { fields: [0; FIELD_COUNT], histogram: [0; histogram::BUCKETS] }
     }
 }
 
@@ -100,26 +103,47 @@ impl Totals {
     /// One counter over all workers; 0 for a gauge, which has no total.
     #[must_use]
     pub fn get(&self, field: Field) -> f64 {
-        self.fields.get(field as usize).copied().unwrap_or(0.0)
+        self.fields.get(field as usize).copied().map_or(0.0, from_micros)
     }
 
     /// How many requests took as long as each bucket says; see [`histogram::end_of`].
     #[must_use]
-    pub fn histogram(&self) -> &[f64] {
-        &self.histogram
+    pub fn histogram(&self) -> [f64; histogram::BUCKETS] {
+        self.histogram.map(from_micros)
     }
 
     /// Adds a worker's counters.
     pub fn add(&mut self, row: &Row) {
         for ((total, value), info) in self.fields.iter_mut().zip(row.fields).zip(FIELDS) {
             if info.kind == Kind::Counter {
-                *total += value;
+                *total = total.saturating_add(in_micros(value));
             }
         }
         for (total, value) in self.histogram.iter_mut().zip(row.histogram) {
-            *total += value;
+            *total = total.saturating_add(in_micros(value));
         }
     }
+}
+
+const MICROS: u128 = 1_000_000;
+
+/// A counter in whole millionths. Whole counts stay exact, and a larger value never gives a smaller result.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "finite and not below 0, see `number`"
+)]
+fn in_micros(value: f64) -> u128 {
+    let whole = (value.trunc() as u128).saturating_mul(MICROS);
+    whole.saturating_add((value.fract() * 1e6).round() as u128)
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counters are exact up to 2^53, and rounding keeps their order"
+)]
+fn from_micros(micros: u128) -> f64 {
+    (micros / MICROS) as f64 + (micros % MICROS) as f64 / 1e6
 }
 
 /// The flight recorder's entries, oldest first.
@@ -137,10 +161,10 @@ pub(super) fn fatal_text(memory: &Mapping, first_word: usize) -> Option<String> 
     (len > 0).then(|| String::from_utf8_lossy(&text).into_owned())
 }
 
-/// Makes the row as if nobody had ever written it.
+/// Makes the row as it was before the first worker wrote it.
 pub(super) fn clear(memory: &Mapping, first_word: usize) {
     for word in first_word..first_word + ROW_SIZE / WORD {
-        // A page that nobody has touched stays so.
+        // A page that was never touched takes no memory, and stays so.
         if memory.word(word) != 0 {
             memory.set_word(word, 0);
         }

@@ -55,16 +55,16 @@ fn the_header_names_who_compares_loads_by_their_rows() {
         board.assign(WorkerId(id)).unwrap();
     }
     let rows = |board: &Scoreboard| -> Vec<f64> {
-        let word = |at| f64::from_bits(board.memory.word(at));
+        let word = |at| f64::from_bits(board.memory().word(at));
         (0..3).map(|at| word(header::TAKERS + at)).collect()
     };
     board.set_takers(&[WorkerId(1), WorkerId(3), WorkerId(9)]);
     assert_eq!(rows(&board), [2.0, 0.0, 2.0], "and nobody without a row");
     board.set_takers(&[]);
     assert!(rows(&board)[0] < 1.0);
-    board.memory.set_word(header::LOADS + 2, 7.0_f64.to_bits());
+    board.memory().set_word(header::LOADS + 2, 7.0_f64.to_bits());
     board.release(WorkerId(3));
-    assert_eq!(board.memory.word(header::LOADS + 2), 0, "the next one in the row begins with none");
+    assert_eq!(board.memory().word(header::LOADS + 2), 0, "the next one in the row begins with none");
 }
 
 #[test]
@@ -149,9 +149,83 @@ fn rows_run_out_and_come_back() {
 #[test]
 fn the_ecv_word_is_seen_by_every_mapping() {
     let board = board();
-    assert_eq!(board.ecv(), EcvState { disabled: false, since: 0 });
-    board.set_ecv(EcvState { disabled: true, since: 1_790_000_000_000 });
     let memory = Mapping::of(board.fd()).unwrap();
-    assert_eq!(memory.word(header::ECV_STATE), 1.0_f64.to_bits());
-    assert_eq!(board.ecv().since, 1_790_000_000_000);
+    let words = || [header::ECV_STATE, header::ECV_SINCE].map(|at| memory.word(at));
+    assert_eq!(words(), [0, 0]);
+    board.shared().set_ecv(true, 1_790_000_000_000.0);
+    assert_eq!(words(), [1.0, 1_790_000_000_000.0].map(f64::to_bits));
+}
+
+#[test]
+fn totals_do_not_depend_on_the_order_in_which_workers_die() {
+    // Xorshift: the same numbers in every run.
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = || {
+        for (left, shift) in [(true, 13), (false, 7), (true, 17)] {
+            seed ^= if left { seed << shift } else { seed >> shift };
+        }
+        f64::from(u32::try_from(seed >> 32).unwrap()) / 1e3
+    };
+    for _ in 0..200 {
+        let rows: Vec<Row> = (0..8)
+            .map(|_| Row::with(&[(Field::CpuUser, random()), (Field::GcPauseMs, random() / 7.0)]))
+            .collect();
+        let total = |order: &mut dyn Iterator<Item = &Row>| {
+            let mut totals = Totals::default();
+            order.for_each(|row| totals.add(row));
+            totals
+        };
+        let expected = total(&mut rows.iter());
+        for dead in 1..8 {
+            let (living, gone) = rows.split_at(dead);
+            let other = total(&mut gone.iter().chain(living));
+            for field in [Field::CpuUser, Field::GcPauseMs] {
+                assert_eq!(other.get(field).to_bits(), expected.get(field).to_bits());
+            }
+        }
+    }
+}
+
+#[test]
+fn totals_keep_whole_counts_exact_and_never_fall_as_a_counter_grows() {
+    let total = |value: f64| {
+        let mut totals = Totals::default();
+        totals.add(&Row::with(&[(Field::BytesRead, value)]));
+        totals.get(Field::BytesRead)
+    };
+    for exact in [0.0, 1.0, 1_234_567_890_123.0, 9_007_199_254_740_991.0] {
+        assert_eq!(total(exact).to_bits(), f64::to_bits(exact));
+    }
+    let mut before = 0.0;
+    let mut value = 0.999_999_1;
+    while value < 1.000_001 {
+        assert!(total(value) >= before);
+        before = total(value);
+        value += 1e-9;
+    }
+    assert!(total(f64::MAX).is_finite());
+}
+
+#[test]
+fn another_thread_sees_no_total_fall_while_workers_come_and_go() {
+    let mut board = board();
+    let shared = board.shared();
+    let (ends, end) = std::sync::mpsc::channel::<()>();
+    let reader = std::thread::spawn(move || {
+        let (mut before, mut looks) = (0.0, 0_u32);
+        while end.try_recv() != Err(std::sync::mpsc::TryRecvError::Disconnected) {
+            let total = shared.snapshot().totals.get(Field::RequestsTotal);
+            assert!(total >= before, "{total} after {before}");
+            (before, looks) = (total, looks + 1);
+        }
+        looks
+    });
+    for turn in 1..2000_u32 {
+        let writer = Writer::new(&mut board);
+        writer.set(Field::RequestsTotal as usize, f64::from(turn));
+        board.release(WorkerId(1));
+    }
+    drop(ends);
+    assert!(reader.join().unwrap() > 0);
+    assert!(board.snapshot().totals.get(Field::RequestsTotal) > 1_998_000.0);
 }

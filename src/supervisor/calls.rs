@@ -1,6 +1,6 @@
 //! Obeys what JavaScript and other processes ask for.
 
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use serde_json::json;
 
@@ -13,6 +13,7 @@ use crate::fleet::{Phase, RecycleReason, Step};
 use crate::ipc::message::ToWorker;
 use crate::options::calls;
 use crate::process::control::{AGAIN_AFTER, Reply, Request};
+use crate::timestamp::Timestamp;
 
 impl State {
     /// What JavaScript asks for.
@@ -32,7 +33,7 @@ impl State {
             Call::Shutdown => self.begin_shutdown(now),
             Call::Stop => self.stop(now),
             Call::Rotate { ticket, disabled, by, reason } => {
-                self.switch.set(disabled, Change::new(&by, SystemTime::now(), reason.as_deref()));
+                self.switch.set(disabled, Change::new(&by, Timestamp::now(), reason.as_deref()));
                 self.tell(Event::Answered { ticket, answer: json!({ "ok": true }) });
             }
             Call::Leave => self.switch.leave(),
@@ -44,7 +45,7 @@ impl State {
     pub(super) fn answer(&mut self, request: Request, now: Instant) {
         let Request { call, args, reply } = request;
         match call.as_str() {
-            "status" => reply.send(self.site().status()),
+            "status" => self.site(false).render_status(|status| reply.send_line(status)),
             "shutdown" => self.shut_down_for(reply, now),
             "stop" => {
                 reply.send(json!({ "ok": true }));

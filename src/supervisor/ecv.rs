@@ -1,32 +1,37 @@
 //! The one place where the cluster is taken out of rotation and put back.
 //!
-//! Whoever wants that (the application, a worker that got the POST, the monitor, the control socket) comes to the
-//! [`Switch`], which writes the word that everybody who answers reads: in the scoreboard's header for workers, in a
-//! [`Word`] for this process. Nobody is asked to confirm. The supervisor owns it and the monitor shares it, on one thread.
+//! Every way to that (the application, a worker that got the POST, the monitor, the control socket) leads to the
+//! [`Switch`], which writes the word that is read at every answer: in the scoreboard's header by workers, in a [`Word`] by
+//! this process. Nobody is asked to confirm. The supervisor's thread and the monitor's share it.
 //! Invariant: when `set` returns, no answer that is begun later says otherwise.
 
-use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
 use crate::ecv::{Change, Rotation, Word};
-use crate::event::Event;
+use crate::event::{Event, Publish};
 use crate::ids::WorkerId;
 use crate::ipc::message::ToWorker;
-use crate::scoreboard::{EcvState, Scoreboard};
+use crate::scoreboard::SharedBoard;
 use crate::supervisor::Input;
 use crate::supervisor::state::State;
+use crate::timestamp::Timestamp;
 
-/// Sets the state and tells of it.
+/// The switch of rotation: it changes the state, writes the words and publishes the change.
 pub(crate) struct Switch {
-    rotation: RefCell<Rotation>,
-    leaving: Cell<bool>,
+    position: Mutex<Position>,
     word: Word,
-    board: Option<Rc<RefCell<Scoreboard>>>,
-    publish: Rc<dyn Fn(Event)>,
+    board: Option<SharedBoard>,
+    publish: Publish,
     inputs: tokio::sync::mpsc::Sender<Input>,
+}
+
+/// How the switch stands. The lock is held while the words are written, so that they say what the last caller wanted.
+struct Position {
+    rotation: Rotation,
+    leaving: bool,
 }
 
 impl Switch {
@@ -34,21 +39,23 @@ impl Switch {
     pub(crate) fn new(
         rotation: Rotation,
         word: Word,
-        board: Option<Rc<RefCell<Scoreboard>>>,
-        publish: Rc<dyn Fn(Event)>,
+        board: Option<SharedBoard>,
+        publish: Publish,
         inputs: tokio::sync::mpsc::Sender<Input>,
     ) -> Self {
-        let rotation = RefCell::new(rotation);
-        let switch = Self { rotation, leaving: Cell::new(false), word, board, publish, inputs };
-        switch.write();
+        let position = Mutex::new(Position { rotation, leaving: false });
+        let switch = Self { position, word, board, publish, inputs };
+        switch.write(&switch.position());
         switch
     }
 
     /// Takes the cluster out of rotation or puts it back.
     pub(crate) fn set(&self, disabled: bool, change: Change) {
         let (by, reason) = (change.by.clone(), change.reason.clone());
-        let changed = self.rotation.borrow_mut().set(disabled, change);
-        self.write();
+        let mut position = self.position();
+        let changed = position.rotation.set(disabled, change);
+        self.write(&position);
+        drop(position);
         (self.publish)(Event::Rotated { disabled, by, reason, changed });
         if self.board.is_none() {
             // A full queue is worked off soon, and every turn looks whether workers must be told.
@@ -56,36 +63,39 @@ impl Switch {
         }
     }
 
-    /// A shutdown has begun: the answer is DISABLED, and who disabled the cluster stays as it is.
+    /// A shutdown has begun: the answer is DISABLED; the rotation and its last change stay as they are.
     pub(crate) fn leave(&self) {
-        self.leaving.set(true);
-        self.write();
+        let mut position = self.position();
+        position.leaving = true;
+        self.write(&position);
     }
 
     pub(crate) fn rotation(&self) -> Rotation {
-        self.rotation.borrow().clone()
+        self.position().rotation.clone()
     }
 
     pub(crate) fn is_leaving(&self) -> bool {
-        self.leaving.get()
+        self.position().leaving
     }
 
-    fn write(&self) {
-        let rotation = self.rotation.borrow();
+    fn position(&self) -> MutexGuard<'_, Position> {
+        self.position.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, Position { rotation, leaving }: &Position) {
         if let Some(board) = &self.board {
-            let board = board.borrow();
-            let since = rotation.change.as_ref().map_or(0, |change| millis_since_1970(change.at));
-            board.set_ecv(EcvState { disabled: rotation.disabled, since });
-            if self.leaving.get() {
+            let since = rotation.change.as_ref().map_or(0.0, |change| millis_since_1970(change.at.time));
+            board.set_ecv(rotation.disabled, since);
+            if *leaving {
                 board.set_leaving();
             }
         }
-        self.word.write(rotation.disabled, self.leaving.get());
+        self.word.write(rotation.disabled || *leaving);
     }
 }
 
 impl State {
-    /// A worker passed on what it was asked for, and is told once it is done.
+    /// A worker passed a control request on; it is told once the change is made.
     pub(crate) fn rotate_for(&mut self, id: WorkerId, seq: u64, disabled: bool, change: Change) {
         self.switch.set(disabled, change);
         self.workers.say(id, &ToWorker::Rotated { ack: seq });
@@ -94,7 +104,7 @@ impl State {
     /// The control socket's `disable` and `enable`; the reason may come as `{"reason": "..."}`.
     pub(crate) fn rotate_by_control(&mut self, disabled: bool, args: &Value) {
         let reason = args.get("reason").and_then(Value::as_str);
-        self.switch.set(disabled, Change::new("the control socket", SystemTime::now(), reason));
+        self.switch.set(disabled, Change::new("the control socket", Timestamp::now(), reason));
     }
 
     /// Workers without a scoreboard can't read the word: they are told.
@@ -117,7 +127,6 @@ impl State {
     }
 }
 
-fn millis_since_1970(moment: SystemTime) -> u64 {
-    let since = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+fn millis_since_1970(moment: SystemTime) -> f64 {
+    (moment.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64() * 1000.0).trunc()
 }

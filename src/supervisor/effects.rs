@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
+use super::Input;
 use super::state::State;
 use super::timers::Due;
 use super::watch::cause::Evidence;
 use super::workers::Worker;
-use super::{Input, Publish};
-use crate::event::Event;
+use crate::event::{Event, Publish};
 use crate::fleet::{self, DeathReason, Effect, Phase, Policy, Report, Step};
 use crate::ids::{SlotIndex, WorkerId};
 use crate::ipc::backlog::Backlog;

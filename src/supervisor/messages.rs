@@ -5,7 +5,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -19,6 +19,7 @@ use crate::ids::{SlotIndex, WorkerId};
 use crate::ipc::listen::ListeningAddress;
 use crate::ipc::message::{FromAgent, ToMaster, ToWorker};
 use crate::os::ending::is_ending;
+use crate::timestamp::Timestamp;
 
 /// How long a worker whose channel ended with it may take to be reaped.
 const ENDING: Duration = Duration::from_secs(1);
@@ -97,7 +98,7 @@ impl State {
             FromAgent::Component { fact } => self.publish(Event::Component { worker: id, fact }),
             FromAgent::Fatal { text } => worker.last_words = Some(text),
             FromAgent::Rotate { seq, disabled, by, reason } => {
-                let change = Change::new(&by, SystemTime::now(), reason.as_deref());
+                let change = Change::new(&by, Timestamp::now(), reason.as_deref());
                 self.rotate_for(id, seq, disabled, change);
             }
             FromAgent::Warning { message } => self.warn(message, json!({ "pid": pid })),

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::ecv::Word;
 use crate::error::Error;
-use crate::event::Event;
+use crate::event::{Event, Publish};
 use crate::ids::WorkerId;
 use crate::ipc::message::ToMaster;
 use crate::monitor::views::metrics::AppMetrics;
@@ -110,9 +110,6 @@ pub enum Call {
     /// The process is about to exit: puts files away and ends the thread.
     Close,
 }
-
-/// How events are passed on, from whatever thread.
-pub(crate) type Publish = Arc<dyn Fn(Event) + Send + Sync>;
 
 /// Everything that moves the supervisor.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use crate::ids::SlotIndex;
 use crate::process::control::Reply;
 
 /// How long handshakes may take to finish and the queues to be emptied.
-const QUEUES: Duration = Duration::from_millis(500);
+const QUEUES: Duration = Duration::from_secs(2);
 /// How often they are looked at meanwhile.
 const LOOK: Duration = Duration::from_millis(2);
 /// How long the sockets of a slot that was given up are kept for handshakes under way: longer than a round trip takes.

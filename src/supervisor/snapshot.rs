@@ -1,61 +1,55 @@
 //! Keeps the snapshot that the monitor and the command line show.
 //!
-//! The supervisor's state calls [`State::refresh_stats`] after each input that changed something; the rest of the program
-//! reads the result and never reaches in here.
+//! The supervisor's state calls [`State::refresh_stats`] after each input that changed something; the monitor's threads copy
+//! the result through [`View`], and that is their only way in.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
+use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::ecv::Change;
-use crate::event::{Event, MonitorRequest};
+use crate::event::{Event, MonitorRequest, Publish};
 use crate::fleet::{self, DeathReason, Phase, Purpose, SlotIndex, State as Life};
-use crate::monitor::control::orders::Order;
+use crate::ids::WorkerId;
 use crate::monitor::data::stats::{Address, ClusterState, ShownOptions, Stats, Worker, WorkerState, count};
-use crate::monitor::routes::Source;
+use crate::monitor::source::{Order, Source};
 use crate::monitor::views::metrics::AppMetrics;
 use crate::options::{self, Options};
 use crate::process::control::{Reply, Request};
-use crate::scoreboard::Scoreboard;
+use crate::scoreboard::SharedBoard;
 use crate::scoreboard::layout::Field;
 use crate::socket::Bound;
+use crate::supervisor::Input;
 use crate::supervisor::ecv::Switch;
 use crate::supervisor::setup::OWN_ROW;
 use crate::supervisor::state::State;
-use crate::supervisor::{Input, Publish};
+use crate::timestamp::Timestamp;
 
-/// One moment on both clocks, by which instants become times of day.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Clocks {
-    instant: Instant,
-    time: SystemTime,
-}
+/// The snapshot, between the supervisor's thread and the monitor's; a cheap handle.
+///
+/// The supervisor changes it in place, the monitor copies it. Neither does anything else while it holds the lock.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedStats(Arc<Mutex<Stats>>);
 
-impl Clocks {
-    pub(crate) fn now() -> Self {
-        Self { instant: Instant::now(), time: SystemTime::now() }
+impl SharedStats {
+    pub(crate) fn new(stats: Stats) -> Self {
+        Self(Arc::new(Mutex::new(stats)))
     }
 
-    pub(crate) fn time(self) -> SystemTime {
-        self.time
-    }
-
-    pub(crate) fn time_of(self, instant: Instant) -> SystemTime {
-        let since = instant.saturating_duration_since(self.instant);
-        let before = self.instant.saturating_duration_since(instant);
-        self.time + since - before
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Stats> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The monitor's way to look at the cluster, and to take it out of rotation; lives on the supervisor's thread.
+/// The monitor's way to look at the cluster, to take it out of rotation, and to pass orders on. The monitor's threads own it.
 pub(crate) struct View {
-    pub(crate) stats: Rc<RefCell<Stats>>,
-    pub(crate) board: Option<Rc<RefCell<Scoreboard>>>,
-    pub(crate) switch: Rc<Switch>,
+    pub(crate) stats: SharedStats,
+    pub(crate) board: Option<SharedBoard>,
+    pub(crate) switch: Arc<Switch>,
     /// There are no workers: this process is shown as the one that serves.
     pub(crate) serves_itself: bool,
     pub(crate) app_metrics: AppMetrics,
@@ -65,10 +59,10 @@ pub(crate) struct View {
 
 impl Source for View {
     fn stats(&self) -> Stats {
-        let mut stats = self.stats.borrow().clone();
+        let mut stats = self.stats.lock().clone();
         stats.rotation = self.switch.rotation();
         stats.leaving = self.switch.is_leaving();
-        stats.board = self.board.as_ref().map(|board| board.borrow().snapshot());
+        stats.board = self.board.as_ref().map(SharedBoard::snapshot);
         if self.serves_itself {
             show_itself(&mut stats);
         }
@@ -80,10 +74,10 @@ impl Source for View {
     }
 
     fn revision(&self) -> u64 {
-        self.stats.borrow().revision
+        self.stats.lock().revision
     }
 
-    fn order(&self, order: Order) -> Option<oneshot::Receiver<Value>> {
+    fn order(&self, order: Order) -> Option<oneshot::Receiver<Bytes>> {
         if self.serves_itself {
             // There are no workers to be changed.
             return None;
@@ -91,10 +85,10 @@ impl Source for View {
         let Order { call, args, by } = order;
         let pid = args.get("pid").and_then(Value::as_u64).and_then(|pid| u32::try_from(pid).ok());
         let asked = format!("{call} asked for by {by}");
-        self.stats.borrow_mut().remember("order", pid, asked, SystemTime::now());
+        self.stats.lock().remember("order", pid, asked, SystemTime::now());
         let (reply, answer) = Reply::channel();
         let request = Request { call: call.to_owned(), args, reply };
-        // A full queue means a supervisor under siege, a closed one that it has ended.
+        // A full queue means that the supervisor is overloaded, a closed one that it has ended.
         self.inputs.try_send(Input::Control(request)).ok()?;
         Some(answer)
     }
@@ -141,7 +135,7 @@ fn show_itself(stats: &mut Stats) {
 }
 
 /// The snapshot of a cluster that has not begun.
-pub(crate) fn first_stats(options: &Options, clocks: Clocks) -> Stats {
+pub(crate) fn first_stats(options: &Options, started: Timestamp) -> Stats {
     let ports = options.ports.iter().map(|port| match port {
         options::Address::Tcp(port) => port.to_string(),
         options::Address::Path(path) => path.display().to_string(),
@@ -151,14 +145,18 @@ pub(crate) fn first_stats(options: &Options, clocks: Clocks) -> Stats {
         ports: ports.collect(),
         counts_gc: options.metrics.is_some_and(|metrics| metrics.gc),
     };
-    Stats::new(std::process::id(), clocks.time, shown)
+    Stats::new(std::process::id(), started, shown)
 }
 
 impl State {
     /// Brings the snapshot up to date.
     pub(crate) fn refresh_stats(&mut self) {
-        let workers: Vec<Worker> = self.fleet.workers().filter_map(|view| self.worker_shown(&view)).collect();
-        let mut stats = self.stats.borrow_mut();
+        let known = self.stats.lock().workers.clone();
+        let known: BTreeMap<WorkerId, Worker> = known.into_iter().map(|worker| (worker.id, worker)).collect();
+        let shown = |view: fleet::MemberView| self.worker_shown(&view, known.get(&view.worker));
+        let workers: Vec<Worker> = self.fleet.workers().filter_map(shown).collect();
+        let addresses = self.connections.addresses().into_iter().filter_map(address).collect();
+        let mut stats = self.stats.lock();
         stats.state = match self.fleet.phase() {
             Phase::Running if self.none_left => ClusterState::NoWorkerLeft,
             Phase::Running if workers.iter().any(|worker| worker.ready_at.is_some()) => ClusterState::Serving,
@@ -176,18 +174,18 @@ impl State {
         stats.wanted = self.fleet.wanted();
         stats.workers = workers;
         stats.revision += 1;
+        stats.addresses = addresses;
+        stats.queues = self.connections.queue_probes();
         let moves = self.connections.moves();
         stats.tallies.rescued = moves.rescued;
         stats.tallies.moved = moves.moved;
         stats.tallies.passed_over = moves.passed_over;
-        stats.addresses = self.connections.addresses().into_iter().filter_map(address).collect();
-        stats.queues = self.connections.queue_probes();
     }
 
-    fn worker_shown(&self, view: &fleet::MemberView) -> Option<Worker> {
+    /// A worker as the monitor shows it; `known` is how it was shown before.
+    fn worker_shown(&self, view: &fleet::MemberView, known: Option<&Worker>) -> Option<Worker> {
         let worker = self.workers.get(view.worker)?;
-        let restarts =
-            view.slot.and_then(|slot| self.stats.borrow().tallies.slot_restarts.get(&slot).copied());
+        let restarts = view.slot.and_then(|slot| self.stats.lock().tallies.slot_restarts.get(&slot).copied());
         Some(Worker {
             id: view.worker,
             pid: worker.pid(),
@@ -198,9 +196,9 @@ impl State {
                 Life::Serving => WorkerState::Serving,
                 Life::Draining => WorkerState::Draining,
             },
-            since: self.clocks.time_of(view.since),
-            forked_at: self.clocks.time_of(worker.forked),
-            ready_at: worker.ready.map(|ready| self.clocks.time_of(ready)),
+            since: stamp(view.since, known.map(|known| known.since)),
+            forked_at: stamp(worker.forked, known.map(|known| known.forked_at)),
+            ready_at: worker.ready.map(|ready| stamp(ready, known.and_then(|known| known.ready_at))),
             generation: view.generation,
             listening: worker.apps_listening,
             restarts: restarts.unwrap_or(0),
@@ -211,12 +209,12 @@ impl State {
 impl State {
     /// Puts something on the timeline that is no event of the application's.
     pub(crate) fn remember(&self, event: &'static str, pid: Option<u32>, text: String) {
-        self.stats.borrow_mut().remember(event, pid, text, SystemTime::now());
+        self.stats.lock().remember(event, pid, text, SystemTime::now());
     }
 
     /// A worker is about to be forked.
     pub(crate) fn count_fork(&self, slot: Option<SlotIndex>, purpose: Purpose) {
-        let mut stats = self.stats.borrow_mut();
+        let mut stats = self.stats.lock();
         match purpose {
             // A spare counts when it takes over.
             Purpose::First | Purpose::Spare => {}
@@ -236,7 +234,7 @@ impl State {
     /// A worker is gone, and the fleet knows what part it had in that.
     pub(crate) fn count_death(&self, slot: Option<SlotIndex>, cause: DeathReason) {
         let reason = cause.name();
-        let tallies = &mut self.stats.borrow_mut().tallies;
+        let tallies = &mut self.stats.lock().tallies;
         count(&mut tallies.deaths, reason);
         if let Some(slot) = slot {
             tallies.last_deaths.insert(slot, reason);
@@ -245,6 +243,11 @@ impl State {
             count(&mut tallies.recycles, due.name());
         }
     }
+}
+
+/// Both clocks at `instant`. A timestamp that was shown before stays the same, also if the wall clock was set since.
+fn stamp(instant: Instant, known: Option<Timestamp>) -> Timestamp {
+    known.filter(|known| known.instant == instant).unwrap_or_else(|| Timestamp::now().at(instant))
 }
 
 fn address(bound: Bound) -> Option<Address> {

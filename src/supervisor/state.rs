@@ -19,21 +19,21 @@ use super::effects::policy;
 use super::requesters::Requesters;
 use super::setup::Setup;
 use super::shutdown::Shutdown;
-use super::snapshot::{Clocks, View, first_stats};
+use super::snapshot::{SharedStats, View, first_stats};
 use super::timers::{Due, Timers};
 use super::watch::hang::HangWatch;
 use super::watch::heartbeat::Heartbeat;
 use super::workers::Workers;
-use super::{Input, Publish, Shared};
+use super::{Input, Shared};
 use crate::ecv::Rotation;
 use crate::error::Error;
-use crate::event::Event;
+use crate::event::{Event, Publish};
 use crate::fleet::{Fleet, Step};
 use crate::ipc::backlog::Handles;
 use crate::monitor;
 use crate::monitor::data::health;
-use crate::monitor::data::stats::Stats;
-use crate::monitor::routes::{Rules, Site};
+use crate::monitor::rules::Rules;
+use crate::monitor::site::Site;
 use crate::monitor::views::metrics::AppMetrics;
 use crate::options::Options;
 use crate::os::reserve::Reserve;
@@ -42,6 +42,7 @@ use crate::process::control;
 use crate::process::disk::PidFiles;
 use crate::process::spawn::{Launch, Spawner};
 use crate::tasks::LocalTasks;
+use crate::timestamp::Timestamp;
 
 /// Everything the supervisor knows; owned by its one loop.
 #[expect(clippy::struct_excessive_bools, reason = "independent facts")]
@@ -70,16 +71,17 @@ pub(super) struct State {
     /// Why there is none, until it has been told.
     no_scoreboard: Option<Error>,
     /// In rotation or not.
-    pub(super) switch: Rc<Switch>,
+    pub(super) switch: Arc<Switch>,
     /// What workers without a scoreboard were told of that.
     pub(super) told_out: bool,
-    pub(super) stats: Rc<RefCell<Stats>>,
+    pub(super) stats: SharedStats,
     /// What the monitor shows is not how things are.
     pub(super) is_snapshot_outdated: bool,
     app_metrics: AppMetrics,
-    /// What the monitor's port and the control socket tell, from the beginning on.
-    site: Option<Rc<Site>>,
-    pub(super) clocks: Clocks,
+    site: Option<Arc<Site>>,
+    monitor_thread: Option<monitor::server::Running>,
+    /// When the master began.
+    pub(super) started: Instant,
     /// No worker is left or coming, and the sockets are closed.
     pub(super) none_left: bool,
     pub(super) is_over: bool,
@@ -95,18 +97,19 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(setup: Setup, inputs: mpsc::Sender<Input>, shared: Shared, publish: Publish) -> Self {
-        let (clocks, now, tasks) = (Clocks::now(), Instant::now(), LocalTasks::default());
+        let (started, now, tasks) = (Timestamp::now(), Instant::now(), LocalTasks::default());
         let options = setup.options;
-        let stats = Rc::new(RefCell::new(first_stats(&options, clocks)));
+        let stats = SharedStats::new(first_stats(&options, started));
         let Shared { writers, rotation: word, app_metrics } = shared;
         let (scoreboard, no_scoreboard) = match setup.scoreboard {
             Ok(board) => (Some(Rc::new(RefCell::new(board))), None),
             Err(error) => (None, Some(error)),
         };
         let start_disabled = options.ecv.as_ref().is_some_and(|ecv| ecv.start_disabled);
-        let noted = noting(Rc::clone(&stats), Arc::clone(&publish));
-        let rotation = Rotation::at_start(start_disabled, clocks.time());
-        let switch = Switch::new(rotation, word, scoreboard.clone(), noted, inputs.clone());
+        let noted = noting(stats.clone(), Arc::clone(&publish));
+        let rotation = Rotation::at_start(start_disabled, started);
+        let shared_board = scoreboard.as_ref().map(|board| board.borrow().shared());
+        let switch = Switch::new(rotation, word, shared_board, noted, inputs.clone());
         let board = scoreboard.clone();
         let reserve = Rc::new(setup.reserve);
         Self {
@@ -126,13 +129,14 @@ impl State {
             pids_problem: setup.pids_problem,
             scoreboard,
             no_scoreboard,
-            switch: Rc::new(switch),
+            switch: Arc::new(switch),
             told_out: false,
             stats,
             is_snapshot_outdated: true,
             app_metrics,
             site: None,
-            clocks,
+            monitor_thread: None,
+            started: now,
             none_left: false,
             is_over: false,
             handles: Handles::default(),
@@ -148,9 +152,14 @@ impl State {
 
     /// Opens the monitor and the control socket, and forks the first workers.
     pub(super) fn begin(&mut self, now: Instant) {
-        let site = self.site();
-        if let Some((listener, _)) = self.monitor.take() {
-            self.tasks.spawn(monitor::server::serve(listener, site, LocalTasks::default()));
+        if let Some((listener, has_app)) = self.monitor.take() {
+            match monitor::server::start(listener, self.site(has_app)) {
+                Ok(running) => self.monitor_thread = Some(running),
+                Err(source) => {
+                    let error = Error::Thread { source };
+                    self.warn(format!("{error}; there is no monitor"), json!({ "code": error.code() }));
+                }
+            }
         }
         if let Some(socket) = self.control.take() {
             let inputs = self.inputs.clone();
@@ -256,7 +265,7 @@ impl State {
 
     /// Publishes an event, and remembers it for the monitor.
     pub(super) fn publish(&self, event: Event) {
-        self.stats.borrow_mut().note(&event, SystemTime::now());
+        self.stats.lock().note(&event, SystemTime::now());
         self.tell(event);
     }
 
@@ -277,6 +286,9 @@ impl State {
         self.connections.close_all();
         if let Some(mut pids) = self.pids.take() {
             pids.close();
+        }
+        if let Some(running) = self.monitor_thread.take() {
+            running.end().await;
         }
         self.tell(Event::Ended);
     }
@@ -323,9 +335,9 @@ impl State {
     /// What the monitor shows, and what it may do.
     fn view(&self) -> View {
         View {
-            stats: Rc::clone(&self.stats),
-            board: self.scoreboard.clone(),
-            switch: Rc::clone(&self.switch),
+            stats: self.stats.clone(),
+            board: self.scoreboard.as_ref().map(|board| board.borrow().shared()),
+            switch: Arc::clone(&self.switch),
             serves_itself: !self.options.cluster,
             app_metrics: self.app_metrics.clone(),
             inputs: self.inputs.clone(),
@@ -333,16 +345,17 @@ impl State {
         }
     }
 
-    pub(super) fn site(&mut self) -> Rc<Site> {
+    /// What the monitor's port and the control socket tell; made when it is asked for first.
+    pub(super) fn site(&mut self, has_app: bool) -> Arc<Site> {
         if let Some(site) = &self.site {
-            return Rc::clone(site);
+            return Arc::clone(site);
         }
-        let site = Rc::new(Site::new(self.site_rules(), self.view()));
-        self.site = Some(Rc::clone(&site));
+        let site = Arc::new(Site::new(self.site_rules(has_app), self.view()));
+        self.site = Some(Arc::clone(&site));
         site
     }
 
-    fn site_rules(&self) -> Rules {
+    fn site_rules(&self, has_app: bool) -> Rules {
         Rules {
             mon_path: self.options.mon_path.clone(),
             monitor: self.options.monitor.clone(),
@@ -353,15 +366,15 @@ impl State {
             },
             logs: self.options.logs.clone(),
             dir: self.options.cwd.clone(),
-            has_app: self.monitor.as_ref().is_some_and(|(_, has_app)| *has_app),
+            has_app,
         }
     }
 }
 
 /// Events that are remembered for the monitor on their way to JavaScript.
-fn noting(stats: Rc<RefCell<Stats>>, publish: Publish) -> Rc<dyn Fn(Event)> {
-    Rc::new(move |event| {
-        stats.borrow_mut().note(&event, SystemTime::now());
+fn noting(stats: SharedStats, publish: Publish) -> Publish {
+    Arc::new(move |event| {
+        stats.lock().note(&event, SystemTime::now());
         publish(event);
     })
 }

@@ -1,28 +1,32 @@
 //! The monitor as a client on a real loopback socket sees it: its routes, and what no client can do to it.
 //!
-//! Server and clients share one thread and one `LocalSet`; each test waits for bytes or for the end of a connection, under
-//! one deadline.
+//! Server and clients share one thread and one `LocalSet`; large bodies are rendered on another. Each test waits for bytes or
+//! for the end of a connection, under one deadline.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on should stop")]
 
-use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use cluster2::ecv::guard::{Guard, Token};
 use cluster2::ecv::{Change, Rotation};
 use cluster2::event::{Event, MonitorRequest};
 use cluster2::ids::{SlotIndex, WorkerId};
-use cluster2::monitor::control::orders::Order;
 use cluster2::monitor::data::health;
 use cluster2::monitor::data::stats::{Address, ClusterState, ShownOptions, Stats, Worker, WorkerState};
-use cluster2::monitor::routes::{Rules, Site, Source};
-use cluster2::monitor::server::{Limits, bind, serve_within};
+use cluster2::monitor::limits::Limits;
+use cluster2::monitor::rules::Rules;
+use cluster2::monitor::server::{bind, serve};
+use cluster2::monitor::site::Site;
+use cluster2::monitor::source::{Order, Source};
 use cluster2::options::{Ecv, Monitor};
 use cluster2::process::exit::Exit;
 use cluster2::tasks::LocalTasks;
+use cluster2::timestamp::Timestamp;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -34,7 +38,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const NASTY: &str = "<script>alert('x')</script>\"&\u{1b}[2J";
 
 fn stats() -> Stats {
-    let started = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123);
+    let time = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123);
+    let started = Timestamp { time, ..Timestamp::now() };
     let options =
         ShownOptions { no_workers: 2, ports: vec!["3000".into(), NASTY.into()], ..ShownOptions::default() };
     let mut stats = Stats::new(4000, started, options);
@@ -56,38 +61,39 @@ fn stats() -> Stats {
     stats.addresses =
         vec![Address::Ip("127.0.0.1:3000".parse().unwrap()), Address::Path(PathBuf::from(NASTY))];
     for (id, pid) in [(1, 4001), (2, 4002), (3, 4003)] {
-        stats.note(&Event::Forked { worker: WorkerId(id), pid }, started);
+        stats.note(&Event::Forked { worker: WorkerId(id), pid }, time);
     }
     let (worker, exit) = (WorkerId(2), Exit::Code(1));
     let facts = json!({ "row": null, "requests": [{ "method": "GET", "path": NASTY, "ms": 5200.0 }] });
-    stats.note(&Event::Died { worker, pid: 4002, exit, reason: NASTY.into(), facts }, started);
+    stats.note(&Event::Died { worker, pid: 4002, exit, reason: NASTY.into(), facts }, time);
     stats
 }
 
 /// A cluster that can be taken out of rotation; everything else of it stands still.
 #[derive(Default)]
 struct Cluster {
-    rotation: RefCell<Rotation>,
-    revision: Cell<u64>,
+    rotation: Mutex<Rotation>,
+    revision: AtomicU64,
 }
 
 impl Source for Cluster {
     fn stats(&self) -> Stats {
-        Stats { rotation: self.rotation.borrow().clone(), ..stats() }
+        Stats { rotation: self.rotation.lock().unwrap().clone(), ..stats() }
     }
 
     fn rotate(&self, disabled: bool, change: Change) {
-        self.rotation.borrow_mut().set(disabled, change);
-        self.revision.set(self.revision.get() + 1);
+        self.rotation.lock().unwrap().set(disabled, change);
+        self.revision.fetch_add(1, Ordering::SeqCst);
     }
 
     fn revision(&self) -> u64 {
-        self.revision.get()
+        self.revision.load(Ordering::SeqCst)
     }
 
-    fn order(&self, order: Order) -> Option<oneshot::Receiver<Value>> {
+    fn order(&self, order: Order) -> Option<oneshot::Receiver<Bytes>> {
         let (answer, to_come) = oneshot::channel();
-        answer.send(json!({ "ok": true, "call": order.call, "args": order.args, "by": order.by })).ok()?;
+        let told = json!({ "ok": true, "call": order.call, "args": order.args, "by": order.by });
+        answer.send(told.to_string().into()).ok()?;
         Some(to_come)
     }
 
@@ -123,10 +129,10 @@ async fn monitor(mon_path: &str, limits: Limits, test: impl AsyncFnOnce(SocketAd
 async fn monitor_with(rules: Rules, limits: Limits, test: impl AsyncFnOnce(SocketAddr)) {
     let listener = bind("127.0.0.1", 0).unwrap();
     let address = listener.local_addr().unwrap();
-    let site = Site::new(rules, Cluster::default());
+    let site = Arc::new(Site::new(rules, Cluster::default()));
     let run = async {
-        let (server, connections) = (LocalTasks::default(), LocalTasks::default());
-        server.spawn(serve_within(limits, listener, site, connections));
+        let server = LocalTasks::default();
+        server.spawn(serve(limits, listener, site, std::future::pending()));
         test(address).await;
     };
     timeout(DEADLINE, LocalSet::new().run_until(run)).await.expect("the monitor answers in time");
@@ -416,7 +422,7 @@ async fn two_thousand_silent_connections_keep_nobody_out() {
             let read = socket.try_read(&mut [0; 1]);
             open += usize::from(matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock));
         }
-        assert!(open <= Limits::default().connections, "{open} are open");
+        assert!(open <= Limits::default().connections + Limits::default().for_health, "{open} are open");
     })
     .await;
 }
@@ -460,7 +466,7 @@ async fn malformed_requests_end_their_own_connection_only() {
             assert!(answer.is_empty() || answer.starts_with("HTTP/1."), "{request:?}: {answer}");
             assert!(!answer.starts_with("HTTP/1.1 5"), "{request:?}: {answer}");
         }
-        assert_eq!(status(&ask(address, "GET", "/", "*/*").await.0), "200");
+        assert_eq!(status(&ask(address, "GET", "/live", "*/*").await.0), "200");
     })
     .await;
 }
@@ -671,6 +677,60 @@ async fn all_who_watch_are_told_of_a_change_at_once() {
         assert_eq!(status(&ask(address, "GET", "/ready", "*/*").await.0), "503");
     })
     .await;
+}
+
+#[tokio::test]
+async fn at_the_end_answers_under_way_leave_and_everything_else_is_closed() {
+    const SIZE: usize = 16 * 1024 * 1024;
+    let logs = tempfile::tempdir().unwrap();
+    std::fs::write(logs.path().join("large.log"), vec![b'x'; SIZE]).unwrap();
+    let listener = bind("127.0.0.1", 0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let site = Arc::new(Site::new(Rules { logs: logs.path().into(), ..rules("/") }, Cluster::default()));
+    let (stop, stopped) = oneshot::channel::<()>();
+    let end = async {
+        let _ = stopped.await;
+    };
+    let server = Box::pin(serve(Limits::default(), listener, site, end));
+    let client = async {
+        let [mut idle, mut stream, mut reader] =
+            [(); 3].map(|()| std::net::TcpStream::connect(address).unwrap()).map(|socket| {
+                socket.set_nonblocking(true).unwrap();
+                TcpStream::from_std(socket).unwrap()
+            });
+        idle.write_all(b"GET /live HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        until(&mut idle, "\"live\":true").await;
+        stream.write_all(b"GET /status.stream HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        until(&mut stream, "event: status").await;
+        reader.write_all(b"GET /logs/large.log HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let begun = until(&mut reader, "\r\n\r\n").await;
+        stop.send(()).unwrap();
+        for ended in [&mut idle, &mut stream] {
+            rest(ended).await;
+        }
+        let (head, body) = begun.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("content-length: {SIZE}")), "{head}");
+        assert_eq!(body.len() + rest(&mut reader).await.len(), SIZE);
+        assert!(TcpStream::connect(address).await.is_err(), "the port is closed");
+    };
+    let both = async { tokio::join!(server, client) };
+    let local = LocalSet::new();
+    timeout(DEADLINE, Box::pin(local.run_until(both))).await.expect("the server ends in time");
+}
+
+#[test]
+fn a_quarter_of_the_descriptors_at_most_is_for_clients() {
+    for (descriptors, connections, first_short) in [(256, 64, 192), (1024, 256, 960), (20_000, 1024, 19_936)]
+    {
+        let limits = Limits::within(descriptors);
+        assert_eq!(limits.connections + limits.for_health, connections, "of {descriptors}");
+        assert_eq!(limits.descriptors, first_short, "of {descriptors}");
+        assert!(limits.for_health >= connections / 32);
+    }
+    assert_eq!(Limits::within(usize::MAX).descriptors, i32::MAX);
+    assert_eq!([20_000, 256].map(|most| Limits::within(most).share(64)), [64, 16]);
+    let few = Limits::within(10);
+    assert_eq!((few.connections + few.for_health, few.descriptors), (16, 8));
 }
 
 /// Reads until the text has come; what was read.

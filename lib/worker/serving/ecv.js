@@ -110,8 +110,9 @@ class Ecv {
   }
 
   async #control(exchange, disabled, query) {
-    const { peer, authorization } = exchange;
-    if (!this.#answers.admits(peer, authorization)) {
+    const { peer, headers } = exchange;
+    const { authorization, 'sec-fetch-site': site, origin, host = headers[':authority'] } = headers;
+    if (!this.#answers.admits(peer, authorization, site, origin, host)) {
       exchange.answer(this.#answers.refused());
       return;
     }
@@ -133,7 +134,7 @@ class Http1Exchange {
   constructor(request, response) {
     this.url = request.url;
     this.method = request.method;
-    this.authorization = request.headers.authorization;
+    this.headers = request.headers;
     const { remoteAddress, localAddress, localPort } = request.socket;
     this.peer = remoteAddress;
     this.ip = localAddress;
@@ -157,7 +158,7 @@ class Http2Exchange {
   constructor(stream, headers) {
     this.url = headers[':path'];
     this.method = headers[':method'];
-    this.authorization = headers.authorization;
+    this.headers = headers;
     const { remoteAddress, localAddress, localPort } = stream.session?.socket ?? {};
     this.peer = remoteAddress;
     this.ip = localAddress;

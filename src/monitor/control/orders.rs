@@ -1,14 +1,15 @@
-//! Steering the cluster from the page: `POST /control/enable`, `/disable`, `/reload`, `/scale` and `/recycle`.
+//! Control of the cluster from the page: `POST /control/enable`, `/disable`, `/reload`, `/scale` and `/recycle`.
 //!
-//! Called by the routes, only where `monitor: {control: true, token}` is set. Arguments and, if need be, the token come in a
-//! small form (`application/x-www-form-urlencoded`). What is asked for goes to the supervisor by the way that the control
-//! socket takes; its answer comes back as JSON, or, to a browser without JavaScript, as the way back to the page.
-//! Invariant: whoever may not is told nothing but that.
+//! The routes call it, only where `monitor: {control: true, token}` is set. Arguments and, if need be, the token come in a
+//! small form (`application/x-www-form-urlencoded`). The order goes to the supervisor by the way that the control socket
+//! takes; the answer is JSON or, for a browser without JavaScript, a redirect to the page.
+//! Invariant: a client that may not do it is told nothing else.
 
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::header::{ACCEPT, HeaderValue, LOCATION};
 use hyper::{HeaderMap, Request, Response, StatusCode};
@@ -16,12 +17,14 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::ecv::{self, Change};
+use crate::ecv::Change;
 use crate::error::Error;
-use crate::monitor::control::access::may_steer;
-use crate::monitor::control::ecv::Ends;
+use crate::monitor::control::access::may_control;
+use crate::monitor::endpoints::Endpoints;
 use crate::monitor::reply::{Body, text, whole};
-use crate::monitor::routes::Site;
+use crate::monitor::rules::Rules;
+use crate::monitor::source::{Order, Source};
+use crate::timestamp::Timestamp;
 
 /// How long a form may be; reasons are short.
 const FORM_LIMIT: usize = 8 * 1024;
@@ -32,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Deed {
+pub(crate) enum Action {
     Enable,
     Disable,
     Reload,
@@ -40,33 +43,20 @@ pub(crate) enum Deed {
     Recycle,
 }
 
-/// Something for the supervisor to do.
-#[derive(Debug)]
-pub struct Order {
-    /// `reload`, `scale` or `recycle`, as on the control socket.
-    pub call: &'static str,
-    /// Its arguments.
-    pub args: Value,
-    /// Who wants it, for people.
-    pub by: String,
-}
-
-impl Deed {
-    const ALL: [(&'static str, Self); 5] = [
-        ("enable", Self::Enable),
-        ("disable", Self::Disable),
-        ("reload", Self::Reload),
-        ("scale", Self::Scale),
-        ("recycle", Self::Recycle),
-    ];
-
+impl Action {
     /// What `/control/...` names.
     pub(crate) fn named_by(path: &str) -> Option<Self> {
-        let name = path.strip_prefix("/control/")?;
-        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, deed)| *deed)
+        Some(match path.strip_prefix("/control/")? {
+            "enable" => Self::Enable,
+            "disable" => Self::Disable,
+            "reload" => Self::Reload,
+            "scale" => Self::Scale,
+            "recycle" => Self::Recycle,
+            _ => return None,
+        })
     }
 
-    /// What the supervisor is asked for; the others are done here.
+    /// The order for the supervisor; `None` for what is done here.
     fn order(self, form: &Form) -> Option<(&'static str, Value)> {
         match self {
             Self::Enable | Self::Disable => None,
@@ -77,8 +67,13 @@ impl Deed {
     }
 }
 
-/// Does it, if the client may.
-pub(crate) async fn steer<B>(request: Request<B>, deed: Deed, site: &Site, ends: Ends) -> Response<Body>
+/// Does what is asked, if the client may.
+pub(crate) async fn carry_out<B>(
+    request: Request<B>,
+    action: Action,
+    (rules, source): (&Rules, &dyn Source),
+    endpoints: Endpoints,
+) -> Response<Body>
 where
     B: hyper::body::Body,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
@@ -87,29 +82,30 @@ where
     let Some(form) = Form::receive(body).await else {
         return text(StatusCode::BAD_REQUEST, "The form is too long, or came too slowly.\n");
     };
-    if !may_steer(&head.headers, site.monitor(), form.get("token")) {
+    if !may_control(&head.headers, &rules.monitor, form.get("token")) {
         return text(StatusCode::FORBIDDEN, "Forbidden\n");
     }
-    let by = format!("the monitor's page, from {}", ends.remote.ip().to_canonical());
-    let answer = match deed.order(&form) {
+    let by = format!("the monitor's page, from {}", endpoints.remote.ip().to_canonical());
+    let answer = match action.order(&form) {
         None => {
-            let change = Change::new(&by, SystemTime::now(), form.get("reason"));
-            site.source().rotate(deed == Deed::Disable, change);
+            let change = Change::new(&by, Timestamp::now(), form.get("reason"));
+            source.rotate(action == Action::Disable, change);
             json!({ "ok": true })
         }
-        Some((call, args)) => done(site.source().order(Order { call, args, by })).await,
+        Some((call, args)) => done(source.order(Order { call, args, by })).await,
     };
-    if wants_page(&head.headers) { back_to_page(site) } else { answered(&answer) }
+    if wants_page(&head.headers) { back_to_page(&rules.mon_path) } else { answered(&answer) }
 }
 
 /// The supervisor's answer, or, when it takes its time, that it goes on.
-async fn done(answer: Option<oneshot::Receiver<Value>>) -> Value {
+async fn done(answer: Option<oneshot::Receiver<Bytes>>) -> Value {
     let nobody = Error::NotRunning;
     let nobody = || json!({ "ok": false, "code": nobody.code(), "message": nobody.to_string() });
     match answer {
         None => nobody(),
         Some(answer) => match timeout(PATIENCE, answer).await {
-            Ok(answer) => answer.unwrap_or_else(|_| nobody()),
+            Ok(Ok(answer)) => serde_json::from_slice(&answer).unwrap_or_else(|_| nobody()),
+            Ok(Err(_)) => nobody(),
             Err(_) => json!({ "ok": true, "pending": true }),
         },
     }
@@ -127,11 +123,11 @@ fn answered(answer: &Value) -> Response<Body> {
     whole(status, "application/json", answer.to_string())
 }
 
-/// A form that was sent without JavaScript; the page shows what came of it.
-fn back_to_page(site: &Site) -> Response<Body> {
+/// The answer to a form that was sent without JavaScript: a redirect to the page, which shows the result.
+fn back_to_page(mon_path: &str) -> Response<Body> {
     let mut response = text(StatusCode::SEE_OTHER, "");
     // Relative, for proxies that add a prefix. The option's rule lets nothing through that a header can't hold.
-    if let Ok(path) = HeaderValue::from_str(&format!("..{}/", site.mon_path())) {
+    if let Ok(path) = HeaderValue::from_str(&format!("..{mon_path}/")) {
         response.headers_mut().insert(LOCATION, path);
     }
     response
@@ -155,12 +151,7 @@ impl Form {
     {
         let body = std::pin::pin!(Limited::new(body, FORM_LIMIT).collect());
         let bytes = timeout(FORM_TIME, body).await.ok()?.ok()?.to_bytes();
-        Some(Self::parse(&String::from_utf8_lossy(&bytes)))
-    }
-
-    fn parse(text: &str) -> Self {
-        let pairs = text.split('&').filter_map(|pair| pair.split_once('='));
-        Self(pairs.map(|(name, value)| (ecv::decoded(name), ecv::decoded(value))).collect())
+        Some(Self(form_urlencoded::parse(&bytes).into_owned().collect()))
     }
 
     /// A field that was filled in.
@@ -182,18 +173,19 @@ mod tests {
 
     #[test]
     fn forms_are_read_as_browsers_write_them() {
-        let form = Form::parse("reason=new+disk%21&workers=4&by=&strategy=all-first&junk&=&%zz=1");
+        let sent = "reason=new+disk%21&workers=4&by=&strategy=all-first&junk&=&%zz=1";
+        let form = Form(form_urlencoded::parse(sent.as_bytes()).into_owned().collect());
         assert_eq!((form.get("reason"), form.get("by")), (Some("new disk!"), None));
-        assert_eq!(Deed::Scale.order(&form), Some(("scale", json!({ "workers": 4 }))));
-        assert_eq!(Deed::Reload.order(&form), Some(("reload", json!({ "strategy": "all-first" }))));
-        assert_eq!(Deed::Recycle.order(&form), Some(("recycle", json!({}))));
+        assert_eq!(Action::Scale.order(&form), Some(("scale", json!({ "workers": 4 }))));
+        assert_eq!(Action::Reload.order(&form), Some(("reload", json!({ "strategy": "all-first" }))));
+        assert_eq!(Action::Recycle.order(&form), Some(("recycle", json!({}))));
     }
 
     #[test]
     fn deeds_have_their_own_paths_and_no_others() {
-        assert_eq!(Deed::named_by("/control/scale"), Some(Deed::Scale));
+        assert_eq!(Action::named_by("/control/scale"), Some(Action::Scale));
         for path in ["/control", "/control/", "/control/stop", "/control/scale/x", "/Control/scale"] {
-            assert_eq!(Deed::named_by(path), None, "{path}");
+            assert_eq!(Action::named_by(path), None, "{path}");
         }
     }
 

@@ -1,8 +1,8 @@
 //! Is the cluster live, is it ready, is it well: judged from a snapshot and the ages of the event loops.
 //!
-//! Pure: the time is an argument, on the clock of the scoreboard. The routes and the metrics ask. A loop that has stood
-//! still for [`STILL`] no longer counts as turning. Of a worker that never wrote a row (it does not load our library, or
-//! the system has no shared memory) nothing is known, and it is taken at its word that it serves.
+//! Pure: the time is an argument, on clocks that never jump. The routes and the metrics ask. A loop that has stood still for
+//! [`STILL`] no longer counts as turning. Of a worker that never wrote a row (it does not load our library, or the system
+//! has no shared memory) nothing is known; when it says that it serves, that is believed.
 //! Invariant: no answer rests on what a worker said longer ago than the limit that the answer names.
 
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::monitor::data::stats::{Stats, Worker, WorkerState};
 use crate::scoreboard::layout::Field;
 use crate::scoreboard::{Row, Traces};
 
-/// Loops write ten times a second; one that has not for so long is blocked.
+/// A loop writes ten times a second; if it has not written for so long, it is blocked.
 pub const STILL: Duration = Duration::from_secs(1);
 /// What [`Field::CheckResult`] says of a self-check that failed.
 const NOT_WELL: f64 = 2.0;
@@ -122,8 +122,8 @@ impl<'a> Moment<'a> {
         Judgement { holds, body }
     }
 
-    /// What a balancer is told for the whole cluster. A self-check counts while it is no older than `liveMaxAge`: who asks
-    /// on this port only must not be told for ever of a check that failed once.
+    /// What a balancer is told for the whole cluster. A self-check counts while it is no older than `liveMaxAge`: no
+    /// check is run on this port, so an old failure would stand for ever.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         let is_out = self.stats.rotation.disabled || self.stats.leaving;
@@ -149,7 +149,7 @@ impl<'a> Moment<'a> {
     fn traces(&self) -> Traces {
         let Some(board) = &self.stats.board else { return Traces::default() };
         let mut traces = board.traces;
-        // That the loop of a worker turns which serves nobody is no sign of life.
+        // A spare serves no client, so its loop is no sign of life.
         let workers = &self.stats.workers;
         let is_spare = |id| workers.iter().any(|it| it.id == id && it.state == WorkerState::Spare);
         let rows = board.rows.iter().filter(|(id, _): &&(_, Row)| !is_spare(*id));
@@ -177,4 +177,59 @@ fn millis(time: Duration) -> f64 {
 
 fn known(age: f64) -> Value {
     if age.is_finite() { json!(age.round()) } else { Value::Null }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Instant, SystemTime};
+
+    use super::*;
+    use crate::ids::WorkerId;
+    use crate::monitor::data::stats::ShownOptions;
+    use crate::scoreboard::Snapshot;
+    use crate::timestamp::Timestamp;
+
+    const LIMITS: Limits = Limits { live_max_age: Duration::from_secs(30), ready_quorum: 1 };
+
+    /// A cluster that began at `started` and whose one worker turned last at `tick` (`CLOCK_MONOTONIC`, ms).
+    fn cluster(started: Timestamp, tick: f64) -> Stats {
+        let mut stats = Stats::new(1, started, ShownOptions::default());
+        stats.workers = vec![Worker {
+            id: WorkerId(1),
+            pid: 2,
+            slot: None,
+            state: WorkerState::Serving,
+            since: started,
+            forked_at: started,
+            ready_at: Some(started),
+            generation: 0,
+            listening: 1,
+            restarts: 0,
+        }];
+        let rows = vec![(WorkerId(1), Row::with(&[(Field::Tick, tick)]))];
+        stats.board = Some(Snapshot { rows, ..Snapshot::default() });
+        stats
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_changes_neither_live_nor_ready() {
+        let (began, hour) = (Instant::now(), Duration::from_secs(3600));
+        let wall = SystemTime::now();
+        for time in [wall, wall - hour, wall + hour] {
+            let started = Timestamp { instant: began, time };
+            // All loops have stood still for a minute; then one turns again.
+            let age = started.age(began + Duration::from_secs(60));
+            let still = cluster(started, 100_000.0);
+            let judged = Moment::new(&still, LIMITS, 160_000.0, age);
+            assert!(!judged.live().holds && !judged.ready().holds);
+            let turning = cluster(started, 159_950.0);
+            let judged = Moment::new(&turning, LIMITS, 160_000.0, age);
+            assert!(judged.live().holds && judged.ready().holds);
+            // Nothing has turned yet, and the cluster began ten seconds ago.
+            let mut booting = cluster(started, 0.0);
+            booting.workers[0].state = WorkerState::Starting;
+            let age = started.age(began + Duration::from_secs(10));
+            assert!(Moment::new(&booting, LIMITS, 160_000.0, age).live().holds);
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! What happened last: the timeline that operators read.
 //!
 //! Part of the snapshot; the supervisor adds to it as it publishes, the page and the JSON show it. Texts may come from
-//! outside (the words of a dying worker, the path of a request) and are kept as they are; who shows them escapes them.
+//! outside (the words of a dying worker, the path of a request) and are kept as they are; the views escape them.
 //! Invariant: its size is bounded, in entries and in what each of them keeps.
 
 use std::collections::VecDeque;
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 /// How many events are remembered.
 const EVENTS_KEPT: usize = 100;
-/// How many characters of an event's text are kept; what a dying worker says may be megabytes long.
+/// How many characters of an event's text are kept; the last words of a worker may be megabytes long.
 const TEXT_KEPT: usize = 500;
 /// How many requests of a dead worker are kept.
 const LOST_KEPT: usize = 16;

@@ -1,15 +1,14 @@
 //! The machine under the cluster, as far as an operator wants to see it beside the workers.
 //!
-//! Read when a page is asked for, from `/proc`, which costs some microseconds and never waits for a disk. What a system
-//! doesn't tell (there is no `/proc` on macOS) is absent, not zero.
+//! The renderer reads it from `/proc`, which costs some microseconds and never waits for a disk. A fact that the system does
+//! not tell (there is no `/proc` on macOS) is absent, not zero.
 
-use std::cell::Cell;
 use std::fs;
 use std::thread;
 
 use nix::sys::utsname;
 
-/// Clock ticks of the whole machine between two looks that make a share worth showing; about half a second of one core.
+/// How many clock ticks of all cores two readings must lie apart: about half a second of one core.
 const TICKS_WORTH_COMPARING: u64 = 50;
 
 /// Facts about the machine at one moment.
@@ -42,12 +41,11 @@ pub struct CpuTicks {
     pub total: u64,
 }
 
-/// Compares readings, for what can only be said of a span of time.
-#[derive(Debug)]
-pub struct Watch {
-    boot: Host,
-    looked: Cell<CpuTicks>,
-    percent: Cell<Option<f64>>,
+/// Compares two readings: the share of busy time needs a span.
+#[derive(Debug, Default)]
+pub struct CpuMeter {
+    before: CpuTicks,
+    percent: Option<f64>,
 }
 
 impl Host {
@@ -74,30 +72,19 @@ impl Host {
     }
 }
 
-impl Watch {
-    /// Begins to watch; `boot` is remembered as the state at the cluster's start.
-    #[must_use]
-    pub fn new(boot: Host) -> Self {
-        Self { boot, looked: Cell::default(), percent: Cell::new(None) }
-    }
-
-    /// The machine when the monitor began.
-    pub fn boot(&self) -> &Host {
-        &self.boot
-    }
-
+impl CpuMeter {
     /// Percent of the cores' time that was spent on work since the reading before, or since the machine's start.
     ///
     /// Readings in quick succession share one answer, since a few ticks say little.
-    pub fn busy_percent(&self, now: &Host) -> Option<f64> {
-        let (ticks, before) = (now.cpu?, self.looked.get());
-        let total = ticks.total.saturating_sub(before.total);
+    pub fn busy_percent(&mut self, now: &Host) -> Option<f64> {
+        let ticks = now.cpu?;
+        let total = ticks.total.saturating_sub(self.before.total);
         if total >= TICKS_WORTH_COMPARING {
-            let busy = ticks.busy.saturating_sub(before.busy).min(total);
-            self.looked.set(ticks);
-            self.percent.set(Some(100.0 * approximate(busy) / approximate(total)));
+            let busy = ticks.busy.saturating_sub(self.before.busy).min(total);
+            self.before = ticks;
+            self.percent = Some(100.0 * approximate(busy) / approximate(total));
         }
-        self.percent.get()
+        self.percent
     }
 }
 
@@ -186,11 +173,11 @@ mod tests {
 
     #[test]
     fn the_share_of_busy_time_is_that_since_the_last_look() {
-        let watch = Watch::new(Host::default());
-        assert_eq!(watch.busy_percent(&Host::default()), None);
-        assert_eq!(watch.busy_percent(&host(100, 1000)), Some(10.0));
-        assert_eq!(watch.busy_percent(&host(110, 1010)), Some(10.0), "too soon to tell");
-        assert_eq!(watch.busy_percent(&host(150, 1100)), Some(50.0));
-        assert_eq!(watch.busy_percent(&host(0, 2000)), Some(0.0), "ticks that run backwards");
+        let mut meter = CpuMeter::default();
+        assert_eq!(meter.busy_percent(&Host::default()), None);
+        assert_eq!(meter.busy_percent(&host(100, 1000)), Some(10.0));
+        assert_eq!(meter.busy_percent(&host(110, 1010)), Some(10.0), "too soon to tell");
+        assert_eq!(meter.busy_percent(&host(150, 1100)), Some(50.0));
+        assert_eq!(meter.busy_percent(&host(0, 2000)), Some(0.0), "ticks that run backwards");
     }
 }

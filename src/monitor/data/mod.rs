@@ -1,4 +1,4 @@
-//! What is shown: snapshots of the cluster and the machine, and what is derived from them.
+//! The facts: snapshots of the cluster and the machine, and the judgements and trends that follow from them.
 
 pub mod health;
 pub mod history;

@@ -1,7 +1,7 @@
 //! What the monitor shows of the cluster: plain data, a snapshot.
 //!
-//! The supervisor owns one [`Stats`], brings it up to date after each change and hands out clones; whoever renders one can
-//! take its time. Nothing here reads a clock, a file or a socket.
+//! The supervisor brings one [`Stats`] up to date after each change; the monitor's threads copy it and render the copy.
+//! Nothing here reads a clock, a file or a socket.
 //! Invariant: its size is bounded, by the number of live workers and slots, and by [`History`]'s own limits.
 
 use std::collections::BTreeMap;
@@ -15,6 +15,7 @@ use crate::ids::{SlotIndex, WorkerId};
 use crate::monitor::data::history::{Entry, History, Lost};
 use crate::scoreboard::{Row, Snapshot};
 use crate::socket::QueueProbe;
+use crate::timestamp::Timestamp;
 
 /// Everything that is known of the cluster at one moment.
 #[derive(Clone, Debug)]
@@ -22,7 +23,7 @@ pub struct Stats {
     /// The master's process.
     pub master_pid: u32,
     /// When the master began.
-    pub started: SystemTime,
+    pub started: Timestamp,
     /// What the cluster as a whole is doing.
     pub state: ClusterState,
     /// How many workers should serve.
@@ -31,11 +32,11 @@ pub struct Stats {
     pub forked: u64,
     /// How many workers ever died, however they ended.
     pub died: u64,
-    /// How many workers were forked in the place of one that died or was recycled.
+    /// How many workers were forked to replace one that died or was recycled.
     pub restarts: u64,
     /// The workers that live; the dead are forgotten.
     pub workers: Vec<Worker>,
-    /// What was really bound for the application, in the order in which it was asked for.
+    /// The addresses that the application is bound to, in the order of its options.
     pub addresses: Vec<Address>,
     /// What tells how many connections wait there to be accepted; asked when something is shown.
     pub queues: Vec<QueueProbe>,
@@ -51,7 +52,7 @@ pub struct Stats {
     pub board: Option<Snapshot>,
     /// What was counted by reason.
     pub tallies: Tallies,
-    /// Grows with every change of what is above, but for the board.
+    /// Grows with every change of the fields above, except the board.
     pub revision: u64,
 }
 
@@ -60,11 +61,11 @@ pub struct Stats {
 pub struct Tallies {
     /// Workers that died.
     pub deaths: BTreeMap<&'static str, u64>,
-    /// Workers that were forked in the place of one that died, by the reason of that death.
+    /// Workers that were forked to replace one that died, by the reason of that death.
     pub restarts: BTreeMap<&'static str, u64>,
     /// Workers that were recycled, by what made them due.
     pub recycles: BTreeMap<&'static str, u64>,
-    /// Connections that were taken from a queue that nobody emptied, and given to a worker.
+    /// Connections that were taken from a queue that no worker emptied, and given to a worker.
     pub rescued: u64,
     /// Fresh connections that a worker gave back because it had more than others, and that another one took.
     pub moved: u64,
@@ -106,11 +107,11 @@ pub struct Worker {
     /// Where it is in its life.
     pub state: WorkerState,
     /// Since when it is in that state.
-    pub since: SystemTime,
+    pub since: Timestamp,
     /// When it was forked.
-    pub forked_at: SystemTime,
+    pub forked_at: Timestamp,
     /// When it first said that it listens.
-    pub ready_at: Option<SystemTime>,
+    pub ready_at: Option<Timestamp>,
     /// How many reloads had begun when it was forked.
     pub generation: u32,
     /// How often it has reported a listening server.
@@ -155,7 +156,7 @@ pub struct ShownOptions {
 impl Stats {
     /// A cluster of which nothing has happened yet.
     #[must_use]
-    pub fn new(master_pid: u32, started: SystemTime, options: ShownOptions) -> Self {
+    pub fn new(master_pid: u32, started: Timestamp, options: ShownOptions) -> Self {
         Self {
             master_pid,
             started,
@@ -315,7 +316,7 @@ mod tests {
     use crate::process::exit::Exit;
 
     fn stats() -> Stats {
-        Stats::new(1, SystemTime::UNIX_EPOCH, ShownOptions::default())
+        Stats::new(1, Timestamp::now(), ShownOptions::default())
     }
 
     #[test]

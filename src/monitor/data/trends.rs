@@ -1,10 +1,11 @@
-//! How the cluster has done in the last minutes: what is compared over time, since a row only says how things are now.
+//! How the cluster has done in the last minutes: figures that need two looks, since a row tells of one moment.
 //!
-//! The site looks every [`STEP`]: a look reads the snapshot that it is given and costs some microseconds per worker.
+//! The renderer looks every [`STEP`]: a look reads the snapshot that it is given and costs some microseconds per worker.
 //! Figures are those of the last look, so that everything that is shown (page, stream, JSON) says the same. Pure; the
 //! time, by the clock of the scoreboard, is an argument.
 //! Invariant: what is kept is bounded: [`POINTS`] points and three histograms for each living worker, and for all together.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -55,7 +56,7 @@ pub(crate) struct Figures {
 /// One step of the graphs: requests a second, lag in ms, percent of a core, resident MiB.
 pub(crate) type Point = [f32; 4];
 
-/// What was counted until a look, to be compared with the next.
+/// The counters at one look, to be compared with the next.
 #[derive(Clone, Debug)]
 struct Mark {
     at: f64,
@@ -108,7 +109,7 @@ impl Trends {
         self.all.take(sum, &Counted::in_all(&board.totals), now);
     }
 
-    /// A look is overdue, as if nobody looked regularly.
+    /// Whether a look is overdue, so that there are no regular looks.
     pub(crate) fn is_late(&self, now: f64) -> bool {
         let patience = STEP.as_secs_f64() * 1000.0 * PATIENCE;
         self.looked_at.is_none_or(|before| now - before > patience)
@@ -151,18 +152,22 @@ impl Trends {
 struct Counted<'a> {
     requests: f64,
     cpu: f64,
-    histogram: &'a [f64],
+    histogram: Cow<'a, [f64]>,
 }
 
 impl<'a> Counted<'a> {
     fn by(row: &'a Row) -> Self {
         let cpu = row.get(Field::CpuUser) + row.get(Field::CpuSystem);
-        Self { requests: row.get(Field::RequestsTotal), cpu, histogram: row.histogram() }
+        Self { requests: row.get(Field::RequestsTotal), cpu, histogram: row.histogram().into() }
     }
 
     fn in_all(totals: &'a Totals) -> Self {
         let cpu = totals.get(Field::CpuUser) + totals.get(Field::CpuSystem);
-        Self { requests: totals.get(Field::RequestsTotal), cpu, histogram: totals.histogram() }
+        Self {
+            requests: totals.get(Field::RequestsTotal),
+            cpu,
+            histogram: totals.histogram().to_vec().into(),
+        }
     }
 }
 
@@ -172,7 +177,7 @@ impl Track {
         let gap = before.as_ref().map_or(0.0, |mark| now - mark.at);
         let known = before.filter(|_| gap >= LEAST_GAP);
         let rate = |before: f64, after: f64| (after - before).max(0.0) / gap;
-        let lately = self.lately(counted.histogram);
+        let lately = self.lately(&counted.histogram);
         self.figures = Figures {
             requests_per_second: known.as_ref().map(|mark| rate(mark.requests, counted.requests) * 1000.0),
             cpu: known.as_ref().map(|mark| rate(mark.cpu, counted.cpu) * 100.0),
@@ -254,17 +259,16 @@ fn percentile(counts: &[f64], part: f64) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
-
     use super::*;
     use crate::ids::SlotIndex;
     use crate::monitor::data::stats::{ShownOptions, Worker, WorkerState};
     use crate::scoreboard::Snapshot;
+    use crate::timestamp::Timestamp;
 
     const ONE: WorkerId = WorkerId(1);
 
     fn cluster(workers: &[(WorkerId, Row)]) -> Stats {
-        let at = SystemTime::UNIX_EPOCH;
+        let at = Timestamp::now();
         let mut stats = Stats::new(1, at, ShownOptions::default());
         let mut board = Snapshot::default();
         for (id, row) in workers {
@@ -353,7 +357,7 @@ mod tests {
     #[test]
     fn percentiles_forget_what_is_longer_ago_than_two_bases() {
         fn counted(histogram: &[f64]) -> Counted<'_> {
-            Counted { requests: 0.0, cpu: 0.0, histogram }
+            Counted { requests: 0.0, cpu: 0.0, histogram: histogram.into() }
         }
         let mut track = Track::default();
         let mut counts = vec![0.0; histogram::BUCKETS];

@@ -1,13 +1,12 @@
 //! Threads that may wait for a disk, so that the monitor's own never does.
 //!
-//! Whoever reads files gives a job to a desk and awaits its result; a disk that hangs keeps the desk's threads, and what
-//! else is asked of that desk, but nothing of health or supervision. Threads start with the first job and end when the
-//! desk is dropped and their job is done.
+//! Logs and modules give them jobs and await the results. A disk that hangs holds up these threads and the jobs that wait
+//! for them, but nothing of health or supervision. The threads start with the first job; they end when their
+//! [`FileThreads`] is dropped and their job is done.
 //! Invariant: never more threads than allowed, and never more jobs in the queue.
 
-use std::cell::RefCell;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use tokio::sync::oneshot;
@@ -16,22 +15,22 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// Some threads with one queue.
 #[derive(Debug)]
-pub(crate) struct Desk {
+pub(crate) struct FileThreads {
     name: &'static str,
     threads: usize,
     queue: usize,
-    jobs: RefCell<Option<SyncSender<Job>>>,
+    jobs: Mutex<Option<SyncSender<Job>>>,
 }
 
-impl Desk {
-    /// A desk of at most `threads`, with room for `queue` jobs that wait.
+impl FileThreads {
+    /// At most `threads`, with room for `queue` jobs that wait.
     pub(crate) fn new(name: &'static str, threads: usize, queue: usize) -> Self {
-        Self { name, threads, queue, jobs: RefCell::default() }
+        Self { name, threads, queue, jobs: Mutex::default() }
     }
 
-    /// Gives a job that nobody waits for; `false` if it was not taken.
+    /// Gives a job whose end is not awaited; `false` if there is no room for it.
     pub(crate) fn give(&self, job: impl FnOnce() + Send + 'static) -> bool {
-        let mut jobs = self.jobs.borrow_mut();
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         if jobs.is_none() {
             *jobs = self.open();
         }
@@ -45,7 +44,7 @@ impl Desk {
     ) -> Option<T> {
         let (tell, told) = oneshot::channel();
         let job = move || {
-            // Whoever asked may have left.
+            // The client may have left.
             let _ = tell.send(work());
         };
         if self.give(job) { told.await.ok() } else { None }
@@ -78,8 +77,8 @@ mod tests {
 
     #[tokio::test]
     async fn work_is_done_elsewhere_and_a_full_queue_is_refused() {
-        let desk = Desk::new("test", 1, 1);
-        let name = desk.run(|| thread::current().name().map(str::to_owned)).await;
+        let threads = FileThreads::new("test", 1, 1);
+        let name = threads.run(|| thread::current().name().map(str::to_owned)).await;
         assert_eq!(name, Some(Some("test".to_owned())));
         let (let_go, waits) = std::sync::mpsc::channel::<()>();
         let (begun, has_begun) = oneshot::channel();
@@ -87,12 +86,12 @@ mod tests {
             let _ = begun.send(());
             let _ = waits.recv();
         };
-        assert!(desk.give(hold));
+        assert!(threads.give(hold));
         has_begun.await.unwrap();
-        assert!(desk.give(|| {}));
-        assert!(!desk.give(|| {}), "one works, one waits, and there is no room for a third");
+        assert!(threads.give(|| {}));
+        assert!(!threads.give(|| {}), "one works, one waits, and there is no room for a third");
         drop(let_go);
-        while desk.run(|| 1).await != Some(1) {
+        while threads.run(|| 1).await != Some(1) {
             tokio::task::yield_now().await;
         }
     }

@@ -1,4 +1,4 @@
-//! What is read from the disk, on threads of its own.
+//! Logs and modules: answers that read the disk, on threads of their own.
 
 pub(crate) mod deps;
 pub(crate) mod file_threads;

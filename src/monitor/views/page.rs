@@ -1,22 +1,20 @@
 //! The page for people: one document, nothing loaded from anywhere.
 //!
-//! Called by the routes with a scene; pure but for the nonce that lets its own style and script in. It is whole without
-//! JavaScript, and then turns to itself again every few seconds; with it, the stream of events keeps it up to date. It is
-//! read aloud, on a phone and in the dark as well.
+//! The renderer writes it from a [`ViewModel`]; pure but for the nonce that lets its own style and script in. Without
+//! JavaScript the page is complete and loads itself again every few seconds; with JavaScript the stream of events keeps it
+//! up to date. It also works with a screen reader, on a phone and in dark mode.
 //! Invariant: text from outside goes through [`Escaped`], and colour never says what words don't.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Display, Formatter, Write};
-use std::fs::File;
-use std::io::Read;
+use std::fmt::{self, Display, Formatter};
 
 use hyper::header::HeaderValue;
 
 use crate::monitor::data::trends::POINTS;
+use crate::monitor::views::html::{self, Escaped, STYLE, nonce};
 use crate::monitor::views::timeline::Timeline;
-use crate::monitor::views::view_model::{Cell, Scene};
+use crate::monitor::views::view_model::{Cell, ViewModel};
 
-pub(crate) const STYLE: &str = include_str!("assets/monitor.css");
 const SCRIPT: &str = include_str!("assets/monitor.js");
 /// Three bars, in a colour that shows on light and dark.
 const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16' fill='%232a9d6a'\
@@ -26,7 +24,7 @@ const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'
 /// Name, label, and the place in a point of its graph.
 type Column = (&'static str, &'static str, Option<usize>);
 
-/// What is seen first.
+/// The large figures at the top.
 const TILES: [Column; 9] = [
     ("workers", "Serving", None),
     ("rate", "Requests/s", Some(0)),
@@ -39,7 +37,7 @@ const TILES: [Column; 9] = [
     ("rss", "Memory", Some(3)),
 ];
 
-/// What is shown of a worker, beside its name.
+/// The columns of the table of workers, after the name.
 const COLUMNS: [Column; 13] = [
     ("pid", "PID", None),
     ("state", "State", None),
@@ -56,22 +54,36 @@ const COLUMNS: [Column; 13] = [
     ("restarts", "Restarts", None),
 ];
 
-/// What is looked up now and then.
-const DETAILS: [(&str, &str); 9] = [
-    ("addresses", "Listening on"),
-    ("queues", "Waiting, by port"),
-    ("since", "Running since"),
-    ("lives", "Workers so far"),
-    ("pid", "PID of the master"),
-    ("host", "Machine"),
-    ("cores", "Cores"),
-    ("memory", "Memory"),
-    ("load", "Load average"),
+/// The details at the end.
+const DETAILS: [Column; 9] = [
+    ("addresses", "Listening on", None),
+    ("queues", "Waiting, by port", None),
+    ("since", "Running since", None),
+    ("lives", "Workers so far", None),
+    ("pid", "PID of the master", None),
+    ("host", "Machine", None),
+    ("cores", "Cores", None),
+    ("memory", "Memory", None),
+    ("load", "Load average", None),
+];
+
+/// The signs in the header.
+const SIGNS: [Column; 4] =
+    [("state", "Cluster", None), ("ecv", "ECV", None), ("ready", "Ready", None), ("age", "Up for", None)];
+
+/// Where the links at the end lead, and their labels.
+const LINKS: [(&str, &str); 6] = [
+    ("logs", "Logs"),
+    ("deps", "Modules"),
+    ("status.json", "JSON"),
+    ("metrics", "Metrics"),
+    ("live", "Live"),
+    ("ready", "Ready"),
 ];
 
 /// A page about one moment.
 pub(crate) struct Page<'a> {
-    scene: &'a Scene<'a>,
+    model: &'a ViewModel<'a>,
     /// Leads from the page's address to the site's root, also behind a proxy that adds a prefix.
     root: String,
     /// Whether the page has buttons.
@@ -81,208 +93,115 @@ pub(crate) struct Page<'a> {
 }
 
 impl<'a> Page<'a> {
-    /// A page that is asked for as `path`.
-    pub(crate) fn new(scene: &'a Scene<'a>, path: &str, control: bool) -> Self {
-        let facts = scene.facts().into_iter().map(|cell| (cell.name, cell)).collect();
-        let root = "../".repeat(path.matches('/').count().saturating_sub(1));
-        Self { scene, root, control, facts, nonce: nonce() }
+    /// A page that is asked for by a path with so many slashes.
+    pub(crate) fn new(model: &'a ViewModel<'a>, slashes: usize, control: bool) -> Self {
+        let facts = model.facts().into_iter().map(|cell| (cell.name, cell)).collect();
+        let root = "../".repeat(slashes.saturating_sub(1));
+        Self { model, root, control, facts, nonce: nonce() }
     }
 
     /// The `Content-Security-Policy` to send with it: its own style and script, its own stream, and nothing else.
     pub(crate) fn policy(&self) -> HeaderValue {
-        let own = self.nonce.as_ref().map_or_else(|| "'none'".into(), |nonce| format!("'nonce-{nonce}'"));
         let form = if self.control { "'self'" } else { "'none'" };
-        let policy = format!(
-            "default-src 'none'; style-src {own}; script-src {own}; connect-src 'self'; img-src data:; \
-             base-uri 'none'; form-action {form}; frame-ancestors 'none'"
-        );
-        HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
+        html::policy(self.nonce.as_deref(), true, form)
     }
 
-    fn head(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n")?;
-        f.write_str("<title>Runtime Monitor</title>\n")?;
-        f.write_str("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n")?;
-        f.write_str("<meta name=\"color-scheme\" content=\"light dark\">\n")?;
-        writeln!(f, "<link rel=\"icon\" href=\"{ICON}\">")?;
-        f.write_str("<noscript><meta http-equiv=\"refresh\" content=\"5\"></noscript>\n")?;
-        if let Some(nonce) = &self.nonce {
-            write!(f, "<style nonce=\"{nonce}\">\n{STYLE}</style>\n")?;
-        }
-        f.write_str("</head>\n")
+    /// Facts with their labels, one after the other.
+    fn labelled(&self, facts: &[Column], tag: &'static str) -> String {
+        let one = |(name, label, graph): &Column| {
+            let shown = self.fact(name, tag);
+            format!("<div><dt>{label}</dt><dd>{shown}{}</dd></div>\n", Graph(*graph))
+        };
+        facts.iter().map(one).collect()
     }
 
-    fn body(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let (root, look) = (&self.root, self.scene.trends.number());
-        writeln!(f, "<body data-root=\"{root}\" data-look=\"{look}\" data-points=\"{POINTS}\">")?;
-        self.banner(f)?;
-        f.write_str("<main>\n")?;
-        self.tiles(f)?;
-        self.workers(f)?;
-        f.write_str("<div class=\"pair\">\n")?;
-        self.timeline(f)?;
-        f.write_str("<div class=\"side\">\n")?;
-        if self.control {
-            self.steering(f)?;
-        }
-        self.details(f)?;
-        f.write_str("</div>\n</div>\n</main>\n")?;
-        self.foot(f)
+    fn rows(&self) -> String {
+        let workers = self.model.stats.workers.iter();
+        workers
+            .map(|worker| self.row(&worker.id.to_string(), worker.pid, &self.model.cells(worker)))
+            .collect()
     }
 
-    fn banner(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let host = Escaped(&self.scene.host.hostname);
-        writeln!(f, "<header>\n<div class=\"name\"><h1>Runtime Monitor</h1><p>{host}</p></div>")?;
-        f.write_str("<dl class=\"signs\">\n")?;
-        for (name, label) in [("state", "Cluster"), ("ecv", "ECV"), ("ready", "Ready"), ("age", "Up for")] {
-            writeln!(f, "<div><dt>{label}</dt><dd>{}</dd></div>", self.fact(name, "strong"))?;
-        }
-        f.write_str(
-            "</dl>\n<p class=\"live\" id=\"live\" role=\"status\">not live: reload to see what is new</p>\n",
-        )?;
-        let (change, why) = (self.fact("change", "span"), self.fact("why", "span"));
-        writeln!(f, "<p class=\"change\">{change} {why}</p>\n</header>")
+    /// A worker's line; without an id the one that the script copies for new workers.
+    fn row(&self, id: &str, pid: u32, cells: &[Cell]) -> String {
+        let cell = |(name, label, graph)| {
+            let shown = Shown { name, cell: cells.iter().find(|cell| cell.name == name), tag: "span" };
+            format!("<td role=\"cell\" data-label=\"{label}\">{shown}{}</td>", Graph(graph))
+        };
+        let recycle = self
+            .controls_workers()
+            .then(|| format!(include_str!("assets/recycle.html"), root = self.root, pid = pid, id = id));
+        format!(
+            "<tr role=\"row\" data-worker=\"{id}\"><th role=\"rowheader\" scope=\"row\">{id}</th>{}{}</tr>\n",
+            COLUMNS.map(cell).concat(),
+            recycle.unwrap_or_default(),
+        )
     }
 
-    fn tiles(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "<section aria-labelledby=\"cluster\">\n<h2 id=\"cluster\" class=\"unseen\">Cluster</h2>\n",
-        )?;
-        f.write_str("<dl class=\"tiles\">\n")?;
-        for (name, label, graph) in TILES {
-            writeln!(f, "<div><dt>{label}</dt><dd>{}{}</dd></div>", self.fact(name, "strong"), Graph(graph))?;
-        }
-        f.write_str("</dl>\n</section>\n")
+    fn columns(&self) -> String {
+        let action = self.controls_workers().then_some("<span class=\"unseen\">Action</span>");
+        let labels = std::iter::once("Worker").chain(COLUMNS.map(|(_, label, _)| label)).chain(action);
+        let head = |label| ["<th role=\"columnheader\" scope=\"col\">", label, "</th>"].concat();
+        labels.map(head).collect()
     }
 
-    fn workers(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "<section class=\"card\" aria-labelledby=\"workers\">\n<h2 id=\"workers\">Workers</h2>\n",
-        )?;
-        f.write_str("<div class=\"scroll\" role=\"group\" tabindex=\"0\" aria-labelledby=\"workers\">\n")?;
-        f.write_str("<table role=\"table\">\n<thead role=\"rowgroup\"><tr role=\"row\">")?;
-        for label in std::iter::once("Worker").chain(COLUMNS.map(|(_, label, _)| label)) {
-            write!(f, "<th role=\"columnheader\" scope=\"col\">{label}</th>")?;
+    fn controls(&self) -> String {
+        if !self.control {
+            return String::new();
         }
-        if self.steers_workers() {
-            f.write_str("<th role=\"columnheader\" scope=\"col\"><span class=\"unseen\">Action</span></th>")?;
-        }
-        f.write_str("</tr></thead>\n<tbody id=\"rows\" role=\"rowgroup\">\n")?;
-        for worker in &self.scene.stats.workers {
-            self.row(f, Some(worker.id.0), worker.pid, &self.scene.cells(worker))?;
-        }
-        f.write_str("</tbody>\n</table>\n</div>\n<template id=\"row\">")?;
-        self.row(f, None, 0, &[])?;
-        f.write_str("</template>\n</section>\n")
-    }
-
-    /// A worker's line; without a worker the one that the script copies for new ones.
-    fn row(&self, f: &mut Formatter<'_>, id: Option<u32>, pid: u32, cells: &[Cell]) -> fmt::Result {
-        let id = id.map(|id| id.to_string()).unwrap_or_default();
-        write!(f, "<tr role=\"row\" data-worker=\"{id}\"><th role=\"rowheader\" scope=\"row\">{id}</th>")?;
-        for (name, label, graph) in COLUMNS {
-            let cell = cells.iter().find(|cell| cell.name == name);
-            let shown = Shown { name, cell, tag: "span" };
-            write!(f, "<td role=\"cell\" data-label=\"{label}\">{shown}{}</td>", Graph(graph))?;
-        }
-        if self.steers_workers() {
-            let root = &self.root;
-            write!(
-                f,
-                "<td role=\"cell\" class=\"action\"><form method=\"post\" action=\"{root}control/recycle\">"
-            )?;
-            write!(f, "<input type=\"hidden\" name=\"pid\" value=\"{pid}\"><button>Recycle")?;
-            write!(
-                f,
-                "<span class=\"unseen\"> worker <span data-id>{id}</span></span></button></form></td>"
-            )?;
-        }
-        f.write_str("</tr>\n")
-    }
-
-    fn timeline(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "<section class=\"card\" aria-labelledby=\"events\">\n<h2 id=\"events\">Timeline</h2>\n",
-        )?;
-        f.write_str(
-            "<div class=\"scroll tall\" role=\"group\" tabindex=\"0\" aria-labelledby=\"events\">\n",
-        )?;
-        let history = &self.scene.stats.history;
-        writeln!(f, "<ol id=\"timeline\" reversed>\n{}</ol>\n</div>\n</section>", Timeline(history))
-    }
-
-    fn steering(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let (root, wanted) = (&self.root, self.scene.stats.wanted);
-        writeln!(
-            f,
-            "<section class=\"card steer\" aria-labelledby=\"steer\">\n<h2 id=\"steer\">Control</h2>\n\
-             <form method=\"post\" action=\"{root}control/disable\">\
-             <label>Reason <input name=\"reason\" maxlength=\"200\" autocomplete=\"off\"></label>\
-             <button>Take out of rotation</button></form>\n\
-             <form method=\"post\" action=\"{root}control/enable\">\
-             <button>Put back into rotation</button></form>"
-        )?;
-        if self.steers_workers() {
-            writeln!(
-                f,
-                "<form method=\"post\" action=\"{root}control/scale\">\
-                 <label>Workers <input name=\"workers\" type=\"number\" min=\"1\" max=\"1024\" value=\"{wanted}\" \
-                 required></label><button>Scale</button></form>\n\
-                 <form method=\"post\" action=\"{root}control/reload\"><button>Reload all workers</button></form>"
-            )?;
-        }
-        f.write_str("<p id=\"answer\" role=\"status\"></p>\n</section>\n")
+        let root = &self.root;
+        let workers = self.controls_workers().then(|| {
+            format!(include_str!("assets/scale.html"), root = root, wanted = self.model.stats.wanted)
+        });
+        format!(include_str!("assets/control.html"), root = root, workers = workers.unwrap_or_default())
     }
 
     /// Whether there are buttons for workers; a process that serves by itself has none.
-    fn steers_workers(&self) -> bool {
-        self.control && !self.scene.stats.serves_itself()
+    fn controls_workers(&self) -> bool {
+        self.control && !self.model.stats.serves_itself()
     }
 
-    fn details(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "<section class=\"card\" aria-labelledby=\"details\">\n<h2 id=\"details\">Details</h2>\n",
-        )?;
-        f.write_str("<dl class=\"details\">\n")?;
-        for (name, label) in DETAILS {
-            writeln!(f, "<div><dt>{label}</dt><dd>{}</dd></div>", self.fact(name, "span"))?;
-        }
-        f.write_str("</dl>\n</section>\n")
-    }
-
-    fn foot(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let root = &self.root;
-        f.write_str("<footer>\n<nav aria-label=\"More\">")?;
-        for (path, label) in [
-            ("logs", "Logs"),
-            ("deps", "Modules"),
-            ("status.json", "JSON"),
-            ("metrics", "Metrics"),
-            ("live", "Live"),
-            ("ready", "Ready"),
-        ] {
-            write!(f, " <a href=\"{root}{path}\">{label}</a>")?;
-        }
-        writeln!(
-            f,
-            "</nav>\n<p>cluster2-rs {}. Times are UTC; percentiles are of the last minute.</p>\n</footer>",
-            env!("CARGO_PKG_VERSION")
-        )
+    fn links(&self) -> String {
+        let link = |(path, label)| format!(" <a href=\"{}{path}\">{label}</a>", self.root);
+        LINKS.map(link).concat()
     }
 
     fn fact<'b>(&'b self, name: &'static str, tag: &'static str) -> Shown<'b> {
         Shown { name, cell: self.facts.get(name), tag }
     }
+
+    /// One of the page's own elements, which the nonce lets in.
+    fn own(&self, tag: &str, content: &str) -> String {
+        let nonce = self.nonce.as_ref();
+        nonce.map(|nonce| format!("<{tag} nonce=\"{nonce}\">\n{content}</{tag}>\n")).unwrap_or_default()
+    }
 }
 
 impl Display for Page<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        self.head(f)?;
-        self.body(f)?;
-        if let Some(nonce) = &self.nonce {
-            write!(f, "<script nonce=\"{nonce}\">\n{SCRIPT}</script>\n")?;
-        }
-        f.write_str("</body>\n</html>\n")
+        write!(
+            f,
+            include_str!("assets/page.html"),
+            icon = ICON,
+            style = self.own("style", STYLE),
+            script = self.own("script", SCRIPT),
+            root = self.root,
+            look = self.model.trends.number(),
+            points = POINTS,
+            host = Escaped(&self.model.host.hostname),
+            signs = self.labelled(&SIGNS, "strong"),
+            change = self.fact("change", "span"),
+            why = self.fact("why", "span"),
+            tiles = self.labelled(&TILES, "strong"),
+            columns = self.columns(),
+            rows = self.rows(),
+            new_row = self.row("", 0, &[]),
+            timeline = Timeline(&self.model.stats.history),
+            controls = self.controls(),
+            details = self.labelled(&DETAILS, "span"),
+            links = self.links(),
+            version = env!("CARGO_PKG_VERSION"),
+        )
     }
 }
 
@@ -318,55 +237,9 @@ impl Display for Graph {
     }
 }
 
-/// Text from outside, harmless between tags and within a quoted attribute.
-pub(crate) struct Escaped<'a>(pub(crate) &'a str);
-
-impl Display for Escaped<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        for character in self.0.chars() {
-            match character {
-                '&' => f.write_str("&amp;")?,
-                '<' => f.write_str("&lt;")?,
-                '>' => f.write_str("&gt;")?,
-                '"' => f.write_str("&quot;")?,
-                '\'' => f.write_str("&#39;")?,
-                '\n' | '\t' => f.write_char(' ')?,
-                // Terminal colours and other controls would show as nothing, or confuse a reader.
-                control if control.is_control() => f.write_char(char::REPLACEMENT_CHARACTER)?,
-                harmless => f.write_char(harmless)?,
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A word that nobody can foretell; without one (no descriptor is left, say) the page is plain, and whole all the same.
-pub(crate) fn nonce() -> Option<String> {
-    let mut random = [0; 16];
-    File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut random)).ok()?;
-    Some(format!("{:032x}", u128::from_ne_bytes(random)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn text_from_outside_is_harmless() {
-        let nasty = "</td><script>alert(\"1\" & '2')</script>\u{1b}[31m\0\r\nnext";
-        let shown = Escaped(nasty).to_string();
-        assert_eq!(
-            shown,
-            "&lt;/td&gt;&lt;script&gt;alert(&quot;1&quot; &amp; &#39;2&#39;)&lt;/script&gt;\u{fffd}[31m\u{fffd}\u{fffd} next"
-        );
-    }
-
-    #[test]
-    fn two_pages_never_share_a_nonce() {
-        let (one, other) = (nonce().unwrap(), nonce().unwrap());
-        assert_eq!((one.len(), other.len()), (32, 32));
-        assert_ne!(one, other);
-    }
 
     #[test]
     fn style_and_script_cannot_end_their_elements_nor_load_anything() {

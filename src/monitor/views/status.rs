@@ -1,43 +1,43 @@
 //! The snapshot as JSON.
 //!
 //! Under `master` stand the fields of cluster2 0.3.9, with its names, units and spellings, for the scripts that read them;
-//! beside it our own, which say the same without riddles. Called by the routes and, for [`Stats::to_json`], by the control
-//! socket. What isn't known is `null`.
+//! beside them our own fields say the same in plain words. The renderer calls it, for the monitor's port and for the
+//! control socket. What is not known is `null`.
 
 use serde_json::{Map, Value, json};
 
 use crate::monitor::data::history::{Entry, Lost};
-use crate::monitor::data::host::{Host, Watch, approximate};
+use crate::monitor::data::host::{Host, approximate};
 use crate::monitor::data::stats::{Address, Stats, Worker};
 use crate::monitor::data::trends::{Figures, STEP};
 use crate::monitor::views::calendar::iso;
-use crate::monitor::views::view_model::Scene;
+use crate::monitor::views::view_model::ViewModel;
 use crate::socket::Ip;
 
 const MEGABYTE: f64 = 1_048_576.0;
 /// The original's own idea of a megabyte in `currentMemoryUsage`; kept, since thresholds were set by it.
 const MEMORY_USAGE_UNIT: f64 = 1_024_000.0;
 
-/// Everything: the original's fields, ours, and the machine.
-pub(crate) fn status(scene: &Scene<'_>, watch: &Watch) -> Value {
-    let Scene { stats, trends, host, busy, .. } = *scene;
+/// Everything: the original's fields, ours, and the machine. `boot` is the machine when the monitor began.
+pub(crate) fn status(model: &ViewModel<'_>, boot: &Host) -> Value {
+    let ViewModel { stats, trends, host, busy, .. } = *model;
     let mut all = Map::new();
-    all.insert("master".into(), master(stats, host, watch.boot(), busy));
+    all.insert("master".into(), master(stats, host, boot, busy));
     if let Value::Object(own) = stats.to_json() {
         all.extend(own);
     }
     if let Some(Value::Array(workers)) = all.get_mut("workers") {
         for (shown, worker) in workers.iter_mut().filter_map(Value::as_object_mut).zip(&stats.workers) {
-            shown.insert("loopAgeMs".into(), json!(scene.moment.loop_age(worker).map(f64::round)));
+            shown.insert("loopAgeMs".into(), json!(model.moment.loop_age(worker).map(f64::round)));
             shown.insert("figures".into(), json!(trends.worker(worker.id).map(figures)));
         }
     }
-    let ready = scene.moment.ready();
+    let ready = model.moment.ready();
     all.insert("ready".into(), json!({ "ready": ready.holds, "why": ready.body["why"] }));
     all.insert("figures".into(), json!(trends.all().map(figures)));
     all.insert(
         "queues".into(),
-        scene.queues.iter().map(|(port, waiting)| (port.to_string(), json!(waiting))).collect(),
+        model.queues.iter().map(|(port, waiting)| (port.to_string(), json!(waiting))).collect(),
     );
     all.insert("look".into(), json!({ "number": trends.number(), "everyMs": STEP.as_secs() * 1000 }));
     all.insert("host".into(), machine(host, busy));
@@ -63,12 +63,11 @@ fn figures(figures: &Figures) -> Value {
 
 impl Stats {
     /// Our own fields: what the cluster is and does.
-    #[must_use]
-    pub fn to_json(&self) -> Value {
+    fn to_json(&self) -> Value {
         json!({
             "state": self.state.name(),
             "pid": self.master_pid,
-            "started": iso(self.started),
+            "started": iso(self.started.time),
             "wanted": self.wanted,
             "serving": self.serving(),
             "forked": self.forked,
@@ -91,7 +90,7 @@ impl Stats {
             "enabled": !self.rotation.disabled,
             "leaving": self.leaving,
             "by": change.map(|change| &change.by),
-            "at": change.map(|change| iso(change.at)),
+            "at": change.map(|change| iso(change.at.time)),
             "reason": change.and_then(|change| change.reason.as_ref()),
         })
     }
@@ -108,7 +107,7 @@ fn master(stats: &Stats, host: &Host, boot: &Host, busy: Option<f64>) -> Value {
         "noWorkers": alive,
         "workersKilled": stats.died,
         "pid": stats.master_pid,
-        "start": iso(stats.started),
+        "start": iso(stats.started.time),
         "totalmem": host.total_memory,
         "freemem": boot.free_memory,
         "hostname": host.hostname,
@@ -123,7 +122,7 @@ fn master(stats: &Stats, host: &Host, boot: &Host, busy: Option<f64>) -> Value {
     })
 }
 
-/// The first figure is what was free, whatever the field's name says: so it was, and so scripts read it.
+/// The first figure is the memory that was free, though the field is named otherwise: scripts read it so.
 fn memory_at_boot(boot: &Host) -> Option<String> {
     let (free, total) = (approximate(boot.free_memory?), approximate(boot.total_memory?));
     Some(format!("{:.2} MB of {:.2} MB", free / MEGABYTE, total / MEGABYTE))
@@ -150,9 +149,9 @@ fn worker(worker: &Worker) -> Value {
         "pid": worker.pid,
         "slot": worker.slot.map(|slot| slot.0),
         "state": worker.state.name(),
-        "since": iso(worker.since),
-        "forkedAt": iso(worker.forked_at),
-        "readyAt": worker.ready_at.map(iso),
+        "since": iso(worker.since.time),
+        "forkedAt": iso(worker.forked_at.time),
+        "readyAt": worker.ready_at.map(|ready| iso(ready.time)),
         "generation": worker.generation,
         "listening": worker.listening,
         "restarts": worker.restarts,

@@ -11,37 +11,30 @@ use serde_json::Value;
 
 use crate::monitor::reply::{Body, whole};
 use crate::monitor::views::calendar::iso;
-use crate::monitor::views::page::{Escaped, STYLE, nonce};
+use crate::monitor::views::html::{Escaped, STYLE, nonce, policy};
 use crate::monitor::views::view_model::readable;
 
 /// A document, or data, ready to be sent.
 #[derive(Debug)]
-pub(crate) struct Sheet {
+pub(crate) struct Subpage {
     text: String,
     /// The `Content-Security-Policy` of a page.
     policy: Option<HeaderValue>,
 }
 
-impl Sheet {
+impl Subpage {
     /// A page titled `title`, with `content` below it; `home` is the path of the monitor's page.
     pub(crate) fn new(title: &str, home: &str, content: &str) -> Self {
         let nonce = nonce();
-        let mut text =
-            String::from("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
-        let (shown, home) = (Escaped(title), if home.is_empty() { "/" } else { home });
         let style = nonce.as_ref().map(|nonce| format!("<style nonce=\"{nonce}\">\n{STYLE}</style>\n"));
-        // Writing into a string can't fail.
-        let _ = write!(
-            text,
-            "<title>{shown} - Runtime Monitor</title>\n\
-             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n{}</head>\n<body>\n\
-             <header>\n<div class=\"name\"><h1 id=\"list\">{shown}</h1>\n<p><a href=\"{}\">Runtime Monitor</a></p></div>\n</header>\n<main>\n\
-             <section class=\"card\" aria-labelledby=\"list\">\n{content}</section>\n\
-             </main>\n</body>\n</html>\n",
-            style.unwrap_or_default(),
-            Escaped(home),
+        let text = format!(
+            include_str!("assets/subpage.html"),
+            title = Escaped(title),
+            style = style.unwrap_or_default(),
+            home = Escaped(if home.is_empty() { "/" } else { home }),
+            content = content,
         );
-        Self { text, policy: Some(policy(nonce.as_deref())) }
+        Self { text, policy: Some(policy(nonce.as_deref(), false, "'none'")) }
     }
 
     pub(crate) fn answer(self) -> Response<Body> {
@@ -52,19 +45,10 @@ impl Sheet {
     }
 }
 
-impl From<Value> for Sheet {
+impl From<Value> for Subpage {
     fn from(data: Value) -> Self {
         Self { text: data.to_string(), policy: None }
     }
-}
-
-/// The `Content-Security-Policy` of such a page: its own style and nothing else.
-fn policy(nonce: Option<&str>) -> HeaderValue {
-    let style = nonce.map_or_else(|| "'none'".into(), |nonce| format!("'nonce-{nonce}'"));
-    let policy = format!(
-        "default-src 'none'; style-src {style}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    );
-    HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 }
 
 /// A moment, for people and for programs.

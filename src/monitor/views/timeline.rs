@@ -7,7 +7,7 @@ use std::fmt::{self, Display, Formatter};
 
 use crate::monitor::data::history::{Entry, History};
 use crate::monitor::views::calendar::iso;
-use crate::monitor::views::page::Escaped;
+use crate::monitor::views::html::Escaped;
 use crate::monitor::views::view_model::{Mood, millis, readable};
 
 /// The items of the timeline, newest first.

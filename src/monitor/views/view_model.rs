@@ -1,12 +1,12 @@
 //! What there is to see at one moment, in words and figures for people.
 //!
-//! Made by the site from a snapshot, the trends and the machine. The page writes it as HTML, the stream as JSON, so that
-//! both say the same in the same form, and JavaScript in the browser formats nothing. Pure.
+//! The renderer makes it from a snapshot, the trends and the machine. The page writes it as HTML, the stream as JSON, so
+//! that both say the same in the same form, and JavaScript in the browser formats nothing. Pure.
 //! Invariant: colour (the mood of a cell) never says what its words don't.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use serde_json::Value;
 
@@ -14,7 +14,7 @@ use crate::monitor::data::health::Moment;
 use crate::monitor::data::host::{Host, approximate};
 use crate::monitor::data::stats::{Address, ClusterState, Stats, Worker, WorkerState};
 use crate::monitor::data::trends::{Figures, Trends};
-use crate::monitor::views::calendar::{age, iso};
+use crate::monitor::views::calendar::{iso, span};
 use crate::socket::Ip;
 
 const UNKNOWN: &str = "–";
@@ -25,14 +25,14 @@ const LATE: f64 = 100.0;
 const STILL: f64 = 1000.0;
 
 /// One moment.
-pub(crate) struct Scene<'a> {
+pub(crate) struct ViewModel<'a> {
     pub(crate) stats: &'a Stats,
     pub(crate) trends: &'a Trends,
     pub(crate) moment: Moment<'a>,
     pub(crate) host: &'a Host,
     pub(crate) busy: Option<f64>,
     pub(crate) queues: &'a BTreeMap<u16, u64>,
-    pub(crate) now: SystemTime,
+    pub(crate) now: Instant,
 }
 
 /// How good news is.
@@ -71,7 +71,7 @@ impl Cell {
     }
 }
 
-impl Scene<'_> {
+impl ViewModel<'_> {
     /// Everything about the cluster as a whole.
     pub(crate) fn facts(&self) -> Vec<Cell> {
         let stats = self.stats;
@@ -85,8 +85,8 @@ impl Scene<'_> {
             Cell::new("queue", if self.queues.is_empty() { UNKNOWN.into() } else { waiting.to_string() });
         cells.push(if waiting > 0 { queue.in_mood(Mood::Fair) } else { queue });
         cells.push(Cell::new("queues", self.queues_by_port()));
-        cells.push(Cell::new("since", format!("{} UTC", readable(stats.started))));
-        cells.push(Cell::new("age", age(stats.started, self.now)));
+        cells.push(Cell::new("since", format!("{} UTC", readable(stats.started.time))));
+        cells.push(Cell::new("age", span(stats.started.age(self.now))));
         let lives = format!("{} forked, {} died, {} restarts", stats.forked, stats.died, stats.restarts);
         cells.push(Cell::new("lives", lives));
         cells.push(Cell::new("pid", stats.master_pid.to_string()));
@@ -108,7 +108,7 @@ impl Scene<'_> {
         let mut cells = vec![
             Cell::new("pid", worker.pid.to_string()),
             Cell::new("state", text).in_mood(mood),
-            Cell::new("age", age(worker.forked_at, self.now)),
+            Cell::new("age", span(worker.forked_at.age(self.now))),
             Cell::new("restarts", worker.restarts.to_string()),
             Cell::new("generation", worker.generation.to_string()),
         ];
@@ -136,16 +136,16 @@ impl Scene<'_> {
         Cell::new("ecv", text).in_mood(mood)
     }
 
-    /// Who changed the rotation last, when and why; nothing where nobody did.
+    /// Who changed the rotation last, when and why; empty if it never changed.
     fn rotation_change(&self) -> Cell {
         let Some(change) = &self.stats.rotation.change else { return Cell::new("change", "") };
         let reason = change.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        let ago = age(change.at, self.now);
+        let ago = span(change.at.age(self.now));
         let state =
             if self.stats.rotation.disabled { "Taken out of rotation" } else { "Put back into rotation" };
         Cell::new(
             "change",
-            format!("{state} by {}, {} UTC ({ago} ago){reason}.", change.by, readable(change.at)),
+            format!("{state} by {}, {} UTC ({ago} ago){reason}.", change.by, readable(change.at.time)),
         )
     }
 

@@ -173,8 +173,9 @@ fn ecv_is_merged_with_its_own_defaults() {
     );
     let ecv = ecv.unwrap();
     assert_eq!((ecv.timeout.as_millis(), ecv.start_disabled), (70, true));
-    assert!(ecv.guard.admits(Some("10.9.9.9".parse().unwrap()), Some("Bearer t")));
-    assert!(!ecv.guard.admits(Some("11.9.9.9".parse().unwrap()), Some("Bearer t")));
+    let here = crate::ecv::cross_site::Origin::default();
+    assert!(ecv.guard.admits(Some("10.9.9.9".parse().unwrap()), Some("Bearer t"), here));
+    assert!(!ecv.guard.admits(Some("11.9.9.9".parse().unwrap()), Some("Bearer t"), here));
     assert_eq!(read(json!({ "controlFrom": "::1" })).unwrap().guard.from.len(), 1);
     for shown in ["[AsyncFunction: v]", "[Function (anonymous)]"] {
         assert!(read(json!({ "validator": js(shown) })).is_some_and(|ecv| ecv.validator));

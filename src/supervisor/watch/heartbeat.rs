@@ -1,20 +1,21 @@
 //! The master's `heartbeat`: what the scoreboard says of all workers, under the names of cluster2 0.4.
 //!
-//! The first one comes a `heartbeatInterval` after the first worker's, so it has whole cycles to speak of. Counts are sums,
-//! the dead included, so none is lost; times are averages over the workers that write. What restarts after each beat
-//! is the difference from the beat before.
+//! The first one comes a `heartbeatInterval` after the first of a worker, so that it tells of whole cycles. Counts are sums,
+//! the dead included; times are averages over the workers that write. What starts again after each beat is the difference
+//! from the beat before.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::event::Event;
+use crate::ids::WorkerId;
 use crate::scoreboard::layout::Field;
 use crate::scoreboard::{Row, Snapshot, Totals};
 use crate::supervisor::setup::OWN_ROW;
 use crate::supervisor::state::State;
 
-/// When the next one is due, and what the last one said.
+/// When the next heartbeat is due, and the totals of the last one.
 #[derive(Debug, Default)]
 pub(crate) struct Heartbeat {
     due: Option<Instant>,
@@ -36,21 +37,24 @@ impl Heartbeat {
         self.due
     }
 
-    /// What the event says, if it is time.
+    /// The facts of the event, if it is due.
     fn beat(
         &mut self,
         snapshot: impl FnOnce() -> Snapshot,
+        started: impl Fn(WorkerId) -> Instant,
         interval: Duration,
         now: Instant,
-        time: SystemTime,
     ) -> Option<Value> {
         self.due.filter(|due| *due <= now)?;
         self.due = Some(now + interval);
         let cycle = now.saturating_duration_since(self.last.replace(now)?);
         let Snapshot { rows, totals, .. } = snapshot();
-        let rows: Vec<Row> =
-            rows.into_iter().map(|(_, row)| row).filter(|row| row.tick().is_some()).collect();
-        let facts = facts(&rows, &totals, &self.totals, cycle, time);
+        let rows: Vec<(Row, f64)> = rows
+            .into_iter()
+            .filter(|(_, row)| row.tick().is_some())
+            .map(|(id, row)| (row, now.saturating_duration_since(started(id)).as_secs_f64()))
+            .collect();
+        let facts = facts(&rows, &totals, &self.totals, cycle);
         self.totals = totals;
         Some(facts)
     }
@@ -67,23 +71,24 @@ impl State {
             snapshot.rows.retain(|(id, _)| *id == OWN_ROW || self.fleet.slot_of(*id).is_some());
             snapshot
         };
-        if let Some(facts) = self.heartbeat.beat(snapshot, interval, now, SystemTime::now()) {
+        // Without workers this process began with the master.
+        let started = |id| self.workers.get(id).map_or(self.started, |worker| worker.forked);
+        if let Some(facts) = self.heartbeat.beat(snapshot, started, interval, now) {
             self.publish(Event::Heartbeat { facts });
         }
     }
 }
 
-fn facts(rows: &[Row], totals: &Totals, before: &Totals, cycle: Duration, time: SystemTime) -> Value {
-    let epoch_ms = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64() * 1e3;
-    let uptime = |row: &Row| (epoch_ms - row.get(Field::StartedAt)).max(0.0) / 1e3;
-    let percent = |row: &Row, field| row.get(field) / 10.0 / uptime(row).max(0.001);
+/// The numbers, from the rows of the living and the uptime of each in seconds.
+fn facts(rows: &[(Row, f64)], totals: &Totals, before: &Totals, cycle: Duration) -> Value {
+    let percent = |(row, uptime): &(Row, f64), field| row.get(field) / 10.0 / uptime.max(0.001);
     let since = |field| totals.get(field) - before.get(field);
     json!({
         "usertime": average(rows, |row| percent(row, Field::CpuUser)),
         "systime": average(rows, |row| percent(row, Field::CpuSystem)),
-        "uptime": average(rows, uptime),
+        "uptime": average(rows, |(_, uptime)| *uptime),
         "totalConnections": totals.get(Field::ConnectionsTotal),
-        "pendingConnections": rows.iter().map(|row| row.get(Field::ConnectionsOpen)).sum::<f64>(),
+        "pendingConnections": rows.iter().map(|(row, _)| row.get(Field::ConnectionsOpen)).sum::<f64>(),
         "timedoutConnections": totals.get(Field::TimedOutSockets),
         "fullGCs": since(Field::GcMajor),
         "incrementalGCs": since(Field::GcIncremental),
@@ -96,7 +101,7 @@ fn facts(rows: &[Row], totals: &Totals, before: &Totals, cycle: Duration, time: 
     })
 }
 
-fn average(rows: &[Row], of: impl Fn(&Row) -> f64) -> f64 {
+fn average(rows: &[(Row, f64)], of: impl Fn(&(Row, f64)) -> f64) -> f64 {
     let sum: f64 = rows.iter().map(of).sum();
     let count = u32::try_from(rows.len()).unwrap_or(u32::MAX).max(1);
     sum / f64::from(count)
@@ -105,7 +110,6 @@ fn average(rows: &[Row], of: impl Fn(&Row) -> f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::WorkerId;
 
     const INTERVAL: Duration = Duration::from_secs(60);
 
@@ -115,7 +119,6 @@ mod tests {
         let row = |count: &f64| {
             Row::with(&[
                 (Field::Tick, 1.0),
-                (Field::StartedAt, 40_000.0),
                 (Field::ConnectionsTotal, *count),
                 (Field::ConnectionsOpen, 1.0),
                 (Field::Transactions, *count),
@@ -132,14 +135,14 @@ mod tests {
     #[test]
     fn the_first_comes_an_interval_after_the_first_of_a_worker() {
         let (mut heartbeat, now) = (Heartbeat::default(), Instant::now());
-        let time = UNIX_EPOCH + Duration::from_secs(100);
+        let began = |_| now + INTERVAL;
         let none = Row::default();
         assert_eq!(heartbeat.due(), None);
         heartbeat.begin(INTERVAL, now);
         heartbeat.begin(INTERVAL, now + INTERVAL);
         assert_eq!(heartbeat.due(), Some(now + 2 * INTERVAL));
-        assert_eq!(heartbeat.beat(|| snapshot(&[5.0], &none), INTERVAL, now + INTERVAL, time), None);
-        let facts = heartbeat.beat(|| snapshot(&[5.0], &none), INTERVAL, now + 2 * INTERVAL, time).unwrap();
+        assert_eq!(heartbeat.beat(|| snapshot(&[5.0], &none), began, INTERVAL, now + INTERVAL), None);
+        let facts = heartbeat.beat(|| snapshot(&[5.0], &none), began, INTERVAL, now + 2 * INTERVAL).unwrap();
         assert_eq!((&facts["totalConnections"], &facts["interval"]), (&json!(5.0), &json!(60_000.0)));
         assert_eq!(heartbeat.due(), Some(now + 3 * INTERVAL));
     }
@@ -147,11 +150,11 @@ mod tests {
     #[test]
     fn counts_are_sums_with_the_dead_and_times_are_averages() {
         let (mut heartbeat, now) = (Heartbeat::default(), Instant::now());
-        let time = UNIX_EPOCH + Duration::from_secs(100);
+        let began = |_| now + INTERVAL;
         let departed = Row::with(&[(Field::ConnectionsTotal, 7.0), (Field::Transactions, 7.0)]);
         heartbeat.begin(INTERVAL, now);
         let facts =
-            heartbeat.beat(|| snapshot(&[5.0, 3.0], &departed), INTERVAL, now + 2 * INTERVAL, time).unwrap();
+            heartbeat.beat(|| snapshot(&[5.0, 3.0], &departed), began, INTERVAL, now + 2 * INTERVAL).unwrap();
         assert_eq!((&facts["totalConnections"], &facts["pendingConnections"]), (&json!(15.0), &json!(2.0)));
         assert_eq!(
             (&facts["uptime"], &facts["usertime"], &facts["threads"]),
@@ -159,7 +162,7 @@ mod tests {
         );
         assert_eq!(facts["totalTransactions"], json!(15.0));
         let facts =
-            heartbeat.beat(|| snapshot(&[5.0, 4.0], &departed), INTERVAL, now + 3 * INTERVAL, time).unwrap();
+            heartbeat.beat(|| snapshot(&[5.0, 4.0], &departed), began, INTERVAL, now + 3 * INTERVAL).unwrap();
         assert_eq!((&facts["totalConnections"], &facts["totalTransactions"]), (&json!(16.0), &json!(1.0)));
     }
 }

@@ -11,27 +11,28 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use crate::monitor::files::file_threads::Desk;
+use crate::monitor::files::file_threads::FileThreads;
 use crate::monitor::negotiation::prefers_html;
 use crate::monitor::reply::{Body, text, whole};
-use crate::monitor::views::subpage::Sheet;
+use crate::monitor::views::subpage::Subpage;
 
 /// For how long a reading is as good as a new one.
 const FRESH: Duration = Duration::from_secs(10);
 /// How long a client waits for one.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The installed modules, read when somebody asks.
+/// The installed modules, read when a client asks.
 #[derive(Debug)]
 pub(crate) struct Deps {
     dir: Option<PathBuf>,
     fresh: Duration,
-    desk: Desk,
+    threads: FileThreads,
     last: Arc<Last>,
 }
 
@@ -51,14 +52,14 @@ struct Reading {
 /// What was found, ready to be sent.
 #[derive(Debug)]
 struct Found {
-    json: String,
+    json: Bytes,
     page: String,
 }
 
 impl Deps {
     /// The modules of the application in `dir`; `None` is this process's working directory.
     pub(crate) fn new(dir: Option<PathBuf>) -> Self {
-        Self { dir, fresh: FRESH, desk: Desk::new("cluster2-deps", 1, 1), last: Arc::default() }
+        Self { dir, fresh: FRESH, threads: FileThreads::new("cluster2-deps", 1, 1), last: Arc::default() }
     }
 
     /// The answer; `home` is the path of the monitor's page.
@@ -70,7 +71,7 @@ impl Deps {
             );
         };
         let mut response = if prefers_html(headers) {
-            Sheet::new("Modules", home, &found.page).answer()
+            Subpage::new("Modules", home, &found.page).answer()
         } else {
             whole(StatusCode::OK, "application/json", found.json.clone())
         };
@@ -90,7 +91,7 @@ impl Deps {
         }
     }
 
-    /// What is fresh enough; else sees to it that somebody reads.
+    /// The last reading, if it is fresh enough; if not, another one begins.
     fn look(&self) -> Option<Arc<Found>> {
         let mut reading = self.last.lock();
         let fresh = reading.found.as_ref().filter(|(at, _)| at.elapsed() < self.fresh);
@@ -99,7 +100,7 @@ impl Deps {
         }
         if !reading.is_under_way {
             let (last, dir) = (Arc::clone(&self.last), self.dir.clone());
-            reading.is_under_way = self.desk.give(move || last.take(find(dir)));
+            reading.is_under_way = self.threads.give(move || last.take(find(dir)));
         }
         None
     }
@@ -122,7 +123,7 @@ impl Last {
 fn find(dir: Option<PathBuf>) -> Found {
     let dir = dir.or_else(|| std::env::current_dir().ok()).unwrap_or_else(|| Path::new("/").to_owned());
     let tree = read::read(&dir);
-    Found { json: write::json(&tree).to_string(), page: write::page(&tree) }
+    Found { json: write::json(&tree).to_string().into(), page: write::page(&tree) }
 }
 
 #[cfg(test)]
@@ -130,6 +131,10 @@ mod tests {
     use std::fs::write;
 
     use super::*;
+
+    fn is_of(name: &str, found: &Found) -> bool {
+        String::from_utf8_lossy(&found.json).contains(name)
+    }
 
     #[tokio::test]
     async fn one_reading_serves_all_who_ask_and_an_old_one_nobody() {
@@ -139,7 +144,7 @@ mod tests {
         let mut deps = Deps::new(Some(dir.path().to_owned()));
         let (one, other) = tokio::join!(deps.found(), deps.found());
         let one = one.unwrap();
-        assert!(one.json.contains("first") && Arc::ptr_eq(&one, &other.unwrap()));
+        assert!(is_of("first", &one) && Arc::ptr_eq(&one, &other.unwrap()));
         write(&manifest, r#"{"name":"second"}"#).unwrap();
         assert!(Arc::ptr_eq(&one, &deps.found().await.unwrap()));
 
@@ -149,6 +154,6 @@ mod tests {
         assert!(deps.look().is_none());
         done.await;
         deps.fresh = FRESH;
-        assert!(deps.found().await.unwrap().json.contains("second"));
+        assert!(is_of("second", &deps.found().await.unwrap()));
     }
 }

@@ -1,8 +1,8 @@
 //! Reads which modules are installed, and which of them needs which, as Node would find them.
 //!
 //! From the application's `package.json` on, each module's dependencies are looked up in the `node_modules` of its own
-//! folder and of those above it; a module is gone into once, where it is found first. What stands in the application's
-//! `node_modules` and is needed by nobody is there as well. Links (npm link, workspaces, pnpm) are followed, as Node does.
+//! folder and of those above it; a module is gone into once, where it is found first. Modules in the application's
+//! `node_modules` that no module needs are listed as well. Links (npm link, workspaces, pnpm) are followed, as Node does.
 //! Invariant: no file but those named `package.json` is read, and of a module that is not well formed no more is believed
 //! than can be read.
 
@@ -40,10 +40,10 @@ pub(crate) struct Module {
     pub(crate) needs: BTreeMap<String, Need>,
 }
 
-/// One that a module needs or, of the application, has.
+/// A module that another one needs, or that the application has.
 #[derive(Debug)]
 pub(crate) struct Need {
-    /// Which versions it says it takes; `None` if nobody needs it.
+    /// The versions that will do; `None` if no module needs it.
     pub(crate) range: Option<String>,
     /// The module's place in [`Tree::modules`]; `None` if it is missing.
     pub(crate) module: Option<usize>,
@@ -184,7 +184,7 @@ fn is_name(name: &str) -> bool {
     }
 }
 
-/// The `package.json` of a folder; one that is no JSON is an empty one.
+/// The `package.json` of a folder; one that can't be parsed counts as empty.
 fn manifest(folder: &Path) -> Option<Value> {
     let file = File::open(folder.join("package.json"))
         .ok()

@@ -6,7 +6,7 @@ use std::fmt::{self, Display, Formatter};
 use serde_json::{Map, Value, json};
 
 use super::read::{Module, Need, Tree};
-use crate::monitor::views::page::Escaped;
+use crate::monitor::views::html::Escaped;
 use crate::monitor::views::subpage::table;
 
 /// Modules within modules that are written at most, against stacks that overflow.

@@ -1,20 +1,19 @@
-//! A file, or a part of it, on its way to a client: piece by piece, each read by a desk once there is room for it.
+//! A file, or a part of it, on its way to a client: piece by piece; a file thread reads each once there is room for it.
 //!
-//! The length is what the file had when it was opened: what is added meanwhile is not sent, and a file that is cut short
+//! The length is that of the file when it was opened: text that is added meanwhile is not sent, and a file that is cut short
 //! meanwhile ends the connection, since the promised length can't be kept any more.
 
 use std::fs::{File, Metadata};
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
 
-use crate::monitor::files::file_threads::Desk;
+use crate::monitor::files::file_threads::FileThreads;
 use crate::monitor::reply::{Body, stream, unfold};
 
 /// How much is read at once.
@@ -29,7 +28,7 @@ const LOOK_BACK: u64 = 64 * 1024 * 1024;
 pub(crate) struct Part {
     pub(crate) file: Arc<File>,
     pub(crate) range: Range<u64>,
-    /// Tells this file, as it is now, from what it was and from others.
+    /// Differs for another file, and for other content of this one.
     pub(crate) tag: String,
 }
 
@@ -49,11 +48,11 @@ impl Part {
         Self { range, ..self }
     }
 
-    /// Its last lines; `None` if the desk is full. A file that can't be read has none.
-    pub(crate) async fn last_lines(self, lines: u64, desk: &Desk) -> Option<Self> {
+    /// Its last lines; `None` if the file threads are busy. A file that can't be read has none.
+    pub(crate) async fn last_lines(self, lines: u64, threads: &FileThreads) -> Option<Self> {
         let (file, range) = (Arc::clone(&self.file), self.range.clone());
         let end = range.end;
-        let start = desk.run(move || start_of_last(&file, range, lines).unwrap_or(end)).await?;
+        let start = threads.run(move || start_of_last(&file, range, lines).unwrap_or(end)).await?;
         Some(self.within(start..end))
     }
 
@@ -62,22 +61,22 @@ impl Part {
         self,
         status: StatusCode,
         content_type: &'static str,
-        desk: &Rc<Desk>,
+        threads: &Arc<FileThreads>,
     ) -> Response<Body> {
         let length = HeaderValue::from(self.size());
-        let desk = Rc::clone(desk);
-        let body = unfold(self, move |part| part.next_piece(Rc::clone(&desk)));
+        let threads = Arc::clone(threads);
+        let body = unfold(self, move |part| part.next_piece(Arc::clone(&threads)));
         let mut response = stream(status, content_type, body);
         response.headers_mut().insert(header::CONTENT_LENGTH, length);
         response
     }
 
-    async fn next_piece(mut self, desk: Rc<Desk>) -> Option<(io::Result<Bytes>, Self)> {
+    async fn next_piece(mut self, threads: Arc<FileThreads>) -> Option<(io::Result<Bytes>, Self)> {
         if self.range.is_empty() {
             return None;
         }
         let (file, range) = (Arc::clone(&self.file), self.range.clone());
-        let piece = match desk.run(move || read(&file, &range)).await {
+        let piece = match threads.run(move || read(&file, &range)).await {
             Some(Ok(piece)) if piece.is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
             Some(piece) => piece,
             None => Err(io::ErrorKind::ResourceBusy.into()),

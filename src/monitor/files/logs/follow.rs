@@ -1,40 +1,28 @@
-//! A log that is sent while it grows, for as long as somebody reads.
+//! A log that is sent while it grows, for as long as its client reads.
 //!
-//! The file is looked at four times a second, by the desk; no client costs more than that, and there are at most
-//! [`FOLLOWERS`]. When another file has taken its name (logrotate's `create`), the old one is read to its end, once more
+//! A file thread looks at the file four times a second; no client costs more than that, and their number is limited. When another file has taken its name (logrotate's `create`), the old one is read to its end, once more
 //! after a moment in which its writer may still have written, and then the new one from its beginning. When it was cut
-//! short (`copytruncate`), it is read from its beginning; what was cut before it was seen is lost. While no file has the
+//! short (`copytruncate`), it is read from its beginning; text that was cut before a look is lost. While no file has the
 //! name, the old one is followed on.
 
-use std::cell::Cell;
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
 
 use super::file::{Part, length, read};
-use crate::monitor::files::file_threads::Desk;
+use crate::monitor::files::file_threads::FileThreads;
 use crate::monitor::reply::{Body, unfold};
 use crate::os::open_within::open_inside;
 
-/// How many clients may follow files at once.
-const FOLLOWERS: usize = 64;
 /// How often a file at whose end one is is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-
-/// How many follow.
-#[derive(Debug, Default)]
-pub(crate) struct Followers(Rc<Cell<usize>>);
-
-/// One of them, for as long as it is held.
-#[derive(Debug)]
-pub(crate) struct Place(Rc<Cell<usize>>);
 
 /// A file that is being followed.
 #[derive(Debug)]
@@ -45,8 +33,8 @@ pub(crate) struct Following {
     at: u64,
     /// The file that has taken the name, to be followed when this one has been read.
     successor: Option<File>,
-    desk: Rc<Desk>,
-    _place: Place,
+    threads: Arc<FileThreads>,
+    _place: OwnedSemaphorePermit,
 }
 
 /// What a look at the end of a file has shown.
@@ -58,26 +46,16 @@ enum News {
     Replaced(File),
 }
 
-impl Followers {
-    pub(crate) fn admit(&self) -> Option<Place> {
-        let count = self.0.get();
-        (count < FOLLOWERS).then(|| {
-            self.0.set(count + 1);
-            Place(Rc::clone(&self.0))
-        })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.set(self.0.get().saturating_sub(1));
-    }
-}
-
 impl Following {
     /// Follows `name` of `dir` from the beginning of `part`, which is of the file that has the name.
-    pub(crate) fn new(dir: PathBuf, name: PathBuf, part: Part, desk: Rc<Desk>, place: Place) -> Self {
-        Self { dir, name, file: part.file, at: part.range.start, successor: None, desk, _place: place }
+    pub(crate) fn new(
+        dir: PathBuf,
+        name: PathBuf,
+        part: Part,
+        threads: Arc<FileThreads>,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
+        Self { dir, name, file: part.file, at: part.range.start, successor: None, threads, _place: place }
     }
 
     pub(crate) fn body(self) -> Body {
@@ -108,7 +86,7 @@ impl Following {
     async fn look(&self) -> Option<io::Result<News>> {
         let (file, at) = (Arc::clone(&self.file), self.at);
         let named = self.successor.is_none().then(|| (self.dir.clone(), self.name.clone()));
-        self.desk.run(move || news(&file, at, named)).await
+        self.threads.run(move || news(&file, at, named)).await
     }
 }
 
@@ -132,19 +110,4 @@ fn news(file: &File, at: u64, named: Option<(PathBuf, PathBuf)>) -> io::Result<N
 
 fn identity(facts: &Metadata) -> (u64, u64) {
     (facts.dev(), facts.ino())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_place_is_given_back() {
-        let followers = Followers::default();
-        let mut places: Vec<Place> = (0..FOLLOWERS).filter_map(|_| followers.admit()).collect();
-        assert_eq!(places.len(), FOLLOWERS);
-        assert!(followers.admit().is_none());
-        places.pop();
-        assert!(followers.admit().is_some());
-    }
 }

@@ -1,4 +1,4 @@
-//! The list of the logs. Read and written on a desk's thread, since both take their time in a full directory.
+//! The list of the logs. A file thread reads and writes it, since both take their time in a full directory.
 //!
 //! Regular files, also in folders; links where they lead to one inside. Folders that are links are not gone into, since they
 //! may lead round in circles; their files can be asked for all the same.
@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use super::path::Encoded;
 use crate::monitor::views::calendar::iso;
-use crate::monitor::views::page::Escaped;
-use crate::monitor::views::subpage::{Sheet, Time, table};
+use crate::monitor::views::html::Escaped;
+use crate::monitor::views::subpage::{Subpage, Time, table};
 use crate::os::open_within::open_inside;
 
 /// How many are listed at most.
@@ -39,7 +39,7 @@ struct Log {
     modified: SystemTime,
 }
 
-/// Lists what is in `dir`; what can't be read is not there.
+/// Lists the files in `dir`, except those that can't be read.
 pub(crate) fn read(dir: &Path) -> List {
     let what = if dir.is_dir() { "There is no log yet in" } else { "There is no directory" };
     let emptiness = format!("{what} {}.", dir.display());
@@ -86,7 +86,7 @@ impl List {
     }
 
     /// The list as a page that leads back to `home`.
-    pub(crate) fn page(&self, home: &str) -> Sheet {
+    pub(crate) fn page(&self, home: &str) -> Subpage {
         let mut text = if self.logs.is_empty() {
             format!("<p>{}</p>\n", Escaped(&self.emptiness))
         } else {
@@ -96,7 +96,7 @@ impl List {
         if self.is_cut {
             text.push_str("<p>There are more, which are not shown.</p>\n");
         }
-        Sheet::new("Logs", home, &text)
+        Subpage::new("Logs", home, &text)
     }
 }
 

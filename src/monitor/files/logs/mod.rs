@@ -2,14 +2,14 @@
 //!
 //! | path | query | answer |
 //! |---|---|---|
-//! | `/logs` | | the list, as a page, or as JSON to who prefers it |
+//! | `/logs` | | the list, as a page, or as JSON if the client prefers it |
 //! | `/logs/<file>` | | the file, or a part of it by `Range` |
 //! | | `?tail=N` | its last N lines |
 //! | | `?follow=1` | its last 10 lines (or N), then whatever is added, also after a rotation |
 //!
-//! The routes call it. Files are found, opened and read by a [`Desk`], and are sent bit by bit, as the client takes them.
-//! Nothing outside the directory is ever served, see [`crate::os::open_within`]: what is no file inside, directories included, is
-//! 404. What is compressed is sent as it is, and has no lines.
+//! The routes call it. [`FileThreads`] find, open and read the files; they are sent bit by bit, as the client takes them.
+//! Nothing outside the directory is ever served, see [`crate::os::open_within`]: everything but a file inside is 404.
+//! Compressed files are sent as they are, and have no lines.
 
 mod file;
 mod follow;
@@ -18,17 +18,18 @@ mod path;
 mod range;
 
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
+use tokio::sync::Semaphore;
 
-use crate::monitor::files::file_threads::Desk;
+use crate::monitor::files::file_threads::FileThreads;
 use crate::monitor::negotiation::prefers_json;
 use crate::monitor::reply::{Body, endless, text};
 use crate::os::open_within::open_inside;
 use file::Part;
-use follow::{Followers, Following};
+use follow::Following;
 use range::{Wanted, wanted};
 
 /// How many files are looked for, opened or read at the same moment.
@@ -45,8 +46,8 @@ const TEXT: &str = "text/plain; charset=utf-8";
 #[derive(Debug)]
 pub(crate) struct Logs {
     dir: PathBuf,
-    desk: Rc<Desk>,
-    followers: Followers,
+    threads: Arc<FileThreads>,
+    followers: Arc<Semaphore>,
 }
 
 /// What is asked of a file by its query.
@@ -58,9 +59,10 @@ enum Asked {
 }
 
 impl Logs {
-    pub(crate) fn new(dir: PathBuf) -> Self {
-        let desk = Rc::new(Desk::new("cluster2-files", THREADS, QUEUE));
-        Self { dir, desk, followers: Followers::default() }
+    /// The logs in `dir`, which so many clients may follow at once.
+    pub(crate) fn new(dir: PathBuf, followers: usize) -> Self {
+        let threads = Arc::new(FileThreads::new("cluster2-files", THREADS, QUEUE));
+        Self { dir, threads, followers: Arc::new(Semaphore::new(followers)) }
     }
 
     /// The list; `home` is the path of the monitor's page.
@@ -70,7 +72,7 @@ impl Logs {
             let listed = list::read(&dir);
             if as_json { listed.json().into() } else { listed.page(&home) }
         };
-        let Some(listed) = self.desk.run(list).await else { return busy() };
+        let Some(listed) = self.threads.run(list).await else { return busy() };
         let mut response = listed.answer();
         response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
         response
@@ -83,7 +85,7 @@ impl Logs {
             return text(StatusCode::BAD_REQUEST, "tail must be a whole number from 0 to 100000.\n");
         };
         let (dir, path) = (self.dir.clone(), name.clone());
-        let Some(opened) = self.desk.run(move || open_inside(&dir, &path)).await else { return busy() };
+        let Some(opened) = self.threads.run(move || open_inside(&dir, &path)).await else { return busy() };
         // Whatever hinders it, the client learns no more than that.
         let Ok((file, facts)) = opened else { return missing() };
         let part = Part::whole(file, &facts);
@@ -93,15 +95,16 @@ impl Logs {
                 text(StatusCode::BAD_REQUEST, "A compressed file has no lines.\n")
             }
             Asked::Tail(lines) => {
-                let Some(tail) = part.last_lines(lines, &self.desk).await else { return busy() };
-                tail.answer(StatusCode::OK, TEXT, &self.desk)
+                let Some(tail) = part.last_lines(lines, &self.threads).await else { return busy() };
+                tail.answer(StatusCode::OK, TEXT, &self.threads)
             }
             Asked::Follow(lines) => {
-                let Some(place) = self.followers.admit() else {
+                let Ok(place) = Arc::clone(&self.followers).try_acquire_owned() else {
                     return text(StatusCode::SERVICE_UNAVAILABLE, "Too many files are being followed.\n");
                 };
-                let Some(tail) = part.last_lines(lines, &self.desk).await else { return busy() };
-                let following = Following::new(self.dir.clone(), name, tail, Rc::clone(&self.desk), place);
+                let Some(tail) = part.last_lines(lines, &self.threads).await else { return busy() };
+                let following =
+                    Following::new(self.dir.clone(), name, tail, Arc::clone(&self.threads), place);
                 endless(TEXT, following.body())
             }
         }
@@ -125,7 +128,8 @@ impl Logs {
                 (StatusCode::RANGE_NOT_SATISFIABLE, whole.within(0..0), Some(range))
             }
         };
-        let mut response = part.answer(status, if is_packed { "application/gzip" } else { TEXT }, &self.desk);
+        let mut response =
+            part.answer(status, if is_packed { "application/gzip" } else { TEXT }, &self.threads);
         let headers = response.headers_mut();
         headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         let texts = [(header::ETAG, Some(tag)), (header::CONTENT_RANGE, range)];

@@ -1,7 +1,7 @@
-//! What the application adds: text of its own in Prometheus' format, kept here between two of its calls.
+//! The application's own metrics: text in Prometheus' format, kept here from one call of `c.metrics`' function to the next.
 //!
-//! The thread of JavaScript sets it, about once a second; the monitor reads it at each scrape. So a master whose loop is
-//! blocked delays no scrape: what it said last stands. Families of our own names are left out, since a name must not come
+//! The thread of JavaScript sets the text, about once a second; the renderer reads it. So a master whose loop is blocked
+//! delays no scrape: its last text is shown. Families of our own names are left out, since a name must not come
 //! twice.
 
 use std::collections::HashSet;
@@ -19,7 +19,7 @@ const OURS: &str = "cluster2_";
 pub struct AppMetrics(Arc<Mutex<Arc<str>>>);
 
 impl AppMetrics {
-    /// Replaces the text; `false` for one that is too long, which changes nothing.
+    /// Replaces the text; a text that is too long changes nothing, and gives `false`.
     pub fn set(&self, text: &str) -> bool {
         let fits = text.len() <= TEXT_LIMIT;
         if fits {

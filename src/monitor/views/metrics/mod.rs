@@ -1,7 +1,6 @@
 //! `/metrics`: the cluster in numbers, for Prometheus.
 //!
-//! Called by the routes with a snapshot; nobody is asked for anything, so a scrape costs the workers nothing and is never
-//! late. Counters come from the totals, in which the dead still count, so none ever falls; gauges come from the rows of
+//! The renderer calls it with a snapshot. No process is asked for anything, so a scrape costs the workers nothing. Counters come from the totals, in which the dead still count, so none ever falls; gauges come from the rows of
 //! the living. All names begin with `cluster2_`. `docs/metrics.md` lists them.
 
 mod app;
@@ -50,7 +49,7 @@ pub fn render(format: Format, moment: &Moment<'_>, stats: &Stats, added: &str) -
 fn about_the_cluster(text: &mut Text, moment: &Moment<'_>, stats: &Stats) {
     text.family(Kind::Gauge, "build_info", "The version of cluster2-rs; always 1.");
     text.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1.0);
-    let started = stats.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    let started = stats.started.time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     text.one(Kind::Gauge, "start_time_seconds", "When the master began, since 1970.", started);
     let flags = [
         ("live", "Whether /live says yes.", moment.live().holds),

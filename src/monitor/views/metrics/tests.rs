@@ -8,9 +8,11 @@ use crate::ids::{SlotIndex, WorkerId};
 use crate::monitor::data::health::Limits;
 use crate::monitor::data::stats::{ShownOptions, Tallies};
 use crate::scoreboard::Snapshot;
+use crate::timestamp::Timestamp;
 
 fn stats() -> Stats {
-    let started = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    let started = Timestamp { time, ..Timestamp::now() };
     let mut stats = Stats::new(1, started, ShownOptions { counts_gc: true, ..ShownOptions::default() });
     stats.workers = vec![Worker {
         id: WorkerId(3),

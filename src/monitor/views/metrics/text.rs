@@ -3,7 +3,7 @@
 //! `mod.rs` says what there is, this file how it is written down. Pure.
 
 /// Which of the two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Format {
     /// Prometheus text, 0.0.4.
     Prometheus,
