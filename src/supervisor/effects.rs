@@ -26,7 +26,7 @@ use crate::supervisor::state::State;
 use crate::supervisor::watch::cause::Evidence;
 
 /// How long a queue may take to be emptied when the door has shut.
-const QUEUES: Duration = Duration::from_millis(500);
+const QUEUES: Duration = Duration::from_secs(2);
 /// How often the queues are looked at meanwhile.
 const LOOK: Duration = Duration::from_millis(2);
 /// How long the sockets of a slot that was given up are kept for handshakes under way: longer than a round trip takes.
