@@ -1,6 +1,8 @@
-// Where the apps of a cluster listen: the ports given with an app, checked like the option `port`, or the option's.
+// Where the apps of a cluster listen: on the ports that were given with an app, checked like the option `port`, or on
+// those of the option.
 //
-// The master asks for all of them, to bind them before it forks; who serves asks for those of one app. Owns nothing.
+// lib/master/master.js binds the ports of all apps before it forks; lib/worker/serving/servers.js listens on those of
+// one app. Owns nothing.
 'use strict';
 
 const path = require('node:path');

@@ -47,10 +47,10 @@ const UDP_REUSE_ADDRESS: u32 = 4;
 /// How long the sockets stay open at least once they refuse new connections: a request to connect that the kernel had just
 /// taken up is then known as a handshake.
 const SHORTEST_REFUSAL: Duration = Duration::from_millis(20);
-/// How long they stay open at most.
-const LONGEST_REFUSAL: Duration = Duration::from_millis(500);
-/// How long they stay open where the kernel does not tell of handshakes.
-const BLIND_REFUSAL: Duration = Duration::from_millis(250);
+/// How long they wait for handshakes at most.
+const LONGEST_HANDSHAKE: Duration = Duration::from_millis(500);
+/// How long they wait for handshakes where the kernel does not tell of them.
+const BLIND_HANDSHAKE: Duration = Duration::from_millis(250);
 /// How often the kernel is asked.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -331,15 +331,17 @@ impl Sockets {
     }
 
     /// Whether the sockets can be closed without cutting off a client that counts itself as connected: new connections are
-    /// refused, no handshake is under way and every queue is empty, or that has taken too long. To be asked again and again.
+    /// refused, no handshake is under way or handshakes have had half a second, and every queue is empty. To be asked again
+    /// and again.
     pub fn may_close(&mut self, now: Instant) -> bool {
         let Some(refusing) = self.refusing.as_mut().filter(|refusing| refusing.next_look <= now) else {
             return false;
         };
         refusing.next_look = now + LOOK;
         let age = now.saturating_duration_since(refusing.since);
-        age >= LONGEST_REFUSAL
-            || !self.is_handshaking().unwrap_or(age < BLIND_REFUSAL) && self.is_queue_empty()
+        let is_handshaking =
+            age < LONGEST_HANDSHAKE && self.is_handshaking().unwrap_or(age < BLIND_HANDSHAKE);
+        !is_handshaking && self.is_queue_empty()
     }
 
     /// Whether a handshake with one of our ports is under way. The caller looks at the queues afterwards: a handshake that has

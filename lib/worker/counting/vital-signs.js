@@ -72,7 +72,7 @@ class VitalSigns {
     for (const look of this.#onLook) look();
   }
 
-  // What it has used so far.
+  // The memory and the processor time that the process has used so far.
   #weigh() {
     const board = this.#board;
     const { external, heapTotal, heapUsed, rss } = process.memoryUsage();

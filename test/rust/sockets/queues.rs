@@ -147,15 +147,19 @@ fn sockets_may_be_closed_after_20_ms_where_nothing_is_under_way() {
 }
 
 #[test]
-fn sockets_may_be_closed_after_half_a_second_whatever_waits() {
+fn sockets_wait_half_a_second_for_handshakes_and_longer_for_queues() {
     let _guard = among_others();
     let mut sockets = slots();
     sockets.lend(&tcp(LOCALHOST, 0), SLOTS[0]).unwrap();
-    let _waiting = TcpStream::connect(local(&sockets)).unwrap();
+    let client = half_connected(local(&sockets));
     let begun = Instant::now();
+    let after = |ms| begun + Duration::from_millis(ms);
     sockets.refuse_new(begun).unwrap();
-    assert!(!sockets.may_close(begun + Duration::from_millis(499)));
-    assert!(sockets.may_close(begun + Duration::from_millis(509)));
+    assert!(!sockets.may_close(after(499)));
+    assert!(sockets.may_close(after(509)));
+    client.send(b"x").unwrap();
+    soon(|| sockets.waiting().first().copied());
+    assert!(!sockets.may_close(after(5000)));
 }
 
 #[test]
