@@ -2,34 +2,33 @@
 //! and speaks for them on the monitor's port.
 //!
 //! Read the modules in the order in which they stand here; `ARCHITECTURE.md` draws the same picture with words.
-//! Arrows point one way: `node` -> `supervisor` / `monitor` -> `process` / `socket` / `ipc` /
-//! `scoreboard` -> `os`.
+//! Arrows point one way: `node` -> `supervisor` / `monitor` -> `process` / `socket` / `ipc` / `scoreboard` -> `os`.
 
-// 1. What JavaScript passed, parsed once at the door.
+// 1. What JavaScript passed, parsed once at the border.
 pub mod options;
 
 // 2. Decides what should happen to the workers; pure.
 pub mod fleet;
 
-// 2b. Does it: the one event loop of the master, and its parts.
+// 3. Does it: the one event loop of the master, and its parts.
 pub mod supervisor;
 
-// 3. Child processes as the kernel sees them, and the files that tell others about them.
+// 4. Child processes as the kernel sees them, and the files that tell others about them.
 pub mod process;
 
-// 4. Listening sockets, bound once by the master and lent to the workers.
+// 5. Listening sockets, bound once by the master and lent to the workers.
 pub mod socket;
 
-// 5. Node's own cluster-worker protocol, spoken from Rust.
+// 6. Node's own cluster-worker protocol, spoken from Rust.
 pub mod ipc;
 
-// 6. Shared memory in which workers write how they are.
+// 7. Shared memory in which workers write how they are.
 pub mod scoreboard;
 
-// 7. In rotation or not: the state, the answers, and who may change it.
+// 8. In rotation or not: the state, the answers, and who may change it.
 pub mod ecv;
 
-// 8. The web page and the health answers on the monitor's port.
+// 9. The web page and the health answers on the monitor's port.
 pub mod monitor;
 
 pub mod error;

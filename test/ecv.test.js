@@ -213,7 +213,7 @@ describe('ECV', () => {
       assert.equal(await status(program), 'AVAILABLE');
     });
 
-    it('is DISABLED for drainDelay before the door shuts', async () => {
+    it('is DISABLED for drainDelay before its ports refuse', async () => {
       const program = await startApp('http', { drainDelay: 700, keepAliveGrace: 50 });
       program.kill('SIGTERM');
       await program.line('SIGTERM');
