@@ -5,7 +5,7 @@ const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const path = require('node:path');
 
-const { childrenOf, eventually, makeDirectory, reap, start, startCluster } = require('./support');
+const { childrenOf, connect, eventually, makeDirectory, reap, start, startCluster } = require('./support');
 const { hasStrace, meddle } = require('./support/tracer');
 
 const NODE = process.env.CLUSTER2_TEST_NODE ?? process.execPath;
@@ -46,6 +46,22 @@ describe('a master that has used up its descriptors', () => {
     await program.lines('listening', 2);
     assert.deepEqual(program.seen(isFailedStart), []);
     await program.line('died');
+    program.kill('SIGTERM');
+    assert.deepEqual(await program.exit(), { code: 0, signal: null });
+  });
+
+  it('loses no connection and no worker while workers give connections back', async () => {
+    const few = path.join(directory, 'few');
+    fs.writeFileSync(few, `#!/bin/sh\nulimit -n 160\nexec '${NODE}' "$@"\n`, { mode: 0o755 });
+    const program = start('short-of-descriptors', { options: { noWorkers: 4 }, node: few });
+    const { args: [code, port] } = await program.line('full');
+    assert.equal(code, 'EMFILE');
+    const clients = await Promise.all(Array.from({ length: 64 }, () => connect(port)));
+    const answers = await Promise.all(clients.map((client) => client.get('/').until(/\r\n\r\n(\d+)$/)));
+    for (const client of clients) client.close();
+    assert.equal(answers.length, 64);
+    assert.deepEqual(program.seen('died'), []);
+    assert.equal(program.seen('forked').length, 4);
     program.kill('SIGTERM');
     assert.deepEqual(await program.exit(), { code: 0, signal: null });
   });
