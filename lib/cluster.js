@@ -43,6 +43,7 @@ class Cluster extends EventEmitter {
   #delegations = isWorker ? undefined : new (require('./delegation/delegations').Delegations)(this);
   #asker;
   #components;
+  #cleanups = [];
 
   /**
    * Checks the options and remembers them; nothing is opened before `listen`.
@@ -76,7 +77,9 @@ class Cluster extends EventEmitter {
       createApp,
       callback,
       board,
+      servers,
       knownHost,
+      cleanups: this.#cleanups,
       raw: this.#given,
       parsed: this.#parsed,
       validator: this.#validator,
@@ -142,6 +145,18 @@ class Cluster extends EventEmitter {
    */
   metrics(fn) {
     this.#metrics?.add(fn);
+    return this;
+  }
+
+  /**
+   * Has `task()` run at the end of this process, in the master and in each worker, after the last answer is out. What
+   * it returns is awaited; several run in the order in which they were given. Returns `this`.
+   */
+  cleanup(task) {
+    if (typeof task !== 'function') {
+      throw errors.createError('ERR_CLUSTER2_INVALID_ARGUMENT', 'task', 'a function', task);
+    }
+    this.#cleanups.push(task);
     return this;
   }
 
@@ -276,5 +291,7 @@ Object.defineProperty(Cluster, 'defaultOptions', { get: defaultOptions, enumerab
 // Before the application runs, so that the error of one that fails to load is left behind as well.
 const board = isWorker ? new (require('./worker/counting/scoreboard').Board)(load(), place) : undefined;
 load();
+// Before the application runs too: whatever it has listen is looked after.
+const servers = isWorker ? new (require('./worker/serving/servers').Servers)(board).adoptAll() : undefined;
 
 module.exports = Cluster;

@@ -18,8 +18,10 @@ const { MonitorRequests } = require('./master/monitor-requests');
 const { portsOf } = require('./shared/ports');
 const { refusePort } = require('./master/refuse-port');
 const { Board, clock } = require('./worker/counting/scoreboard');
-const { Service } = require('./worker/serving/servers');
-const { Traffic } = require('./worker/counting/traffic');
+const { Ending } = require('./shared/ending');
+const { Leaving } = require('./worker/leaving');
+const { onMissing } = require('./worker/node-internals');
+const { Servers } = require('./worker/serving/servers');
 const { VitalSigns } = require('./worker/counting/vital-signs');
 
 const SECOND_SIGNAL_MS = 1000;
@@ -28,7 +30,9 @@ const SEVERAL_PORTS_EXIT_CODE = 255;
 class Single {
   #cluster;
   #setup;
-  #service;
+  #servers;
+  #ending;
+  #leaving;
   #native;
   #calls = new Calls();
   #isLeaving = false;
@@ -39,6 +43,7 @@ class Single {
   constructor(cluster, setup) {
     this.#cluster = cluster;
     this.#setup = setup;
+    this.#ending = new Ending(setup.cleanups, (problem) => this.#warn(problem));
   }
 
   async run() {
@@ -56,13 +61,13 @@ class Single {
       // Started first, so that no answer is given before the state is known.
       this.#native.start((...event) => this.#receive(...event), this.#monitor.hasApp);
       const board = this.#watchOneself();
-      await this.#service.listen(apps, () => {});
+      this.#ending.serves(apps);
+      await this.#servers.listen(apps, () => {});
       board.state = 'serving';
     } catch (error) {
       return refusePort(this.#cluster, fromNative(error));
     }
-    process.on('SIGTERM', () => this.#onSignal('SIGTERM'));
-    process.on('SIGINT', () => this.#onSignal('SIGINT'));
+    this.#ending.hearSignals((signal) => this.#onSignal(signal));
     metrics.start((text) => this.#native.setAppMetrics(text), (message) => this.#warn(message));
     this.#startComponents();
     return callback?.(apps[0]?.app, monApp);
@@ -95,31 +100,34 @@ class Single {
     process.kill(process.pid, 'SIGKILL');
   }
 
-  /** Finishes what is under way, then exits with 0; at the deadline it cuts what is left. */
+  /** Finishes what is under way and resolves; then the process ends. At the deadline it cuts what is left. */
   async shutdown() {
-    const { drainDelay, shutdownTimeout, killTimeout } = this.#setup.parsed;
+    await this.#leave('SIGTERM', true);
+  }
+
+  async #leave(signal, isAwaited) {
+    const { drainDelay, shutdownTimeout } = this.#setup.parsed;
     this.#isLeaving = true;
     this.#native?.leave();
     if (drainDelay > 0) await delay(drainDelay);
-    const leave = () => process.exit(process.exitCode ?? 0);
     setTimeout(() => {
-      const held = this.#service?.endNow();
-      if (held) this.#cluster.emit('warning', { message: held });
-      setTimeout(leave, Math.min(100, killTimeout));
+      const held = this.#leaving?.endNow();
+      if (held) this.#warn(held);
     }, shutdownTimeout).unref();
-    await this.#service?.drain();
-    setImmediate(leave);
+    await this.#leaving?.begin(signal, isAwaited);
   }
 
   // The process has a row of the scoreboard like any worker's, which the monitor reads.
   #watchOneself() {
     const { parsed } = this.#setup;
     const board = new Board(load(), this.#native.place() ?? undefined);
-    const traffic = new Traffic(board, parsed);
     const ecv = parsed.ecv ? new Ecv(this.#setup, this.#ecvHost(board)) : undefined;
-    this.#service = new Service(this.#cluster, parsed, traffic, { ecv });
+    this.#servers = new Servers(board).adoptAll();
+    this.#servers.use(this.#cluster, parsed, { ecv });
+    this.#leaving = new Leaving(this.#servers, this.#ending, parsed, () => process.exit());
+    onMissing((message) => this.#warn(message));
     const signs = new VitalSigns(board);
-    signs.also(() => traffic.look());
+    signs.also(() => this.#servers.traffic.look());
     signs.start();
     countTransactions(this.#cluster, board);
     return board;
@@ -161,7 +169,7 @@ class Single {
     this.#firstSignalAt ??= now;
     if (!isFirst) process.exit(128 + signals[signal]);
     this.#cluster.emit(signal, { pid: process.pid, type: 'master' });
-    this.shutdown();
+    this.#leave(signal, false);
   }
 }
 

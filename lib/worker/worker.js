@@ -11,15 +11,14 @@ const { Ecv } = require('./serving/ecv');
 const { trapExceptions } = require('./exceptions');
 const { countTransactions, startHeartbeat } = require('./heartbeat');
 const { clock } = require('./counting/scoreboard');
-const { Service } = require('./serving/servers');
+const { Ending } = require('../shared/ending');
+const { Leaving } = require('./leaving');
+const { onMissing } = require('./node-internals');
 const { tell, INTERNAL } = require('./send-to-master');
-const { Traffic } = require('./counting/traffic');
 const { VitalSigns } = require('./counting/vital-signs');
 
 // What the application sees when the master orders a drain that no signal announced, as in cluster2.
 const SIGNAL_OF_ORDER = { shutdown: 'SIGTERM', recycle: 'SIGINT', leave: undefined };
-// How long closing frames and last bytes may take once the deadline has come.
-const LAST_BYTES_MS = 100;
 // Looking after itself may wait until a worker has served its first clients, and others have started.
 const SETTLE_MS = 1000;
 
@@ -27,8 +26,9 @@ class Worker {
   #cluster;
   #setup;
   #board;
-  #traffic;
-  #service;
+  #servers;
+  #ending;
+  #leaving;
   #calls;
   // What the master said of rotation, where there is no scoreboard to read it from.
   #isOut = false;
@@ -36,16 +36,19 @@ class Worker {
   #components;
   // What the master said of components before anybody here wanted to know.
   #facts = [];
-  #signalled = false;
+  // The signal that came, or that an order stood for.
+  #signal;
 
   constructor(cluster, setup) {
     this.#cluster = cluster;
     this.#setup = setup;
     this.#board = setup.board;
-    this.#traffic = new Traffic(setup.board, setup.parsed);
+    this.#servers = setup.servers;
     const ecv = setup.parsed.ecv ? new Ecv(setup, this.#ecvHost()) : undefined;
-    const balance = new Balance(setup.board, this.#traffic.turnover);
-    this.#service = new Service(cluster, setup.parsed, this.#traffic, { ecv, balance, knownHost: setup.knownHost });
+    const balance = new Balance(setup.board, this.#servers.traffic.turnover);
+    this.#servers.use(cluster, setup.parsed, { ecv, balance, knownHost: setup.knownHost });
+    this.#ending = new Ending(setup.cleanups, (problem) => this.#warn(problem));
+    this.#leaving = new Leaving(this.#servers, this.#ending, setup.parsed, () => process.exit(0));
   }
 
   async run() {
@@ -53,10 +56,10 @@ class Worker {
     tell({ act: 'hello' });
     process.on('internalMessage', (message) => this.#obey(message));
     process.once('disconnect', () => this.#calls?.end());
-    process.on('SIGTERM', () => this.#onSignal('SIGTERM'));
-    process.on('SIGINT', () => this.#onSignal('SIGINT'));
+    this.#ending.hearSignals((signal) => this.#onSignal(signal));
     this.#watchOneself();
     const { apps, monApp } = await collectApps(createApp);
+    this.#ending.serves(apps);
     let waiting = apps.length;
     const onListening = (ports) => {
       waiting -= 1;
@@ -65,7 +68,7 @@ class Worker {
       for (const _ of ports) callback?.(apps, monApp);
     };
     try {
-      await this.#service.listen(apps, onListening);
+      await this.#servers.listen(apps, onListening);
     } catch (error) {
       // A shutdown came first, and with it the order to go.
       if (error.code === 'ECANCELED') return;
@@ -81,8 +84,8 @@ class Worker {
   #settle() {
     const { whenQuiet } = require('./idle-proof');
     const { Thresholds } = require('./counting/thresholds');
-    whenQuiet(() => this.#service.sockets, () => tell({ act: 'quiet' }));
-    new Thresholds(this.#setup.parsed, this.#service).watch((why) => tell({ act: 'recycle', why }));
+    whenQuiet(() => this.#servers.sockets, () => tell({ act: 'quiet' }));
+    new Thresholds(this.#setup.parsed, this.#servers).watch((why) => tell({ act: 'recycle', why }));
   }
 
   /** Takes the whole cluster out of rotation, or puts it back; resolves once every worker's next answer goes by it. */
@@ -137,10 +140,11 @@ class Worker {
 
   #watchOneself() {
     const board = this.#board;
-    if (board.problem) tell({ act: 'warning', message: `worker ${process.pid}: ${board.problem.message}` });
+    if (board.problem) this.#warn(board.problem.message);
+    onMissing((message) => this.#warn(message));
     countTransactions(this.#cluster, board);
     const signs = new VitalSigns(board);
-    signs.also(() => this.#traffic.look());
+    signs.also(() => this.#servers.traffic.look());
     signs.start();
   }
 
@@ -161,25 +165,28 @@ class Worker {
   }
 
   #emitSignal(signal) {
-    this.#signalled = true;
+    this.#signal = signal;
     this.#cluster.emit(signal, { pid: process.pid, type: 'worker' });
   }
 
   #drain(why) {
     const signal = SIGNAL_OF_ORDER[why];
-    if (signal && !this.#signalled) this.#emitSignal(signal);
+    if (signal && !this.#signal) this.#emitSignal(signal);
     this.#board.state = 'draining';
     // As in cluster2: what an old script looks for in a worker that goes.
     process.emitter = this.#cluster;
     this.#cluster.emit('draining');
-    // One turn more, so that 'close' handlers have run.
-    this.#service.drain().then(() => setImmediate(() => process.exit(0)));
+    this.#leaving.begin(this.#signal ?? 'SIGTERM');
   }
 
   #end() {
-    const held = this.#service.endNow();
-    if (held) tell({ act: 'warning', message: `worker ${process.pid}: ${held}` });
-    setTimeout(() => process.exit(0), LAST_BYTES_MS);
+    const held = this.#leaving.endNow();
+    if (held) this.#warn(held);
+  }
+
+  // The master emits it.
+  #warn(problem) {
+    tell({ act: 'warning', message: `worker ${process.pid}: ${problem}` });
   }
 }
 

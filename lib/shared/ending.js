@@ -1,0 +1,107 @@
+// What the application has to do at the end of its process, and when it is done.
+//
+// lib/master/master.js, lib/worker/leaving.js and lib/single.js call it once the last answer is out. Three things may
+// be to do: what was given to `c.cleanup`, the `close()` of an app that was handed over, and the application's
+// listeners for SIGTERM and SIGINT. A real signal does not reach those listeners when it comes, since one of them may
+// well end the process; `hearSignals` gets it. So it sets `process.emit`, which Node calls for a signal, and owns a
+// listener for each of the two signals, without which Node would not hear them.
+'use strict';
+
+const net = require('node:net');
+const { constants: { signals } } = require('node:os');
+
+const HEARD = ['SIGTERM', 'SIGINT'];
+const unheard = () => {};
+
+class Ending {
+  #cleanups;
+  #warn;
+  #apps = [];
+  #isLetThrough = false;
+  #run;
+
+  /** `cleanups` is the list of what is given to `c.cleanup`; `warn(message)` tells of what fails. */
+  constructor(cleanups, warn) {
+    this.#cleanups = cleanups;
+    this.#warn = warn;
+  }
+
+  /** Calls `onSignal(signal)` for each SIGTERM and SIGINT from now on, in the place of the application's listeners. */
+  hearSignals(onSignal) {
+    // Node binds the `emit` of the moment when the first listener is added, so those that are there are added again.
+    const before = HEARD.map((signal) => process.rawListeners(signal));
+    for (const signal of HEARD) process.removeAllListeners(signal);
+    const ending = this;
+    const { emit } = process;
+    process.emit = function emitOrHear(event, first, second) {
+      // Most events are messages, and V8 is slow with `arguments`.
+      if (event === 'message' || event === 'internalMessage') return emit.call(this, event, first, second);
+      if (!HEARD.includes(event) || ending.#isLetThrough) return emit.apply(this, arguments);
+      onSignal(event);
+      return true;
+    };
+    for (const [at, signal] of HEARD.entries()) {
+      process.on(signal, unheard);
+      for (const listener of before[at]) process.on(signal, listener);
+    }
+  }
+
+  /** Apps were handed over and are served: those with a `close` of their own are closed in the end. */
+  serves(apps) {
+    const hasClose = (app) => typeof app?.close === 'function' && !(app instanceof net.Server);
+    this.#apps.push(...apps.map(({ app }) => app).filter(hasClose));
+  }
+
+  /** Whether there is anything to do. */
+  get isNeeded() {
+    return this.#cleanups.length > 0 || this.#apps.length > 0 || HEARD.some(hasListener);
+  }
+
+  /** Whether it has begun. */
+  get isBegun() {
+    return this.#run !== undefined;
+  }
+
+  /** Does it all, the listeners for `signal` last, since they may end the process. Asked again, it is the same. */
+  run(signal) {
+    this.#run ??= this.#runAll(signal);
+    return this.#run;
+  }
+
+  async #runAll(signal) {
+    for (const cleanup of this.#cleanups) await this.#try('a function given to cleanup()', cleanup);
+    for (const app of this.#apps) await this.#try("the app's close()", () => app.close());
+    this.#tellListeners(hasListener(signal) ? signal : HEARD.find(hasListener));
+  }
+
+  async #try(what, task) {
+    try {
+      await task();
+    } catch (error) {
+      this.#warn(`${what} failed: ${error?.message ?? error}`);
+    }
+  }
+
+  // They find the signal as it would be without this package: ours is away for the moment, so that one which looks
+  // whether it is alone (the package signal-exit does) can have the signal take its usual effect.
+  #tellListeners(signal) {
+    if (signal === undefined) return;
+    process.removeListener(signal, unheard);
+    this.#isLetThrough = true;
+    try {
+      process.emit(signal, signal, signals[signal]);
+    } catch (error) {
+      // As it would be if the signal had come now.
+      process.nextTick(() => { throw error; });
+    } finally {
+      this.#isLetThrough = false;
+      process.on(signal, unheard);
+    }
+  }
+}
+
+module.exports = { Ending };
+
+function hasListener(signal) {
+  return process.listeners(signal).some((listener) => listener !== unheard);
+}
