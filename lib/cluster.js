@@ -241,6 +241,12 @@ function askerFor(delegations) {
   return isWorker ? askerOfWorker() : askerOfMaster(delegations);
 }
 
+function adoptServers() {
+  const { Servers } = require('./worker/serving/servers');
+  const { Traffic } = require('./worker/counting/traffic');
+  return new Servers(new Traffic(board)).adoptAll();
+}
+
 function notRunning() {
   return require('./shared/pending-calls').notRunning();
 }
@@ -292,6 +298,6 @@ Object.defineProperty(Cluster, 'defaultOptions', { get: defaultOptions, enumerab
 const board = isWorker ? new (require('./worker/counting/scoreboard').Board)(load(), place) : undefined;
 load();
 // Before the application runs too: whatever it has listen is looked after.
-const servers = isWorker ? new (require('./worker/serving/servers').Servers)(board).adoptAll() : undefined;
+const servers = isWorker ? adoptServers() : undefined;
 
 module.exports = Cluster;

@@ -22,6 +22,7 @@ const { Ending } = require('./shared/ending');
 const { Leaving } = require('./worker/leaving');
 const { onMissing } = require('./worker/node-internals');
 const { Servers } = require('./worker/serving/servers');
+const { Traffic } = require('./worker/counting/traffic');
 const { VitalSigns } = require('./worker/counting/vital-signs');
 
 const SECOND_SIGNAL_MS = 1000;
@@ -122,7 +123,7 @@ class Single {
     const { parsed } = this.#setup;
     const board = new Board(load(), this.#native.place() ?? undefined);
     const ecv = parsed.ecv ? new Ecv(this.#setup, this.#ecvHost(board)) : undefined;
-    this.#servers = new Servers(board).adoptAll();
+    this.#servers = new Servers(new Traffic(board)).adoptAll();
     this.#servers.use(this.#cluster, parsed, { ecv });
     this.#leaving = new Leaving(this.#servers, this.#ending, parsed, () => process.exit());
     onMissing((message) => this.#warn(message));

@@ -208,3 +208,16 @@ describe('an application that has nothing to do at its end', () => {
     assert.ok(performance.now() - from < 1500);
   });
 });
+
+describe('a worker on a Node whose inside is not as it is known', () => {
+  afterEach(reap);
+
+  it('says once what is missing and what is not promised then', async () => {
+    const program = await startEnding('without _storeHeader');
+    program.kill('SIGTERM');
+    assert.deepEqual(await program.exit(), { code: 0, signal: null });
+    const warnings = program.seen(({ event, role }) => event === 'warning' && role === 'master');
+    assert.deepEqual(warnings.map(({ args: [{ message }] }) => message.replace(/worker \d+: Node v\S+ /, '')),
+      ['lacks "the headers of an answer" (node-internals.js): a worker that leaves answers without "Connection: close"']);
+  });
+});

@@ -132,6 +132,11 @@ const kinds = {
     });
     return server;
   },
+  // As a Node would be in which the method has another name.
+  'without _storeHeader': () => {
+    c.on('draining', () => { http.ServerResponse.prototype._storeHeader = undefined; });
+    return server;
+  },
   'shuts down by itself': () => {
     if (role === 'master') {
       c.once('listening', async () => {

@@ -10,13 +10,13 @@ const http = require('node:http');
 const http2 = require('node:http2');
 const https = require('node:https');
 const net = require('node:net');
-const { Duplex } = require('node:stream');
 const tls = require('node:tls');
 
 const certificate = require('../support/certificate');
 const Cluster = require('../support/cluster');
 const options = require('../support/options');
 const { report, reportEvents } = require('../support/report');
+const { wrapped } = require('../support/wrapped');
 
 const [kind, ...rest] = process.argv.slice(2);
 const held = [];
@@ -37,24 +37,6 @@ const echo = (socket) => {
 function opens(name, server, ...where) {
   server.listen(...where, () => report('opened', name, server.address()));
   return server;
-}
-
-// What is written to one side comes out at the socket: a connection in a form that is no net.Socket.
-function wrapped(socket) {
-  const duplex = new Duplex({
-    read: () => socket.resume(),
-    write: (chunk, encoding, done) => socket.write(chunk, done),
-    final: (done) => socket.end(done),
-    destroy: (error, done) => {
-      socket.destroy();
-      done(error);
-    },
-  });
-  socket.on('data', (chunk) => duplex.push(chunk) || socket.pause());
-  socket.on('end', () => duplex.push(null));
-  socket.on('error', () => duplex.destroy());
-  socket.on('close', () => duplex.destroy());
-  return duplex;
 }
 
 const given = {

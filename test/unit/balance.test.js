@@ -13,9 +13,10 @@ const PLACES = { takers: 0, takerRows: 1, loads: 10 };
 // What counts it, in place of lib/worker/counting/traffic.js.
 let served;
 
-// Named as Node's own, which is how it is known.
+// Named as Node's own, which is how it is known, and with a `close` of its own, which one has that the master lent.
 class TCP {
   served = [];
+  close = () => {};
 
   onconnection(status, client) {
     this.served.push(client);

@@ -145,6 +145,8 @@ class Drain {
       clearInterval(this.#look);
       clearTimeout(this.#cut);
       this.#open.follower = undefined;
+      // The deadline has nothing left to do.
+      this.#isEnded = true;
       this.#resolve();
     });
   }

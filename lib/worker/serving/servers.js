@@ -10,7 +10,6 @@
 const { toServer } = require('../../shared/create-app');
 const { portsOf } = require('../../shared/ports');
 const { connectionOf, layUpon } = require('../connection');
-const { Traffic } = require('../counting/traffic');
 const { Drain } = require('../drain/drain');
 const { whenAllHasCome } = require('../drain/last-answer');
 const { below, onListen } = require('../node-internals');
@@ -59,9 +58,9 @@ class Servers {
   #balance;
   #knownHost;
 
-  /** `board` is what is counted into. */
-  constructor(board) {
-    this.traffic = new Traffic(board);
+  /** `traffic` counts: the one of this process. */
+  constructor(traffic) {
+    this.traffic = traffic;
   }
 
   /** Adopts whatever listens from now on. Gives itself. */
