@@ -17,7 +17,7 @@ const { load } = require('./shared/native');
 const { MonitorRequests } = require('./master/monitor-requests');
 const { portsOf } = require('./shared/ports');
 const { refusePort } = require('./master/refuse-port');
-const { Board, clock } = require('./worker/counting/scoreboard');
+const { Board } = require('./worker/counting/scoreboard');
 const { Ending } = require('./shared/ending');
 const { Leaving } = require('./worker/leaving');
 const { onMissing } = require('./worker/node-internals');
@@ -111,18 +111,20 @@ class Single {
     this.#isLeaving = true;
     this.#native?.leave();
     if (drainDelay > 0) await delay(drainDelay);
+    // It was called before anything listened.
+    if (!this.#leaving) process.exit();
     setTimeout(() => {
-      const held = this.#leaving?.endNow();
+      const held = this.#leaving.endNow();
       if (held) this.#warn(held);
     }, shutdownTimeout).unref();
-    await this.#leaving?.begin(signal, isAwaited);
+    await this.#leaving.begin(signal, isAwaited);
   }
 
   // The process has a row of the scoreboard like any worker's, which the monitor reads.
   #watchOneself() {
     const { parsed } = this.#setup;
     const board = new Board(load(), this.#native.place() ?? undefined);
-    const ecv = parsed.ecv ? new Ecv(this.#setup, this.#ecvHost(board)) : undefined;
+    const ecv = parsed.ecv ? new Ecv(this.#setup, board, this.#ecvHost()) : undefined;
     this.#servers = new Servers(new Traffic(board)).adoptAll();
     this.#servers.use(this.#cluster, parsed, { ecv });
     this.#leaving = new Leaving(this.#servers, this.#ending, parsed, () => process.exit());
@@ -134,15 +136,11 @@ class Single {
     return board;
   }
 
-  #ecvHost(board) {
+  #ecvHost() {
     return {
       isOut: () => this.#isLeaving || this.#native.isOutOfRotation(),
       rotate: (disabled, by, reason) => this.#rotate(disabled, by, reason),
-      checked: (isWell) => {
-        board.set('checkResult', isWell ? 1 : 2);
-        board.set('checkAt', clock());
-      },
-      warn: (message) => process.nextTick(() => this.#warn(message)),
+      warn: (message) => this.#warn(message),
     };
   }
 

@@ -218,6 +218,7 @@ describe('a worker on a Node whose inside is not as it is known', () => {
     assert.deepEqual(await program.exit(), { code: 0, signal: null });
     const warnings = program.seen(({ event, role }) => event === 'warning' && role === 'master');
     assert.deepEqual(warnings.map(({ args: [{ message }] }) => message.replace(/worker \d+: Node v\S+ /, '')),
-      ['lacks "the headers of an answer" (node-internals.js): a worker that leaves answers without "Connection: close"']);
+      ['lacks "the headers of an answer" (node-internals.js): ' +
+        'a worker that leaves answers without "Connection: close"']);
   });
 });

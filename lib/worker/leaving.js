@@ -7,8 +7,9 @@
 
 // How long closing frames and last bytes may take once the deadline has come.
 const LAST_BYTES_MS = 100;
-// How long the application may clean up after the deadline, if connections held the process until then.
-const LATE_CLEANUP_MS = 2000;
+// How long the application may go on: after the deadline, if connections held the process until then; and if all that
+// it has to do is what follows its `await c.shutdown()`.
+const LAST_WORDS_MS = 2000;
 
 class Leaving {
   #servers;
@@ -22,7 +23,7 @@ class Leaving {
     this.#servers = servers;
     this.#ending = ending;
     this.#exit = exit;
-    this.#lateMs = Math.min(killTimeout / 2, LATE_CLEANUP_MS);
+    this.#lateMs = Math.min(killTimeout / 2, LAST_WORDS_MS);
   }
 
   /**
@@ -46,7 +47,10 @@ class Leaving {
   }
 
   async #finish(isAwaited) {
-    if (!this.#ending.isNeeded && !isAwaited) this.#exit();
+    if (!this.#ending.isNeeded) {
+      if (!isAwaited) this.#exit();
+      setTimeout(this.#exit, LAST_WORDS_MS).unref();
+    }
     await this.#ending.run(this.#signal);
     // From here on only what the application keeps going holds the process.
     process.channel?.unref();

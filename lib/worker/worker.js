@@ -10,7 +10,6 @@ const { Balance } = require('./serving/balance');
 const { Ecv } = require('./serving/ecv');
 const { trapExceptions } = require('./exceptions');
 const { countTransactions, startHeartbeat } = require('./heartbeat');
-const { clock } = require('./counting/scoreboard');
 const { Ending } = require('../shared/ending');
 const { Leaving } = require('./leaving');
 const { onMissing } = require('./node-internals');
@@ -44,7 +43,7 @@ class Worker {
     this.#setup = setup;
     this.#board = setup.board;
     this.#servers = setup.servers;
-    const ecv = setup.parsed.ecv ? new Ecv(setup, this.#ecvHost()) : undefined;
+    const ecv = setup.parsed.ecv ? new Ecv(setup, setup.board, this.#ecvHost()) : undefined;
     const balance = new Balance(setup.board, this.#servers.traffic.turnover);
     this.#servers.use(cluster, setup.parsed, { ecv, balance, knownHost: setup.knownHost });
     this.#ending = new Ending(setup.cleanups, (problem) => this.#warn(problem));
@@ -107,12 +106,7 @@ class Worker {
     return {
       isOut: () => (board.isShared ? board.header[ecvState] !== 0 || board.header[leaving] !== 0 : this.#isOut),
       rotate: (disabled, by, reason) => this.#rotate(disabled, `${by} to worker ${process.pid}`, reason),
-      checked: (isWell) => {
-        board.set('checkResult', isWell ? 1 : 2);
-        board.set('checkAt', clock());
-      },
-      // Apart from the request: what a listener of the application throws is its own affair.
-      warn: (message) => process.nextTick(() => this.#cluster.emit('warning', { message })),
+      warn: (message) => this.#cluster.emit('warning', { message }),
     };
   }
 

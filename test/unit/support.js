@@ -39,8 +39,8 @@ zj0EAwIDSQAwRgIhAPgPa+6qRjnofZu/eVlszxSI8xrCf5GPQuOEibxDQs4FAiEA
 `;
 
 /**
- * The `Servers` of a worker that has no master, with the options given. Its `listen(server)` resolves with the port; what
- * it emits comes from its `cluster`.
+ * The `Servers` of a worker that has no master, with the options given. Its `listen(server)` resolves with the port;
+ * what it emits comes from its `cluster`.
  */
 function serversOf(options = {}) {
   traffic ??= new Traffic(new Board(load()));

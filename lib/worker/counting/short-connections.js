@@ -1,5 +1,6 @@
-// How many connections closed soon after they had been opened: what tells clients that stay from those that come
-// for one request. Costs a comparison and a count for each.
+// Counts the connections that close within a second: this tells clients that stay from those that come for one request.
+//
+// lib/worker/counting/traffic.js tells it of each connection that closes; lib/worker/serving/balance.js asks it.
 'use strict';
 
 const SOON_MS = 1000;

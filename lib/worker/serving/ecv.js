@@ -8,6 +8,7 @@
 
 const { encode } = require('../../shared/options-json');
 const { load } = require('../../shared/native');
+const { clock } = require('../counting/scoreboard');
 
 const PLAIN = ['content-type', 'text/plain', 'Connection', 'close'];
 const UNAVAILABLE = { status: 503, headers: PLAIN, body: 'No master\n' };
@@ -19,17 +20,19 @@ class Ecv {
   #raw;
   #options;
   #port;
+  #board;
   #host;
   #guarded = new WeakMap();
 
   /**
-   * `host` is the role that serves: `isOut()` tells whether the cluster is out of rotation, `rotate(disabled, by,
-   * reason)` changes that, `checked(isWell)` hears of each self-check, `warn(message)` tells the application.
+   * The result of each self-check goes to `board`. `host` is the role that serves: `isOut()` tells whether the
+   * cluster is out of rotation, `rotate(disabled, by, reason)` changes that, `warn(message)` tells the application.
    */
-  constructor({ parsed, raw, validator }, host) {
+  constructor({ parsed, raw, validator }, board, host) {
     const { ecv, port } = parsed;
     this.#options = { ...ecv, validator: ecv.validator ? validator : undefined };
     [this.#port] = port;
+    this.#board = board;
     this.#host = host;
     this.#raw = raw;
   }
@@ -51,7 +54,7 @@ class Ecv {
    */
   guard(server, address) {
     const { monitor, timeout, validator } = this.#options;
-    const rules = { path: monitor ?? '/', timeout, validator, onResult: (isWell) => this.#host.checked(isWell) };
+    const rules = { path: monitor ?? '/', timeout, validator, onResult: (isWell) => this.#checked(isWell) };
     this.#guarded.set(server, { rules, address, check: undefined });
   }
 
@@ -101,13 +104,19 @@ class Ecv {
     return guarded.check.isWell();
   }
 
+  #checked(isWell) {
+    this.#board.set('checkResult', isWell ? 1 : 2);
+    this.#board.set('checkAt', clock());
+  }
+
   async #control(exchange, disabled, query) {
     const { peer, authorization } = exchange;
     if (!this.#answers.admits(peer, authorization)) {
       exchange.answer(this.#answers.refused());
       return;
     }
-    this.#host.warn(`${disabled ? 'Disable' : 'Enable'} request received`);
+    // Apart from the request: what a listener of the application throws is its own affair.
+    process.nextTick(() => this.#host.warn(`${disabled ? 'Disable' : 'Enable'} request received`));
     try {
       const by = `POST from ${peer ?? 'a unix socket'}`;
       await this.#host.rotate(disabled, by, this.#answers.reasonIn(query) ?? undefined);

@@ -23,7 +23,7 @@ function seeEvents(adopted, connection, seen) {
       // V8 is slow with `arguments` (0.1 us).
       return emit.call(this, event, first, second);
     }
-    if (event === 'connection') {
+    if (event === 'connection' && first) {
       connection(adopted, first, serverOf(first) !== server);
       return emit.call(this, event, first);
     }
