@@ -3,12 +3,13 @@
 // lib/master/master.js, lib/worker/leaving.js and lib/single.js call it once the last answer is out. Three things may
 // be to do: what was given to `c.cleanup`, the `close()` of an app that was handed over, and the application's
 // listeners for SIGTERM and SIGINT. A real signal does not reach those listeners when it comes, since one of them may
-// well end the process; `hearSignals` gets it. So it sets `process.emit`, which Node calls for a signal, and owns a
-// listener for each of the two signals, without which Node would not hear them.
+// well end the process. The file owns a listener for each of the two signals.
 'use strict';
 
 const net = require('node:net');
 const { constants: { signals } } = require('node:os');
+
+const { interceptSignals } = require('./node-internals');
 
 const HEARD = ['SIGTERM', 'SIGINT'];
 const unheard = () => {};
@@ -28,22 +29,11 @@ class Ending {
 
   /** Calls `onSignal(signal)` for each SIGTERM and SIGINT from now on, in the place of the application's listeners. */
   hearSignals(onSignal) {
-    // Node binds the `emit` of the moment when the first listener is added, so those that are there are added again.
-    const before = HEARD.map((signal) => process.rawListeners(signal));
-    for (const signal of HEARD) process.removeAllListeners(signal);
-    const ending = this;
-    const { emit } = process;
-    process.emit = function emitOrHear(event, first, second) {
-      // Most events are messages, and V8 is slow with `arguments`.
-      if (event === 'message' || event === 'internalMessage') return emit.call(this, event, first, second);
-      if (!HEARD.includes(event) || ending.#isLetThrough) return emit.apply(this, arguments);
-      onSignal(event);
+    interceptSignals(HEARD, unheard, (signal) => {
+      if (this.#isLetThrough) return false;
+      onSignal(signal);
       return true;
-    };
-    for (const [at, signal] of HEARD.entries()) {
-      process.on(signal, unheard);
-      for (const listener of before[at]) process.on(signal, listener);
-    }
+    });
   }
 
   /** Apps were handed over and are served: those with a `close` of their own are closed in the end. */

@@ -6,7 +6,7 @@
 // session.
 'use strict';
 
-const { answerOn, openStreams, requestOn, serverOf, speaksHttp1 } = require('./node-internals');
+const { answerOn, openStreams, requestOn, serverOf, speaksHttp1 } = require('../shared/node-internals');
 const { isSecure, kindOf } = require('./serving/kind');
 
 // One unmasked close frame: FIN and opcode 8, two bytes of payload, status 1001 ("going away").

@@ -12,7 +12,7 @@ const { trapExceptions } = require('./exceptions');
 const { countTransactions, startHeartbeat } = require('./heartbeat');
 const { Ending } = require('../shared/ending');
 const { Leaving } = require('./leaving');
-const { onMissing } = require('./node-internals');
+const { onClusterMessage, onMissing } = require('../shared/node-internals');
 const { tell, INTERNAL } = require('./send-to-master');
 const { VitalSigns } = require('./counting/vital-signs');
 
@@ -53,7 +53,7 @@ class Worker {
   async run() {
     const { createApp, callback, parsed } = this.#setup;
     tell({ act: 'hello' });
-    process.on('internalMessage', (message) => this.#obey(message));
+    onClusterMessage((message) => this.#obey(message));
     process.once('disconnect', () => this.#calls?.end());
     this.#ending.hearSignals((signal) => this.#onSignal(signal));
     this.#watchOneself();

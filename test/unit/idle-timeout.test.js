@@ -14,7 +14,7 @@ const { cert, cleanUp, closed, connect, key, opened, received, serversOf } = req
 
 const TIMEOUT = 120;
 // Timers and two processes' worth of other tests on the same machine may be late, never early.
-const LATE = 60;
+const LATE = 1000;
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
 const answer = (request, response) => response.end('done');
 
@@ -125,6 +125,18 @@ describe('the idle timeout', () => {
       }
     });
   }
+
+  it('advises clients that speak HTTP/1 to a server of HTTP/2, and cuts them', async () => {
+    const server = http2.createSecureServer({ key, cert, allowHTTP1: true }, answer);
+    const socket = await connect(await serve(server, 30000), { secure: true });
+    socket.write(GET);
+    assert.deepStrictEqual(adviceIn(await received(socket, /done/)), ['29']);
+    const other = http2.createSecureServer({ key, cert, allowHTTP1: true }, answer);
+    const idle = await connect(await serve(other), { secure: true });
+    idle.write(GET);
+    await received(idle, /done/);
+    await assertCut(idle);
+  });
 
   it('leaves the advice to an application that has chosen a timeout since, and to other servers', async () => {
     const server = http.createServer(answer);

@@ -1,4 +1,4 @@
-// What lib/worker/node-internals.js reads and sets inside Node, one test for each; `npm test` runs them on every Node.
+// What lib/shared/node-internals.js reads and sets inside Node, one test for each; `npm test` runs them on every Node.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -9,7 +9,7 @@ const http2 = require('node:http2');
 const net = require('node:net');
 const tls = require('node:tls');
 
-const internals = require('../../lib/worker/node-internals');
+const internals = require('../../lib/shared/node-internals');
 const { eventually } = require('../support');
 const { wrapped } = require('../support/wrapped');
 const { cert, cleanUp, connect, key, listen, opened, received } = require('./support');
@@ -190,11 +190,22 @@ describe('what is known of the inside of this Node', () => {
     assert.equal(internals.countOf(to), 0);
   });
 
-  it('process.emit is what Node calls for a signal, if it was set before the first listener', async () => {
-    const child = fork(require.resolve('../apps/emits-signal.js'), { stdio: ['ignore', 'ignore', 'ignore', 'ipc'] });
-    await once(child, 'message');
+  it('interceptSignals and onClusterMessage hear what others do not', async () => {
+    const child = fork(require.resolve('../apps/internals.js'), { stdio: ['ignore', 'ignore', 'ignore', 'ipc'] });
+    const heard = [];
+    child.on('message', (message) => heard.push(message));
+    const said = async () => {
+      await eventually(() => heard.length > 0);
+      return heard.shift();
+    };
+    assert.equal(await said(), 'ready');
+    child.send({ cmd: 'NODE_CLUSTER2', act: 'greet' });
+    assert.deepEqual([await said(), await said()], ['first: greet', 'second: greet']);
     child.kill('SIGTERM');
-    assert.deepEqual((await once(child, 'message'))[0], ['SIGTERM', 'SIGTERM', 15]);
+    assert.equal(await said(), 'held: SIGTERM');
+    child.kill('SIGTERM');
+    assert.equal(await said(), 'heard: SIGTERM 15');
+    child.disconnect();
     await once(child, 'exit');
   });
 });

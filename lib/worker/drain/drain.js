@@ -12,7 +12,7 @@
 const net = require('node:net');
 
 const { connectionOf } = require('../connection');
-const { receiving } = require('../node-internals');
+const { receiving } = require('../../shared/node-internals');
 const { extraServers } = require('../serving/extra-ports');
 const { announce, release } = require('./http2-goodbye');
 const { closeAfterLastAnswer } = require('./last-answer');

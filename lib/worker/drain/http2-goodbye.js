@@ -7,7 +7,7 @@
 // never in that state is told when half of the grace is over.
 'use strict';
 
-const { openStreams } = require('../node-internals');
+const { openStreams } = require('../../shared/node-internals');
 
 // How long a client with streams under way may take to answer the ping that says whether it has heard of the GOAWAY.
 const LONGEST_PONG = 5000;

@@ -6,7 +6,9 @@
 // headers are rendered, which every way of answering comes to. Until `closeAfterLastAnswer` nothing here runs.
 'use strict';
 
-const { answerOn, leaveOpen, onHeaders, receiving, requestOn, serverOf, speaksHttp1 } = require('../node-internals');
+const {
+  answerOn, leaveOpen, onHeaders, receiving, requestOn, serverOf, speaksHttp1,
+} = require('../../shared/node-internals');
 const { closeSoon } = require('../connection');
 
 const draining = new WeakSet();

@@ -12,7 +12,7 @@
 'use strict';
 
 const { clock } = require('../counting/scoreboard');
-const { replaceAccept } = require('../node-internals');
+const { onClusterMessage, replaceAccept } = require('../../shared/node-internals');
 const { INTERNAL } = require('../send-to-master');
 
 // How many more than the worker with the fewest are too many: so many, or this part of the mean.
@@ -79,9 +79,9 @@ class Balance {
   #watchMaster() {
     if (this.#isWatching) return;
     this.#isWatching = true;
-    process.prependListener('internalMessage', (message, handle) => {
+    onClusterMessage((message, handle) => {
       if (message?.act === 'newconn' && handle) this.#handed.add(handle);
-    });
+    }, true);
     // Nobody is left who would take it; what is in the queue to the master will never leave.
     process.once('disconnect', () => {
       this.end();

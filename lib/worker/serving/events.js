@@ -5,7 +5,7 @@
 // gets an `emit` of its own. It costs the two events of a request and a connection one comparison or two (8 ns).
 'use strict';
 
-const { serverOf } = require('../node-internals');
+const { serverOf } = require('../../shared/node-internals');
 
 /**
  * From now on the events of a server are seen. `adopted` has `server`, `isDraining` and `ecvPath`.

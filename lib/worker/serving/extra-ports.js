@@ -8,7 +8,7 @@
 
 const net = require('node:net');
 
-const { countOf, passOn } = require('../node-internals');
+const { countOf, passOn } = require('../../shared/node-internals');
 
 // What an accepted socket takes over from the server that accepts it.
 const ACCEPT_SETTINGS = [

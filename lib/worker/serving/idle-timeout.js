@@ -9,7 +9,7 @@
 const { subscribe } = require('node:diagnostics_channel');
 
 const { knownConnection } = require('../connection');
-const { advise, answerOn } = require('../node-internals');
+const { advise, answerOn } = require('../../shared/node-internals');
 
 // Clients are advised to give up an idle connection this long before it is cut, or they would send into the cut.
 const ADVICE_MARGIN = 1000;
@@ -26,12 +26,14 @@ function nodeDefaults() {
 }
 
 /** Fills in the timeouts of a server that the application left alone; `ms` is the option's, or 0. */
-function fillTimeouts({ server }, ms) {
-  if (!ms || !('timeout' in server)) return;
+function fillTimeouts({ isSecure, kind, server }, ms) {
+  if (!ms || kind === 'tcp') return;
   const { keepAliveTimeout, timeout } = nodeDefaults();
   const isOurs = server.timeout === timeout;
   if (isOurs) server.timeout = ms;
-  if (server.keepAliveTimeout !== keepAliveTimeout) return;
+  // Some versions of Node leave it out where HTTP/1 is spoken beside HTTP/2.
+  const isLeftOut = isSecure && server.keepAliveTimeout === undefined;
+  if (!isLeftOut && server.keepAliveTimeout !== keepAliveTimeout) return;
   // With a `keepAliveTimeout` of its own, Node would set a new timer after each answer and another for the next
   // request, which is 3 % of a short one; with none it leaves the socket's timer alone.
   server.keepAliveTimeout = isOurs ? 0 : ms;

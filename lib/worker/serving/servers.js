@@ -12,7 +12,7 @@ const { portsOf } = require('../../shared/ports');
 const { connectionOf, layUpon } = require('../connection');
 const { Drain } = require('../drain/drain');
 const { whenAllHasCome } = require('../drain/last-answer');
-const { below, onListen } = require('../node-internals');
+const { below, onListen } = require('../../shared/node-internals');
 const { seeEvents } = require('./events');
 const { extraServer, isExtra } = require('./extra-ports');
 const { cutIdle, fillTimeouts, unwatchSocket, watchSocket } = require('./idle-timeout');
@@ -161,6 +161,7 @@ class Servers {
     const seen = {
       listening: (adopted) => this.#listens(adopted),
       close: (adopted) => this.#closes(adopted),
+      error: (adopted) => this.#fails(adopted),
       secureConnection: (adopted, socket) => this.#isSecured(adopted, socket),
       session: (adopted, session) => this.#opens(session),
       stream: (adopted, stream, headers) => this.#streams(adopted, stream, headers),
@@ -201,6 +202,11 @@ class Servers {
   #closes(adopted) {
     adopted.isClosed = true;
     this.#adopted.delete(adopted.server);
+  }
+
+  // One that can't listen has no 'close' to come.
+  #fails({ server }) {
+    if (!server.listening) this.#adopted.delete(server);
   }
 
   #connects(adopted, socket, isGiven) {

@@ -1,9 +1,9 @@
-// Everything in this package that depends on the inside of Node's servers and sockets, where Node has no public way.
+// What of this package's workers depends on the inside of Node, where Node has no public way.
 //
 // The files in lib/worker/serving and lib/worker/drain call it. Each function reads or sets one thing, the same in
 // Node 18 to 26; test/unit/node-internals.test.js checks each one on every supported Node. Where a thing is missing,
 // the function does without it, and says so once to the listener of `onMissing`, with what is then not promised. The
-// file owns the two hooks that it sets: on `http.ServerResponse` and, before Node 20, on `net.Server`.
+// file owns the hooks that it sets: on `http.ServerResponse`, on `process.emit` and, before Node 20, on `net.Server`.
 'use strict';
 
 const diagnostics = require('node:diagnostics_channel');
@@ -191,7 +191,37 @@ function countOf(server) {
   return server._connections ?? 0;
 }
 
+/**
+ * Calls `listener(message, handle)` for each message of Node's cluster protocol, this package's own among them; with
+ * `isFirst` before Node's own listener, which makes a socket of the handle in the same turn.
+ */
+function onClusterMessage(listener, isFirst = false) {
+  if (isFirst) process.prependListener('internalMessage', listener);
+  else process.on('internalMessage', listener);
+}
+
+/**
+ * From now on `holds(signal)` is called when one of `signals` comes; the process's listeners are called only if it
+ * gives false. `keeper` is added to them, since Node hears a signal only while it has a listener.
+ */
+function interceptSignals(signals, keeper, holds) {
+  // Node binds the `emit` of the moment when the first listener is added, so those that are there are added again.
+  const before = signals.map((signal) => process.rawListeners(signal));
+  for (const signal of signals) process.removeAllListeners(signal);
+  const { emit } = process;
+  process.emit = function emitOrHold(event, first, second) {
+    // Most events are messages, and V8 is slow with `arguments`.
+    if (event === 'message' || event === 'internalMessage') return emit.call(this, event, first, second);
+    if (signals.includes(event) && holds(event)) return true;
+    return emit.apply(this, arguments);
+  };
+  for (const [at, signal] of signals.entries()) {
+    process.on(signal, keeper);
+    for (const listener of before[at]) process.on(signal, listener);
+  }
+}
+
 module.exports = {
-  advise, answerOn, below, countOf, leaveOpen, onHeaders, onListen, onMissing, openStreams, passOn, receiving,
-  replaceAccept, requestOn, serverOf, speaksHttp1,
+  advise, answerOn, below, countOf, interceptSignals, leaveOpen, onClusterMessage, onHeaders, onListen, onMissing,
+  openStreams, passOn, receiving, replaceAccept, requestOn, serverOf, speaksHttp1,
 };
