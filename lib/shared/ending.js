@@ -19,6 +19,8 @@ class Ending {
   #warn;
   #apps = [];
   #isLetThrough = false;
+  // Whether the application's listeners have been called.
+  #isTold = false;
   #run;
 
   /** `cleanups` is the list of what is given to `c.cleanup`; `warn(message)` tells of what fails. */
@@ -30,7 +32,9 @@ class Ending {
   /** Calls `onSignal(signal)` for each SIGTERM and SIGINT from now on, in the place of the application's listeners. */
   hearSignals(onSignal) {
     interceptSignals(HEARD, unheard, (signal) => {
-      if (this.#isLetThrough) return false;
+      if (this.#isLetThrough || (this.#isTold && hasListener(signal))) return false;
+      // A listener that has done its work sends the signal again (the package signal-exit and NestJS do).
+      if (this.#isTold) process.exit();
       onSignal(signal);
       return true;
     });
@@ -62,6 +66,7 @@ class Ending {
     for (const cleanup of this.#cleanups) await this.#try('a function given to cleanup()', cleanup);
     for (const app of this.#apps) await this.#try("the app's close()", () => app.close());
     this.#tellListeners(hasListener(signal) ? signal : HEARD.find(hasListener));
+    this.#isTold = true;
   }
 
   async #try(what, task) {
@@ -72,11 +77,15 @@ class Ending {
     }
   }
 
-  // They find the signal as it would be without this package: ours is away for the moment, so that one which looks
-  // whether it is alone (the package signal-exit does) can have the signal take its usual effect.
+  // They find the signal as it would be without this package, so that one which looks whether it is alone finds that it
+  // is. What they send again is heard all the same.
   #tellListeners(signal) {
     if (signal === undefined) return;
+    const keepHearing = (name) => {
+      if (name === signal && process.listenerCount(signal) === 0) process.on(signal, unheard);
+    };
     process.removeListener(signal, unheard);
+    process.on('removeListener', keepHearing);
     this.#isLetThrough = true;
     try {
       process.emit(signal, signal, signals[signal]);
@@ -85,7 +94,8 @@ class Ending {
       process.nextTick(() => { throw error; });
     } finally {
       this.#isLetThrough = false;
-      process.on(signal, unheard);
+      process.removeListener('removeListener', keepHearing);
+      if (!process.listeners(signal).includes(unheard)) process.on(signal, unheard);
     }
   }
 }
