@@ -6,24 +6,19 @@ const { setTimeout: delay } = require('node:timers/promises');
 
 const { collectApps } = require('./shared/create-app');
 const { Calls, notRunning, textOf } = require('./shared/pending-calls');
-const { Ecv } = require('./worker/serving/ecv');
 const { ComponentHub } = require('./components/hub');
 const { ComponentStatus, query } = require('./components/status');
 const { encode } = require('./shared/options-json');
 const { fromNative } = require('./shared/errors');
-const { countTransactions } = require('./worker/heartbeat');
 const { NOBODY } = require('./master/worker-settings');
 const { load } = require('./shared/native');
 const { MonitorRequests } = require('./master/monitor-requests');
 const { portsOf } = require('./shared/ports');
 const { refusePort } = require('./master/refuse-port');
 const { Board } = require('./worker/counting/scoreboard');
-const { Ending } = require('./shared/ending');
-const { Leaving } = require('./worker/leaving');
-const { onMissing } = require('./shared/node-internals');
+const { beginService } = require('./worker/service');
 const { Servers } = require('./worker/serving/servers');
 const { Traffic } = require('./worker/counting/traffic');
-const { VitalSigns } = require('./worker/counting/vital-signs');
 
 const SECOND_SIGNAL_MS = 1000;
 const SEVERAL_PORTS_EXIT_CODE = 255;
@@ -44,7 +39,6 @@ class Single {
   constructor(cluster, setup) {
     this.#cluster = cluster;
     this.#setup = setup;
-    this.#ending = new Ending(setup.cleanups, (problem) => this.#warn(problem));
   }
 
   async run() {
@@ -61,7 +55,7 @@ class Single {
       process.once('exit', () => this.#native.close());
       // Started first, so that no answer is given before the state is known.
       this.#native.start((...event) => this.#receive(...event), this.#monitor.hasApp);
-      const board = this.#watchOneself();
+      const board = this.#beginService();
       this.#ending.serves(apps);
       await this.#servers.listen(apps, () => {});
       board.state = 'serving';
@@ -121,18 +115,18 @@ class Single {
   }
 
   // The process has a row of the scoreboard like any worker's, which the monitor reads.
-  #watchOneself() {
-    const { parsed } = this.#setup;
+  #beginService() {
     const board = new Board(load(), this.#native.place() ?? undefined);
-    const ecv = parsed.ecv ? new Ecv(this.#setup, board, this.#ecvHost()) : undefined;
     this.#servers = new Servers(new Traffic(board)).adoptAll();
-    this.#servers.use(this.#cluster, parsed, { ecv });
-    this.#leaving = new Leaving(this.#servers, this.#ending, parsed, () => process.exit());
-    onMissing((message) => this.#warn(message));
-    const signs = new VitalSigns(board);
-    signs.also(() => this.#servers.traffic.look());
-    signs.start();
-    countTransactions(this.#cluster, board);
+    const { ending, leaving } = beginService(this.#cluster, this.#setup, {
+      servers: this.#servers,
+      board,
+      host: this.#ecvHost(),
+      warn: (problem) => this.#warn(problem),
+      exit: () => process.exit(),
+    });
+    this.#ending = ending;
+    this.#leaving = leaving;
     return board;
   }
 

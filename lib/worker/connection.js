@@ -45,8 +45,8 @@ class Connection {
 
   // While the worker drains: the bytes that had come when they last changed, and since when nothing has; when its
   // client was told to go, which HTTP/2 can.
-  #bytes = 0;
-  #quietSince = 0;
+  seenBytes = 0;
+  quietSince = 0;
   announcedAt = undefined;
 
   /** `socket` is what the server accepted or was given: below `top` where there is TLS. */
@@ -89,14 +89,14 @@ class Connection {
 
   /** Notes that all which came so far is seen. */
   seen(now) {
-    this.#bytes = this.socket.bytesRead;
-    this.#quietSince = now;
+    this.seenBytes = this.socket.bytesRead;
+    this.quietSince = now;
   }
 
   /** Gives the time for which nothing came, by what was seen at each look. */
   quietFor(now, isIdle) {
-    if (this.socket.bytesRead !== this.#bytes || !isIdle) this.seen(now);
-    return now - this.#quietSince;
+    if (this.socket.bytesRead !== this.seenBytes || !isIdle) this.seen(now);
+    return now - this.quietSince;
   }
 
   /** Closes it once what was written has been sent. */

@@ -7,14 +7,11 @@
 
 const { collectApps } = require('../shared/create-app');
 const { Balance } = require('./serving/balance');
-const { Ecv } = require('./serving/ecv');
 const { trapExceptions } = require('./exceptions');
-const { countTransactions, startHeartbeat } = require('./heartbeat');
-const { Ending } = require('../shared/ending');
-const { Leaving } = require('./leaving');
-const { onClusterMessage, onMissing } = require('../shared/node-internals');
+const { startHeartbeat } = require('./heartbeat');
+const { onClusterMessage } = require('../shared/node-internals');
 const { tell, INTERNAL } = require('./send-to-master');
-const { VitalSigns } = require('./counting/vital-signs');
+const { beginService } = require('./service');
 
 // What the application sees when the master orders a drain that no signal announced, as in cluster2.
 const SIGNAL_OF_ORDER = { shutdown: 'SIGTERM', recycle: 'SIGINT', leave: undefined };
@@ -43,11 +40,6 @@ class Worker {
     this.#setup = setup;
     this.#board = setup.board;
     this.#servers = setup.servers;
-    const ecv = setup.parsed.ecv ? new Ecv(setup, setup.board, this.#ecvHost()) : undefined;
-    const balance = new Balance(setup.board, this.#servers.traffic.turnover);
-    this.#servers.use(cluster, setup.parsed, { ecv, balance, knownHost: setup.knownHost });
-    this.#ending = new Ending(setup.cleanups, (problem) => this.#warn(problem));
-    this.#leaving = new Leaving(this.#servers, this.#ending, setup.parsed, () => process.exit(0));
   }
 
   async run() {
@@ -55,8 +47,8 @@ class Worker {
     tell({ act: 'hello' });
     onClusterMessage((message) => this.#obey(message));
     process.once('disconnect', () => this.#calls?.end());
+    this.#beginService();
     this.#ending.hearSignals((signal) => this.#onSignal(signal));
-    this.#watchOneself();
     const { apps, monApp } = await collectApps(createApp);
     this.#ending.serves(apps);
     let waiting = apps.length;
@@ -132,14 +124,20 @@ class Worker {
     else this.#facts.push(fact);
   }
 
-  #watchOneself() {
+  #beginService() {
     const board = this.#board;
+    const servers = this.#servers;
     if (board.problem) this.#warn(board.problem.message);
-    onMissing((message) => this.#warn(message));
-    countTransactions(this.#cluster, board);
-    const signs = new VitalSigns(board);
-    signs.also(() => this.#servers.traffic.look());
-    signs.start();
+    const { ending, leaving } = beginService(this.#cluster, this.#setup, {
+      servers,
+      board,
+      host: this.#ecvHost(),
+      balance: new Balance(board, servers.traffic.turnover),
+      warn: (problem) => this.#warn(problem),
+      exit: () => process.exit(0),
+    });
+    this.#ending = ending;
+    this.#leaving = leaving;
   }
 
   #obey({ cmd, act, why, fact, ack, isOut }) {
