@@ -28,6 +28,8 @@ const FAREWELL = 250;
 class Drain {
   #open;
   #adopted;
+  // The servers that were closed: one goes from `adopted` while streams that it was given are still open.
+  #closed = new Set();
   #grace;
   #begun;
   #beganAt = 0;
@@ -95,6 +97,7 @@ class Drain {
   listens(adopted) {
     if (adopted.isLocal && !this.#isLocalsTurn) return;
     adopted.isDraining = true;
+    this.#closed.add(adopted);
     closeListening(adopted);
     if (adopted.kind !== 'tcp') closeAfterLastAnswer(adopted.server);
   }
@@ -123,7 +126,7 @@ class Drain {
     // A timer may be early by a fraction of a millisecond.
     const isDue = now - this.#beganAt >= grace - 1;
     const busy = new Set();
-    for (const { kind, server } of this.#adopted.values()) {
+    for (const { kind, server } of this.#closed) {
       if (kind !== 'tcp') for (const socket of receiving(server)) busy.add(socket);
     }
     for (const connection of Array.from(this.#open, connectionOf)) {
