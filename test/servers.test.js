@@ -83,6 +83,16 @@ describe('a second server of a worker', () => {
     released(program);
     assert.equal((await answer).join(''), 'held');
     assert.equal((await died(program, program.workers[0])).code, 0);
+    const warnings = program.seen('warning').map(({ args: [{ message }] }) => message);
+    assert.deepEqual(warnings.filter((message) => /lacks/.test(message)), []);
+  });
+
+  it('is drained where it never listens, and gets its connections from one that does', async () => {
+    const program = await startServers(['sniffs']);
+    const connection = await connect(program.port);
+    await asksAndLeaves(program, connection);
+    assert.match((await connection.until(/\r\n\r\nheld$/)).input, /connection: close/i);
+    assert.equal((await died(program, program.workers[0])).code, 0);
   });
 
   it('holds the worker while a raw connection of its is open, and ends it at the deadline', async () => {

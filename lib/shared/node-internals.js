@@ -28,7 +28,7 @@ let tell;
 /** `listener(message)` hears once of each thing that is missing in this Node; also of what was missed before. */
 function onMissing(listener) {
   tell = listener;
-  for (const name of told) tell(textOf(name));
+  for (const name of told) tell?.(textOf(name));
 }
 
 function textOf(name) {
@@ -76,7 +76,8 @@ function serverOf(socket) {
 /** What a TLS socket lies upon: the accepted socket, or the stream that the application gave to the server. */
 function below(tlsSocket) {
   const parent = tlsSocket._parent ?? tlsSocket.ssl?._parentWrap;
-  if (parent === undefined) lacks('the socket below TLS');
+  // What the application passes on may be no TLS socket, or one that has ended.
+  if (parent === undefined && tlsSocket.ssl) lacks('the socket below TLS');
   // What is no net.Socket Node puts into an object of its own.
   return parent?.stream ?? parent;
 }
@@ -96,11 +97,14 @@ function requestOn(socket) {
   return socket.parser?.incoming ?? undefined;
 }
 
-/** The connections of `server` that are amid an HTTP/1 message, or have not received anything yet. */
-function receiving(server) {
+/**
+ * The connections of `server` that are amid an HTTP/1 message, or have not received anything yet. Node lists them for
+ * an HTTP server that has listened (`isListed`), and in some versions for others too.
+ */
+function receiving(server, isListed = false) {
   const list = server[symbolOf(server, 'http.server.connections')];
   if (typeof list?.active !== 'function') {
-    lacks('the list of HTTP connections');
+    if (isListed) lacks('the list of HTTP connections');
     return [];
   }
   return list.active().map((parser) => {

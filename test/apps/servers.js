@@ -87,6 +87,11 @@ const kinds = {
     afterwards[kind] = () => opens('app', named('app'), { port: options.port, host: options.host });
     return [];
   },
+  // As programs do that find out by the first byte what a client speaks.
+  sniffs: () => {
+    const inner = named('inner');
+    return net.createServer((socket) => inner.emit('connection', socket));
+  },
   'given connections': () => {
     const [protocol] = rest;
     const server = given[protocol]();

@@ -126,8 +126,9 @@ class Drain {
     // A timer may be early by a fraction of a millisecond.
     const isDue = now - this.#beganAt >= grace - 1;
     const busy = new Set();
-    for (const { kind, server } of this.#closed) {
-      if (kind !== 'tcp') for (const socket of receiving(server)) busy.add(socket);
+    for (const { hasListened, kind, server } of this.#closed) {
+      const sockets = kind === 'tcp' ? [] : receiving(server, kind === 'http' && hasListened);
+      for (const socket of sockets) busy.add(socket);
     }
     for (const connection of Array.from(this.#open, connectionOf)) {
       const { kind } = connection;

@@ -7,6 +7,8 @@
 // server.
 'use strict';
 
+const net = require('node:net');
+
 const { toServer } = require('../../shared/create-app');
 const { portsOf } = require('../../shared/ports');
 const { connectionOf, layUpon } = require('../connection');
@@ -23,8 +25,7 @@ const LOOPBACK = /^(127\.|::1$|::ffff:127\.)/;
 
 /** What is known of a server. */
 class Adopted {
-  /** Whether it is the application's own: handed over, or on a port of the application's. */
-  isApps = false;
+  hasListened = false;
   /** Whether only this machine reaches it and it is not the application's own: what a library opened for itself. */
   isLocal = false;
   isDraining = false;
@@ -140,6 +141,7 @@ class Servers {
   /** Lets nothing new in and resolves when the last connection is gone. Asked again, it is the same drain. */
   drain() {
     this.#balance?.end();
+    this.#adoptGiven();
     return this.#drained().begin();
   }
 
@@ -148,6 +150,14 @@ class Servers {
     const counts = this.#drained().endNow();
     const held = Object.entries(counts).filter(([, count]) => count > 0).map(([kind, count]) => `${count} ${kind}`);
     return held.length > 0 ? `still open at the deadline: ${held.join(', ')}` : undefined;
+  }
+
+  // A server may serve without ever listening: the application gives it connections that another server has accepted.
+  #adoptGiven() {
+    for (const socket of this.traffic.open) {
+      const { server } = connectionOf(socket);
+      if (server instanceof net.Server && !this.#adopted.has(server)) this.adopt(server);
+    }
   }
 
   #drained() {
@@ -176,6 +186,7 @@ class Servers {
   }
 
   #listens(adopted) {
+    adopted.hasListened = true;
     adopted.isClosed = false;
     this.#adopted.set(adopted.server, adopted);
     if (this.#options) this.#serve(adopted);
@@ -187,12 +198,12 @@ class Servers {
     const address = server.address();
     const isPath = typeof address === 'string';
     const isAppsPort = portsOf({}, this.#options).includes(isPath ? address : address?.port);
-    adopted.isApps = isAppsPort || this.#own.has(server);
-    adopted.isLocal = !adopted.isApps && (isPath || LOOPBACK.test(address?.address));
+    const isApps = isAppsPort || this.#own.has(server);
+    adopted.isLocal = !isApps && (isPath || LOOPBACK.test(address?.address));
     // How long a library leaves its own raw connections idle is its own affair.
     adopted.timeout = kind === 'tcp' && adopted.isLocal ? 0 : this.#options.timeout;
     fillTimeouts(adopted, adopted.timeout);
-    if (this.#ecv && adopted.isApps && kind !== 'tcp') {
+    if (this.#ecv && isApps && kind !== 'tcp') {
       this.#ecv.guard(server, address);
       adopted.ecvPath = this.#ecv.path;
     }
