@@ -132,7 +132,7 @@ class Worker {
       servers,
       board,
       host: this.#ecvHost(),
-      balance: new Balance(board, servers.traffic.turnover),
+      balance: new Balance(board, servers.traffic.shortConnections),
       warn: (problem) => this.#warn(problem),
       exit: () => process.exit(0),
     });

@@ -5,7 +5,7 @@
 
 const SOON_MS = 1000;
 
-class Turnover {
+class ShortConnections {
   #window = 0;
   #count = 0;
   #before = 0;
@@ -33,4 +33,4 @@ class Turnover {
   }
 }
 
-module.exports = { Turnover };
+module.exports = { ShortConnections };

@@ -13,7 +13,7 @@ const { subscribe } = require('node:diagnostics_channel');
 const { Request, connectionOf, kConnection, knownConnection } = require('../connection');
 const { OpenConnections } = require('./open-connections');
 const { requestCounts } = require('./requests');
-const { Turnover } = require('./short-connections');
+const { ShortConnections } = require('./short-connections');
 
 // How many open connections are asked per look for what they moved; asking all of many would stop the loop.
 const ASKED_PER_LOOK = 1000;
@@ -29,7 +29,7 @@ class Traffic {
   /** The connections that are open. */
   open = new OpenConnections();
   /** How soon connections close. */
-  turnover = new Turnover();
+  shortConnections = new ShortConnections();
 
   constructor(board) {
     this.#board = board;
@@ -140,7 +140,7 @@ class Traffic {
     if (openedAt !== undefined) {
       this.#numbers[this.#at.connectionsOpen] -= 1;
       this.#board.addLoad(-1);
-      this.turnover.closed(openedAt, this.#numbers[this.#at.tick]);
+      this.shortConnections.closed(openedAt, this.#numbers[this.#at.tick]);
       this.#addMoved(socket, connection);
     }
     if (connection !== undefined && !connection.isClosed) this.#end(connection);

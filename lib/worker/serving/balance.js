@@ -30,7 +30,7 @@ const PER_SECOND = 10;
 
 class Balance {
   #board;
-  #turnover;
+  #shortConnections;
   #places;
   #held = [];
   #sent = new Set();
@@ -43,10 +43,10 @@ class Balance {
   #most = SLACK;
   #goodUntil = 0;
 
-  /** `board` is this worker's; `turnover` tells how soon its connections close. */
-  constructor(board, turnover) {
+  /** `board` is this worker's; `shortConnections` counts those that close soon. */
+  constructor(board, shortConnections) {
     this.#board = board;
-    this.#turnover = turnover;
+    this.#shortConnections = shortConnections;
     this.#places = board.layout.header;
   }
 
@@ -99,7 +99,7 @@ class Balance {
 
   #lookAround(now) {
     if (this.#isOver || !this.#mayHold(now)) return Infinity;
-    const recent = this.#turnover.recent(now);
+    const recent = this.#shortConnections.recent(now);
     return this.#own() < recent ? recent : mostOf(this.#loads());
   }
 
@@ -122,7 +122,7 @@ class Balance {
   #decide(loads) {
     const me = this.#takers().indexOf(this.#board.row);
     const held = this.#held.splice(0);
-    const stays = me < 0 || this.#turnover.recent(clock()) > this.#own();
+    const stays = me < 0 || this.#shortConnections.recent(clock()) > this.#own();
     for (const entry of held) {
       if (stays || loads[me] <= mostOf(loads) || this.#mayGive(clock()) < 1) {
         this.#serve(entry);
