@@ -81,6 +81,15 @@ declare class Cluster extends EventEmitter {
    */
   metrics(text: () => string | PromiseLike<string>): this;
 
+  /**
+   * Runs `task` at the end of this process, in the master and in each worker, after the last answer is out, in every
+   * shutdown, reload and recycle. What it returns is awaited; several run in the order in which they were given. The
+   * process then ends when its event loop is empty: a worker at the deadline of its drain at the latest, the master after
+   * 2 s. One that throws or rejects is a `warning`.
+   * @throws {Cluster2Error} `ERR_CLUSTER2_INVALID_ARGUMENT` if it is not a function
+   */
+  cleanup(task: () => unknown): this;
+
   /** What was really bound: port 0 is a number here. Nothing before `listen` has opened it. */
   addresses(): Addresses;
 
@@ -152,7 +161,7 @@ interface ClusterEvents {
   SIGINT: [who?: { pid: number; type: 'worker' }];
   /** The process with `stop: true`, before it acts. */
   SIGKILL: [];
-  /** Worker: it takes no new connection any more; a good moment to close WebSockets. */
+  /** Worker: it takes no new connection any more; a good moment to close WebSockets. Clean up in `cleanup`. */
   draining: [];
   /** Master and workers, every `heartbeatInterval`; which of the two it is, `'threads' in beat` tells. */
   heartbeat: [beat: WorkerHeartbeat | MasterHeartbeat];
@@ -465,7 +474,9 @@ interface ClusterOptions {
   /**
    * Idle timeout of connections, in whole milliseconds from 1 to 2147483647. A connection on which nothing moves for so
    * long is closed, also while its request is being answered, and `warning` is emitted in the worker. HTTP/1 clients are
-   * advised to give up an idle connection a second earlier (`Keep-Alive: timeout=29`), if it is 2000 or more.
+   * advised to give up an idle connection a second earlier (`Keep-Alive: timeout=29`), if it is 2000 or more. What the
+   * application chooses itself stands: a `server.timeout` or `keepAliveTimeout` that is not Node's default, or the timeout
+   * of one socket; and a connection that left HTTP (WebSocket, CONNECT) is never cut.
    * @default 30000
    */
   timeout?: number | string;

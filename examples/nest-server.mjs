@@ -31,9 +31,7 @@ c.listen(async (cb) => {
   if (nodeCluster.isPrimary) return cb(http.createServer());
   const app = await NestFactory.create(AppModule, { logger: ['error', 'warn'] });
   await app.init();
-  app.enableShutdownHooks([]);
-  const server = app.getHttpServer();
-  // OnModuleDestroy and its like run when the worker has drained.
-  server.on('close', () => app.close());
-  return cb(server);
+  // OnModuleDestroy and its like run after the worker's last answer, and are awaited.
+  c.cleanup(() => app.close());
+  return cb(app.getHttpServer());
 });

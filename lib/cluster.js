@@ -42,6 +42,7 @@ class Cluster extends EventEmitter {
   #delegations = isWorker ? undefined : new (require('./delegation/delegations').Delegations)(this);
   #asker;
   #components;
+  #cleanups = [];
 
   /**
    * Checks the options and remembers them; nothing is opened before `listen`.
@@ -76,6 +77,8 @@ class Cluster extends EventEmitter {
       createApp,
       callback,
       board,
+      servers,
+      cleanups: this.#cleanups,
       raw: this.#given,
       parsed: this.#parsed,
       validator: this.#validator,
@@ -141,6 +144,18 @@ class Cluster extends EventEmitter {
    */
   metrics(fn) {
     this.#metrics?.add(fn);
+    return this;
+  }
+
+  /**
+   * Has `task()` run at the end of this process, in the master and in each worker, after the last answer is out. What
+   * it returns is awaited; several run in the order in which they were given. Returns `this`.
+   */
+  cleanup(task) {
+    if (typeof task !== 'function') {
+      throw errors.createError('ERR_CLUSTER2_INVALID_ARGUMENT', 'task', 'a function', task);
+    }
+    this.#cleanups.push(task);
     return this;
   }
 
@@ -229,6 +244,12 @@ function askerFor(delegations) {
   return isWorker ? askerOfWorker() : askerOfMaster(delegations);
 }
 
+function adoptServers() {
+  const { Servers } = require('./worker/serving/servers');
+  const { Traffic } = require('./worker/counting/traffic');
+  return new Servers(new Traffic(board)).adoptAll();
+}
+
 function notRunning() {
   return require('./shared/pending-calls').notRunning();
 }
@@ -279,6 +300,8 @@ Object.defineProperty(Cluster, 'defaultOptions', { get: defaultOptions, enumerab
 // one that fails to load is left behind.
 const board = isWorker ? joinMaster(load()) : undefined;
 load();
+// Before the application runs too: whatever it has listen is looked after.
+const servers = isWorker ? adoptServers() : undefined;
 // What the master has to know to tell when this worker is ready: the script may hand servers over, or not.
 if (isWorker) tellMaster({ act: 'loaded' });
 

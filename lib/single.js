@@ -6,21 +6,19 @@ const { setTimeout: delay } = require('node:timers/promises');
 
 const { collectApps } = require('./shared/create-app');
 const { Calls, notRunning, textOf } = require('./shared/pending-calls');
-const { Ecv } = require('./worker/serving/ecv');
 const { ComponentHub } = require('./components/hub');
 const { ComponentStatus, query } = require('./components/status');
 const { encode } = require('./shared/options-json');
 const { fromNative } = require('./shared/errors');
-const { countTransactions } = require('./worker/heartbeat');
 const { NOBODY } = require('./master/worker-settings');
 const { load } = require('./shared/native');
 const { MonitorRequests } = require('./master/monitor-requests');
 const { portsOf } = require('./shared/ports');
 const { refusePort } = require('./master/refuse-port');
-const { Board, clock } = require('./worker/counting/scoreboard');
-const { Service } = require('./worker/serving/servers');
+const { Board } = require('./worker/counting/scoreboard');
+const { beginService } = require('./worker/service');
+const { Servers } = require('./worker/serving/servers');
 const { Traffic } = require('./worker/counting/traffic');
-const { VitalSigns } = require('./worker/counting/vital-signs');
 
 const SECOND_SIGNAL_MS = 1000;
 const SEVERAL_PORTS_EXIT_CODE = 255;
@@ -28,7 +26,9 @@ const SEVERAL_PORTS_EXIT_CODE = 255;
 class Single {
   #cluster;
   #setup;
-  #service;
+  #servers;
+  #ending;
+  #leaving;
   #native;
   #calls = new Calls();
   #isLeaving = false;
@@ -55,14 +55,14 @@ class Single {
       process.once('exit', () => this.#native.close());
       // Started first, so that no answer is given before the state is known.
       this.#native.start((...event) => this.#receive(...event), this.#monitor.hasApp);
-      const board = this.#watchOneself();
-      await this.#service.listen(apps, () => {});
+      const board = this.#beginService();
+      this.#ending.serves(apps);
+      await this.#servers.listen(apps, () => {});
       board.state = 'serving';
     } catch (error) {
       return refusePort(this.#cluster, fromNative(error));
     }
-    process.on('SIGTERM', () => this.#onSignal('SIGTERM'));
-    process.on('SIGINT', () => this.#onSignal('SIGINT'));
+    this.#ending.hearSignals((signal) => this.#onSignal(signal));
     metrics.start((text) => this.#native.setAppMetrics(text), (message) => this.#warn(message));
     this.#startComponents();
     return callback?.(apps[0]?.app, monApp);
@@ -95,45 +95,46 @@ class Single {
     process.kill(process.pid, 'SIGKILL');
   }
 
-  /** Finishes what is under way, then exits with 0; at the deadline it cuts what is left. */
+  /** Finishes what is under way and resolves; then the process ends. At the deadline it cuts what is left. */
   async shutdown() {
-    const { drainDelay, shutdownTimeout, killTimeout } = this.#setup.parsed;
+    await this.#leave('SIGTERM', true);
+  }
+
+  async #leave(signal, isAwaited) {
+    const { drainDelay, shutdownTimeout } = this.#setup.parsed;
     this.#isLeaving = true;
     this.#native?.leave();
     if (drainDelay > 0) await delay(drainDelay);
-    const leave = () => process.exit(process.exitCode ?? 0);
+    // It was called before anything listened.
+    if (!this.#leaving) process.exit();
     setTimeout(() => {
-      const held = this.#service?.endNow();
-      if (held) this.#cluster.emit('warning', { message: held });
-      setTimeout(leave, Math.min(100, killTimeout));
+      const held = this.#leaving.endNow();
+      if (held) this.#warn(held);
     }, shutdownTimeout).unref();
-    await this.#service?.drain();
-    setImmediate(leave);
+    await this.#leaving.begin(signal, isAwaited);
   }
 
   // The process has a row of the scoreboard like any worker's, which the monitor reads.
-  #watchOneself() {
-    const { parsed } = this.#setup;
+  #beginService() {
     const board = new Board(load(), this.#native.place() ?? undefined);
-    const traffic = new Traffic(board, parsed);
-    const ecv = parsed.ecv ? new Ecv(this.#setup, this.#ecvHost(board)) : undefined;
-    this.#service = new Service(this.#cluster, parsed, traffic, { ecv });
-    const signs = new VitalSigns(board);
-    signs.also(() => traffic.look());
-    signs.start(parsed.metrics);
-    countTransactions(this.#cluster, board);
+    this.#servers = new Servers(new Traffic(board)).adoptAll();
+    const { ending, leaving } = beginService(this.#cluster, this.#setup, {
+      servers: this.#servers,
+      board,
+      host: this.#ecvHost(),
+      warn: (problem) => this.#warn(problem),
+      exit: () => process.exit(),
+    });
+    this.#ending = ending;
+    this.#leaving = leaving;
     return board;
   }
 
-  #ecvHost(board) {
+  #ecvHost() {
     return {
       isOut: () => this.#isLeaving || this.#native.isOutOfRotation(),
       rotate: (disabled, by, reason) => this.#rotate(disabled, by, reason),
-      checked: (isWell) => {
-        board.set('checkResult', isWell ? 1 : 2);
-        board.set('checkAt', clock());
-      },
-      warn: (message) => process.nextTick(() => this.#warn(message)),
+      warn: (message) => this.#warn(message),
     };
   }
 
@@ -161,7 +162,7 @@ class Single {
     this.#firstSignalAt ??= now;
     if (!isFirst) process.exit(128 + signals[signal]);
     this.#cluster.emit(signal, { pid: process.pid, type: 'master' });
-    this.shutdown();
+    this.#leave(signal, false);
   }
 }
 

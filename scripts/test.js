@@ -23,7 +23,7 @@ const { root, isFile, run, runTool, say } = require('./tools.js');
  * What the smoke of all supported Nodes runs: the shortest tests in which the addon, master and workers take
  * part.
  */
-const SMOKE = ['test/unit/native.test.js', 'test/seed.test.js'];
+const SMOKE = ['test/unit/native.test.js', 'test/unit/node-internals.test.js', 'test/seed.test.js'];
 
 /** Frameworks whose packages are too heavy to be dev dependencies; the tests fetch them. */
 const FRAMEWORKS = ['test/frameworks/frameworks.test.js'];

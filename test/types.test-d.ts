@@ -46,6 +46,9 @@ c.listen((callback) => callback(server), (apps, monApp) => console.log(apps.leng
   .on('read-config', (message: DelegateMessage) => c.emit('config-read', { domain: message.domain }));
 c.listen((callback) => callback([{ app: server, port: [1, 2] }, { app: net.createServer(), port: '/tmp/x.sock' }]));
 c.listen(async (callback) => callback((request, response) => response.end()));
+c.cleanup(async () => server.close()).cleanup(() => 'at once');
+// @ts-expect-error: what is to be done is a function
+c.cleanup('flush');
 // @ts-expect-error: an argument of a known event
 c.on('forked', (pid: string) => pid);
 // @ts-expect-error: an event without arguments

@@ -6,7 +6,7 @@
 // answer, its time, or the end of the channel.
 'use strict';
 
-const { Deadlines, Waiting } = require('../worker/drain/deadlines');
+const { Deadlines, Waiting } = require('./deadlines');
 const { milliseconds } = require('./delegations');
 const errors = require('../shared/errors');
 

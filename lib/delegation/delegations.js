@@ -13,7 +13,7 @@
 // very value that was given, others the first form.
 'use strict';
 
-const { Deadlines, Waiting } = require('../worker/drain/deadlines');
+const { Deadlines, Waiting } = require('./deadlines');
 const { Letter, othersOf, reportOf } = require('./answer');
 const { keyOf, namesOf } = require('./match-key');
 

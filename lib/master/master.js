@@ -12,6 +12,7 @@ const { collectApps } = require('../shared/create-app');
 const { Calls, notRunning, reloadFailed, textOf } = require('../shared/pending-calls');
 const { ComponentHub } = require('../components/hub');
 const { ComponentStatus, query } = require('../components/status');
+const { Ending } = require('../shared/ending');
 const { encode } = require('../shared/options-json');
 const errors = require('../shared/errors');
 const { MonitorRequests } = require('./monitor-requests');
@@ -28,6 +29,8 @@ const debug = debuglog('cluster2');
 const SECOND_SIGNAL_MS = 1000;
 // How long a stop waits for the deaths of its workers, so as to report them.
 const STOP_MS = 500;
+// How long the application may clean up in the master when the cluster has been shut down.
+const CLEANUP_MS = 2000;
 
 class Master {
   #cluster;
@@ -42,12 +45,16 @@ class Master {
   #components;
   #monitor;
   #ended = new Set();
+  #ending;
+  // The signal that the application's listeners are told of in the end.
+  #signal = 'SIGTERM';
   #isStopping = false;
   #isShuttingDown = false;
 
   constructor(cluster, setup) {
     this.#cluster = cluster;
     this.#setup = setup;
+    this.#ending = new Ending(setup.cleanups, (problem) => this.#warn(problem));
   }
 
   async run() {
@@ -114,9 +121,13 @@ class Master {
 
   /** Drains the workers, says `died` for each, and exits with 0. */
   shutdown() {
+    this.#shutDown();
+    return this.#untilEnded();
+  }
+
+  #shutDown() {
     this.#isShuttingDown = true;
     this.#native.shutdown();
-    return this.#untilEnded();
   }
 
   /** Takes the cluster out of rotation, or puts it back; resolves once every worker's next answer goes by it. */
@@ -162,8 +173,9 @@ class Master {
   }
 
   #handleSignals() {
-    process.on('SIGTERM', () => this.#onSignal('SIGTERM', { pid: process.pid, type: 'master' }));
-    process.on('SIGINT', () => this.#onSignal('SIGINT'));
+    this.#ending.hearSignals((signal) => {
+      this.#onSignal(signal, ...(signal === 'SIGTERM' ? [{ pid: process.pid, type: 'master' }] : []));
+    });
     // Who signals gets no promise: what fails has been told as a warning, and during a shutdown there is
     // nothing to tell.
     process.on('SIGUSR2', () => this.reload().catch(() => {}));
@@ -176,9 +188,10 @@ class Master {
     const isFirst = this.#firstSignalAt === undefined;
     if (!isFirst && now - this.#firstSignalAt < SECOND_SIGNAL_MS) return;
     this.#firstSignalAt ??= now;
+    this.#signal = signal;
     this.#cluster.emit(signal, ...args);
     if (isFirst && !this.#isShuttingDown) {
-      this.shutdown();
+      this.#shutDown();
     } else if (!isFirst) {
       // Whoever signals twice has waited long enough.
       process.stderr.write(`cluster2: second ${signal}, ending at once\n`);
@@ -303,8 +316,13 @@ class Master {
       // The kernel spares process 1 of a container.
       process.reallyExit(137);
     }
-    // One turn for those who waited for the promise.
-    setImmediate(() => process.exit(process.exitCode ?? 0));
+    if (this.#ended.size === 0 && !this.#ending.isNeeded) {
+      setImmediate(() => process.exit());
+      return;
+    }
+    // The process ends when its loop is empty.
+    setTimeout(() => process.exit(), CLEANUP_MS).unref();
+    this.#ending.run(this.#signal);
   }
 }
 

@@ -1,16 +1,16 @@
 // Finds out whether a new worker waits for nothing but clients, so that a reload need not watch it for long.
 //
-// lib/worker/worker.js calls it when its servers listen. A worker in which no timer, no start-up work and no
-// connection of its own is pending will not end by itself a second later. The list is Node's; a kind that is
-// not known here counts as pending. Owns one timer that keeps nothing alive, for as long as a reload would
-// watch the worker at all.
+// lib/worker/worker.js calls it when the worker has listened for a second. A worker in which no timer, no start-up work
+// and no connection to another server is pending will not end by itself a moment later. Node lists what is pending; a
+// kind that is not known here counts as pending. The file owns one timer that keeps nothing alive, and stops it when a
+// reload would no longer watch the worker.
 'use strict';
 
 const LOOK_MS = 40;
 const LOOKS = 30;
 // The channel to the master, standard input and output, servers at unix paths, and the look itself.
 const STANDING = new Set(['PipeServerWrap', 'PipeWrap', 'TTYWrap', 'Immediate']);
-// A server whose socket came from the master shows as the second.
+// Connections; a server whose socket came from the master shows as one too.
 const SOCKETS = new Set(['TCPServerWrap', 'TCPSocketWrap']);
 
 /**

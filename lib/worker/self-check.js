@@ -4,6 +4,8 @@
 // a time, and all get its result. Each check ends within the timeout, whatever the application does.
 'use strict';
 
+const { isSecure, kindOf } = require('./serving/kind');
+
 const LOOPBACK = { '0.0.0.0': '127.0.0.1', '::': '::1' };
 const BAD_STATUS = 300;
 // A validator sees at most so much of a body.
@@ -45,9 +47,8 @@ class SelfCheck {
 
   async #judge(deadline) {
     const { path, validator } = this.#rules;
-    const ask = typeof this.#server.updateSettings === 'function' ? askHttp2 : askHttp1;
-    const isSecure = typeof this.#server.setSecureContext === 'function';
-    const { status, headers, body } = await ask(this.#where, isSecure, path, deadline);
+    const ask = kindOf(this.#server) === 'http2' ? askHttp2 : askHttp1;
+    const { status, headers, body } = await ask(this.#where, isSecure(this.#server), path, deadline);
     const isValid = validator ? await validator(status, headers, body) : true;
     return status < BAD_STATUS && isValid;
   }
@@ -82,8 +83,8 @@ function reachable(address) {
   return { host: LOOPBACK[address.address] ?? address.address, port: address.port };
 }
 
-function askHttp1(where, isSecure, path, deadline) {
-  const { request } = isSecure ? require('node:https') : require('node:http');
+function askHttp1(where, isTls, path, deadline) {
+  const { request } = isTls ? require('node:https') : require('node:http');
   return new Promise((resolve, reject) => {
     const headers = { accept: 'application/json', connection: 'close' };
     // The certificate is for other names than this address; who could stand in between on this machine?
@@ -97,12 +98,12 @@ function askHttp1(where, isSecure, path, deadline) {
   });
 }
 
-function askHttp2({ socketPath, ...where }, isSecure, path, deadline) {
+function askHttp2({ socketPath, ...where }, isTls, path, deadline) {
   const http2 = require('node:http2');
-  const { connect } = isSecure ? require('node:tls') : require('node:net');
+  const { connect } = isTls ? require('node:tls') : require('node:net');
   const { host, port } = where;
   const name = host?.includes(':') ? `[${host.split('%')[0]}]` : host ?? 'localhost';
-  const authority = `${isSecure ? 'https' : 'http'}://${name}${port === undefined ? '' : `:${port}`}`;
+  const authority = `${isTls ? 'https' : 'http'}://${name}${port === undefined ? '' : `:${port}`}`;
   // A URL can't name unix sockets and zones of IPv6 addresses.
   const createConnection = () => connect({
     ...where, path: socketPath, ALPNProtocols: ['h2'], rejectUnauthorized: false,

@@ -7,20 +7,15 @@
 
 const { collectApps } = require('../shared/create-app');
 const { Balance } = require('./serving/balance');
-const { Ecv } = require('./serving/ecv');
 const { trapExceptions } = require('./exceptions');
-const { countTransactions, startHeartbeat } = require('./heartbeat');
-const { clock } = require('./counting/scoreboard');
-const { Service } = require('./serving/servers');
+const { startHeartbeat } = require('./heartbeat');
+const { onClusterMessage } = require('../shared/node-internals');
 const { tell, INTERNAL } = require('./send-to-master');
 const { guardHandOvers } = require('./serving/hand-overs');
-const { Traffic } = require('./counting/traffic');
-const { VitalSigns } = require('./counting/vital-signs');
+const { beginService } = require('./service');
 
 // What the application sees when the master orders a drain that no signal announced, as in cluster2.
 const SIGNAL_OF_ORDER = { shutdown: 'SIGTERM', recycle: 'SIGINT', leave: undefined };
-// How long closing frames and last bytes may take once the deadline has come.
-const LAST_BYTES_MS = 100;
 // Looking after itself may wait until a worker has served its first clients, and others have started.
 const SETTLE_MS = 1000;
 
@@ -28,8 +23,9 @@ class Worker {
   #cluster;
   #setup;
   #board;
-  #traffic;
-  #service;
+  #servers;
+  #ending;
+  #leaving;
   #calls;
   // What the master said of rotation, where there is no scoreboard to read it from.
   #isOut = false;
@@ -37,28 +33,26 @@ class Worker {
   #components;
   // What the master said of components before anybody here wanted to know.
   #facts = [];
-  #signalled = false;
+  // The signal that came, or that an order stood for.
+  #signal;
 
   constructor(cluster, setup) {
     this.#cluster = cluster;
     this.#setup = setup;
     this.#board = setup.board;
-    this.#traffic = new Traffic(setup.board, setup.parsed);
-    const ecv = setup.parsed.ecv ? new Ecv(setup, this.#ecvHost()) : undefined;
-    const balance = new Balance(setup.board, this.#traffic.turnover);
-    this.#service = new Service(cluster, setup.parsed, this.#traffic, { ecv, balance });
+    this.#servers = setup.servers;
   }
 
   async run() {
     const { createApp, callback, parsed } = this.#setup;
     guardHandOvers(this.#board);
-    process.on('internalMessage', (message) => this.#obey(message));
+    onClusterMessage((message) => this.#obey(message));
     tell({ act: 'hello' });
     process.once('disconnect', () => this.#calls?.end());
-    process.on('SIGTERM', () => this.#onSignal('SIGTERM'));
-    process.on('SIGINT', () => this.#onSignal('SIGINT'));
-    this.#watchOneself();
+    this.#beginService();
+    this.#ending.hearSignals((signal) => this.#onSignal(signal));
     const { apps, monApp } = await collectApps(createApp);
+    this.#ending.serves(apps);
     let waiting = apps.length;
     const onListening = (ports) => {
       waiting -= 1;
@@ -67,7 +61,7 @@ class Worker {
       for (const _ of ports) callback?.(apps, monApp);
     };
     try {
-      await this.#service.listen(apps, onListening);
+      await this.#servers.listen(apps, onListening);
     } catch (error) {
       // A shutdown came first, and with it the order to go.
       if (error.code === 'ECANCELED') return;
@@ -83,8 +77,8 @@ class Worker {
   #settle() {
     const { whenQuiet } = require('./idle-proof');
     const { Thresholds } = require('./counting/thresholds');
-    whenQuiet(() => this.#service.sockets, () => tell({ act: 'quiet' }));
-    new Thresholds(this.#setup.parsed, this.#service).watch((why) => tell({ act: 'recycle', why }));
+    whenQuiet(() => this.#servers.sockets, () => tell({ act: 'quiet' }));
+    new Thresholds(this.#setup.parsed, this.#servers).watch((why) => tell({ act: 'recycle', why }));
   }
 
   /** Takes the whole cluster out of rotation, or puts it back; resolves once every worker's next answer goes by it. */
@@ -106,12 +100,7 @@ class Worker {
     return {
       isOut: () => (board.isShared ? board.header[ecvState] !== 0 || board.header[leaving] !== 0 : this.#isOut),
       rotate: (disabled, by, reason) => this.#rotate(disabled, `${by} to worker ${process.pid}`, reason),
-      checked: (isWell) => {
-        board.set('checkResult', isWell ? 1 : 2);
-        board.set('checkAt', clock());
-      },
-      // Apart from the request: what a listener of the application throws is its own affair.
-      warn: (message) => process.nextTick(() => this.#cluster.emit('warning', { message })),
+      warn: (message) => this.#cluster.emit('warning', { message }),
     };
   }
 
@@ -137,13 +126,20 @@ class Worker {
     else this.#facts.push(fact);
   }
 
-  #watchOneself() {
+  #beginService() {
     const board = this.#board;
-    if (board.problem) tell({ act: 'warning', message: `worker ${process.pid}: ${board.problem.message}` });
-    countTransactions(this.#cluster, board);
-    const signs = new VitalSigns(board);
-    signs.also(() => this.#traffic.look());
-    signs.start(this.#setup.parsed.metrics);
+    const servers = this.#servers;
+    if (board.problem) this.#warn(board.problem.message);
+    const { ending, leaving } = beginService(this.#cluster, this.#setup, {
+      servers,
+      board,
+      host: this.#ecvHost(),
+      balance: new Balance(board, servers.traffic.shortConnections),
+      warn: (problem) => this.#warn(problem),
+      exit: () => process.exit(0),
+    });
+    this.#ending = ending;
+    this.#leaving = leaving;
   }
 
   #obey({ cmd, act, why, fact, ack, isOut }) {
@@ -163,25 +159,28 @@ class Worker {
   }
 
   #emitSignal(signal) {
-    this.#signalled = true;
+    this.#signal = signal;
     this.#cluster.emit(signal, { pid: process.pid, type: 'worker' });
   }
 
   #drain(why) {
     const signal = SIGNAL_OF_ORDER[why];
-    if (signal && !this.#signalled) this.#emitSignal(signal);
+    if (signal && !this.#signal) this.#emitSignal(signal);
     this.#board.state = 'draining';
     // As in cluster2: what an old script looks for in a worker that goes.
     process.emitter = this.#cluster;
     this.#cluster.emit('draining');
-    // One turn more, so that 'close' handlers have run.
-    this.#service.drain().then(() => setImmediate(() => process.exit(0)));
+    this.#leaving.begin(this.#signal ?? 'SIGTERM');
   }
 
   #end() {
-    const held = this.#service.endNow();
-    if (held) tell({ act: 'warning', message: `worker ${process.pid}: ${held}` });
-    setTimeout(() => process.exit(0), LAST_BYTES_MS);
+    const held = this.#leaving.endNow();
+    if (held) this.#warn(held);
+  }
+
+  // The master emits it.
+  #warn(problem) {
+    tell({ act: 'warning', message: `worker ${process.pid}: ${problem}` });
   }
 }
 

@@ -5,7 +5,7 @@ const assert = require('node:assert/strict');
 
 const { Balance } = require('../../lib/worker/serving/balance');
 const { clock } = require('../../lib/worker/counting/scoreboard');
-const { Turnover } = require('../../lib/worker/counting/short-connections');
+const { ShortConnections } = require('../../lib/worker/counting/short-connections');
 const { eventually } = require('../support');
 
 const PLACES = { takers: 0, takerRows: 1, loads: 10 };
@@ -13,9 +13,10 @@ const PLACES = { takers: 0, takerRows: 1, loads: 10 };
 // What counts it, in place of lib/worker/counting/traffic.js.
 let served;
 
-// Named as Node's own, which is how it is known.
+// Named as Node's own, which is how it is known, and with a `close` of its own, which one has that the master lent.
 class TCP {
   served = [];
+  close = () => {};
 
   onconnection(status, client) {
     this.served.push(client);
@@ -36,7 +37,7 @@ describe('a worker that compares its connections with those of others', () => {
   let answer;
   let handle;
   let header;
-  let turnover;
+  let short;
   let balance;
   const before = {};
 
@@ -52,11 +53,11 @@ describe('a worker that compares its connections with those of others', () => {
     handle = new TCP();
     header = new Float64Array(20);
     header.set([3, 0, 1, 2], PLACES.takers);
-    turnover = new Turnover();
+    short = new ShortConnections();
     const addLoad = (more) => { header[PLACES.loads] += more; };
     served = () => addLoad(1);
     const board = { isShared: true, row: 0, header, layout: { header: PLACES }, addLoad };
-    balance = new Balance(board, turnover);
+    balance = new Balance(board, short);
     balance.watch({ _handle: handle });
   });
 
@@ -150,7 +151,7 @@ describe('a worker that compares its connections with those of others', () => {
 
   it('gives nothing back where connections close soon', () => {
     load(9, 0, 0);
-    for (let count = 0; count <= 9; count += 1) turnover.closed(clock(), clock());
+    for (let count = 0; count <= 9; count += 1) short.closed(clock(), clock());
     assert.ok(isServed(arrive()));
   });
 
@@ -174,22 +175,22 @@ describe('a worker that compares its connections with those of others', () => {
   });
 });
 
-describe('Turnover', () => {
+describe('ShortConnections', () => {
   it('counts for one to two seconds what closed within a second', () => {
-    const turnover = new Turnover();
-    turnover.closed(10_000, 10_900);
-    turnover.closed(9000, 10_900);
-    turnover.closed(10_950, 11_100);
-    assert.equal(turnover.recent(11_900), 2);
-    assert.equal(turnover.recent(12_100), 1);
-    assert.equal(turnover.recent(13_100), 0);
+    const short = new ShortConnections();
+    short.closed(10_000, 10_900);
+    short.closed(9000, 10_900);
+    short.closed(10_950, 11_100);
+    assert.equal(short.recent(11_900), 2);
+    assert.equal(short.recent(12_100), 1);
+    assert.equal(short.recent(13_100), 0);
   });
 
   it('forgets nothing when it is told a little late', () => {
-    const turnover = new Turnover();
-    turnover.closed(10_000, 10_900);
-    assert.equal(turnover.recent(11_010), 1);
-    turnover.closed(10_800, 10_990);
-    assert.equal(turnover.recent(11_020), 2);
+    const short = new ShortConnections();
+    short.closed(10_000, 10_900);
+    assert.equal(short.recent(11_010), 1);
+    short.closed(10_800, 10_990);
+    assert.equal(short.recent(11_020), 2);
   });
 });

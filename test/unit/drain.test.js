@@ -12,12 +12,12 @@ const net = require('node:net');
 const { performance } = require('node:perf_hooks');
 const tls = require('node:tls');
 const { WebSocket, WebSocketServer } = require('ws');
-const { Drain } = require('../../lib/worker/drain/drain');
 const { extraServer } = require('../../lib/worker/serving/extra-ports');
-const { cert, cleanUp, closed, connect, key, listen, opened, received, refused } = require('./support');
+const { cert, cleanUp, closed, connect, key, listen, opened, received, refused, serversOf } = require('./support');
 
-const GRACE = 120;
-const LATE = 80;
+const GRACE = 250;
+// On a busy machine.
+const LATE = 1000;
 const NOTHING = { http: 0, http2: 0, websocket: 0, tcp: 0, requests: 0 };
 const get = (path = '/', headers = '') => `GET ${path} HTTP/1.1\r\nHost: a\r\n${headers}\r\n`;
 const pause = (ms) => new Promise((resolve) => {
@@ -44,10 +44,20 @@ describe('Drain', () => {
     for (const answer of held.splice(0)) answer();
   }
 
-  async function serve(server, options = { keepAliveGrace: GRACE }) {
-    port = await listen(server);
-    drain = new Drain([server], options);
+  async function serve(server) {
+    const servers = serversOf({ keepAliveGrace: GRACE });
+    port = await servers.listen(server);
+    drain = {
+      begin: () => servers.drain(),
+      endNow: () => reportIn(servers.endNow()),
+      get open() { return servers.traffic.open.size; },
+    };
     return server;
+  }
+
+  function reportIn(text = '') {
+    const counts = Array.from(text.matchAll(/(\d+) (\w+)/g), ([, count, kind]) => [kind, Number(count)]);
+    return { ...NOTHING, ...Object.fromEntries(counts) };
   }
 
   // Until the server has the request: what is sent is not yet received.

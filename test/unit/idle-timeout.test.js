@@ -10,12 +10,11 @@ const https = require('node:https');
 const net = require('node:net');
 const tls = require('node:tls');
 const { performance } = require('node:perf_hooks');
-const { applyIdleTimeout } = require('../../lib/worker/serving/idle-timeout');
-const { cert, cleanUp, closed, connect, key, listen, opened, received } = require('./support');
+const { cert, cleanUp, closed, connect, key, opened, received, serversOf } = require('./support');
 
 const TIMEOUT = 120;
 // Timers and two processes' worth of other tests on the same machine may be late, never early.
-const LATE = 60;
+const LATE = 1000;
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
 const answer = (request, response) => response.end('done');
 
@@ -24,7 +23,7 @@ function adviceIn(text) {
   return Array.from(text.matchAll(/keep-alive: timeout=(\d+)/gi), ([, seconds]) => seconds);
 }
 
-describe('applyIdleTimeout', () => {
+describe('the idle timeout', () => {
   let cuts;
 
   beforeEach(() => {
@@ -33,11 +32,12 @@ describe('applyIdleTimeout', () => {
 
   afterEach(cleanUp);
 
-  function serve(server, ms = TIMEOUT) {
-    applyIdleTimeout(server, ms, () => {
+  function serve(server, timeout = TIMEOUT) {
+    const servers = serversOf({ timeout });
+    servers.cluster.on('warning', () => {
       cuts += 1;
     });
-    return listen(server);
+    return servers.listen(server);
   }
 
   async function assertCut(socket) {
@@ -126,6 +126,18 @@ describe('applyIdleTimeout', () => {
     });
   }
 
+  it('advises clients that speak HTTP/1 to a server of HTTP/2, and cuts them', async () => {
+    const server = http2.createSecureServer({ key, cert, allowHTTP1: true }, answer);
+    const socket = await connect(await serve(server, 30000), { secure: true });
+    socket.write(GET);
+    assert.deepStrictEqual(adviceIn(await received(socket, /done/)), ['29']);
+    const other = http2.createSecureServer({ key, cert, allowHTTP1: true }, answer);
+    const idle = await connect(await serve(other), { secure: true });
+    idle.write(GET);
+    await received(idle, /done/);
+    await assertCut(idle);
+  });
+
   it('leaves the advice to an application that has chosen a timeout since, and to other servers', async () => {
     const server = http.createServer(answer);
     const socket = await connect(await serve(server, 30000));
@@ -146,17 +158,35 @@ describe('applyIdleTimeout', () => {
     assert.strictEqual(socket.destroyed, false);
   });
 
-  it('cuts an idle WebSocket whose library switched the timer off', async () => {
-    const server = http.createServer();
-    server.on('upgrade', (request, socket) => {
-      socket.setTimeout(0);
-      socket.resume();
-      socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+  for (const secure of [false, true]) {
+    it(`leaves a connection that left HTTP without a timeout${secure ? ', over TLS' : ''}`, async () => {
+      const server = secure ? https.createServer({ key, cert }) : http.createServer();
+      const upgraded = once(server, 'upgrade');
+      server.on('upgrade', (request, socket) => {
+        socket.resume();
+        socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+      });
+      const port = await serve(server);
+      const socket = await connect(port, { secure });
+      socket.write('GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+      await received(socket, /101/);
+      const [, other] = await upgraded;
+      assert.strictEqual(other.timeout, 0);
+      await assertCut(await connect(port, { secure }));
+      assert.strictEqual(socket.destroyed, false);
     });
-    const socket = await connect(await serve(server));
-    socket.write('GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
-    await received(socket, /101/);
-    await assertCut(socket);
+  }
+
+  it('is no listener that the application could see', async () => {
+    const events = ['connection', 'request', 'timeout', 'upgrade', 'connect', 'session', 'stream', 'secureConnection'];
+    const makers = [http.createServer, net.createServer, http2.createServer, https.createServer];
+    for (const make of makers) {
+      const counts = (server) => events.map((event) => server.listenerCount(event));
+      const server = make(answer);
+      const before = counts(server);
+      await serve(server);
+      assert.deepStrictEqual(counts(server), before);
+    }
   });
 
   it('leaves upgrade requests to the request handler where no other listener is', async () => {
@@ -193,8 +223,7 @@ describe('applyIdleTimeout', () => {
 
   it('does nothing where the timeout is 0', async () => {
     const server = http.createServer();
-    applyIdleTimeout(server, 0, () => assert.fail('called'));
-    assert.strictEqual(server.keepAliveTimeout, 5000);
-    assert.strictEqual(server.listenerCount('connection'), 1);
+    await serve(server, 0);
+    assert.deepStrictEqual([server.timeout, server.keepAliveTimeout], [0, 5000]);
   });
 });

@@ -1,8 +1,8 @@
-// The list of open connections, lib/worker/drain/open-connections.js.
+// The list of open connections, lib/worker/counting/open-connections.js.
 'use strict';
 
 const assert = require('node:assert/strict');
-const { OpenConnections } = require('../../lib/worker/drain/open-connections');
+const { OpenConnections } = require('../../lib/worker/counting/open-connections');
 
 describe('open connections', () => {
   let open;

@@ -5,11 +5,18 @@
 // Every server and socket made here is closed by `cleanUp`, which a test file calls after each test.
 
 const assert = require('node:assert');
-const { once } = require('node:events');
+const { EventEmitter, once } = require('node:events');
 const net = require('node:net');
 const tls = require('node:tls');
 
+const { load } = require('../../lib/shared/native');
+const { Board } = require('../../lib/worker/counting/scoreboard');
+const { Traffic } = require('../../lib/worker/counting/traffic');
+const { Servers } = require('../../lib/worker/serving/servers');
+
 const opened = new Set();
+// There is one in a process.
+let traffic;
 
 // For "localhost", self-signed, valid until 2126; it protects nothing.
 const key = `-----BEGIN PRIVATE KEY-----
@@ -30,6 +37,25 @@ zj0EAwIDSQAwRgIhAPgPa+6qRjnofZu/eVlszxSI8xrCf5GPQuOEibxDQs4FAiEA
 +rZFxhR1ucT5bAHE73ywvClqYUCYwjwjpe3T0R+vJec=
 -----END CERTIFICATE-----
 `;
+
+/**
+ * The `Servers` of a worker that has no master, with the options given. Its `listen(server)` resolves with the port;
+ * what it emits comes from its `cluster`.
+ */
+function serversOf(options = {}) {
+  traffic ??= new Traffic(new Board(load()));
+  const servers = new Servers(traffic);
+  servers.cluster = new EventEmitter();
+  servers.use(servers.cluster, { host: '127.0.0.1', port: [0], timeout: 0, ...options });
+  const { listen: listenAll } = servers;
+  servers.listen = async (server) => {
+    opened.add(server);
+    servers.adopt(server);
+    await listenAll.call(servers, [{ app: server, port: 0 }], () => {});
+    return server.address().port;
+  };
+  return servers;
+}
 
 async function listen(server) {
   opened.add(server);
@@ -92,4 +118,4 @@ function cleanUp() {
   opened.clear();
 }
 
-module.exports = { cert, cleanUp, closed, connect, key, listen, opened, received, refused };
+module.exports = { cert, cleanUp, closed, connect, key, listen, opened, received, refused, serversOf };

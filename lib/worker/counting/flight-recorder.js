@@ -1,8 +1,8 @@
-// The last requests of a worker, left in its row for the moment after a crash: method, path without query,
-// times, status.
+// Writes the last requests of a worker into its row, where the master finds them after a crash: method, path without
+// query, times, status.
 //
-// lib/worker/counting/requests.js tells it of each request. Entries of requests that have ended are used again first,
-// so one that is under way is still there however many pass it; only when all are under way is one of them given up.
+// lib/worker/counting/requests.js tells it of each request. Entries of requests that have ended are used again first.
+// So a request under way stays in the row however many come after it, unless all entries are of requests under way.
 'use strict';
 
 /**

@@ -1,23 +1,12 @@
 // Counts requests into a worker's row, from their headers to the end of their answer.
 //
-// lib/worker/counting/traffic.js makes one, and tells it of each request. It runs twice for each, so what it needs
+// lib/worker/counting/traffic.js makes the counter and calls it twice for each request. So what the counter needs
 // stands in variables of one function, which V8 takes for constants; fields of an object would be looked up one by
 // one, in memory that has gone cold since the last request (measured: 2 % of a short one on Node 20).
 'use strict';
 
 const { flightRecorder } = require('./flight-recorder');
 const { clock } = require('./scoreboard');
-
-/** One request from its headers to the end of its answer. */
-class Request {
-  start = 0;
-  /** Its entry in the flight recorder. */
-  entry = -1;
-
-  constructor(connection) {
-    this.connection = connection;
-  }
-}
 
 /** The functions that count into the row of `board`, and record the requests where `isRecording`. */
 function requestCounts(board, isRecording) {
@@ -81,4 +70,4 @@ function requestCounts(board, isRecording) {
   return { begin, answered, aborted, abandoned };
 }
 
-module.exports = { Request, requestCounts };
+module.exports = { requestCounts };

@@ -1,10 +1,11 @@
-// How many connections closed soon after they had been opened: what tells clients that stay from those that come
-// for one request. Costs a comparison and a count for each.
+// Counts the connections that close within a second: this tells clients that stay from those that come for one request.
+//
+// lib/worker/counting/traffic.js tells it of each connection that closes; lib/worker/serving/balance.js asks it.
 'use strict';
 
 const SOON_MS = 1000;
 
-class Turnover {
+class ShortConnections {
   #window = 0;
   #count = 0;
   #before = 0;
@@ -32,4 +33,4 @@ class Turnover {
   }
 }
 
-module.exports = { Turnover };
+module.exports = { ShortConnections };

@@ -1,8 +1,8 @@
 // When a worker is due for replacement: by connections, requests, age or memory.
 //
-// lib/worker/worker.js starts one `Thresholds` when its servers listen. It looks once a second, tells once, and owns
-// one timer that keeps nothing alive. Each limit is raised by a random part of `recycleJitter`; nothing is ever
-// due early.
+// lib/worker/worker.js starts one `Thresholds` when the worker serves. It looks once a second, tells the worker once,
+// and owns one timer that keeps nothing alive. Each limit is raised by a random part of `recycleJitter`, so a worker
+// is never due before the limit.
 'use strict';
 
 const CHECK_MS = 1000;

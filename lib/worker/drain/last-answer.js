@@ -1,59 +1,46 @@
+// `Connection: close` on the right answer of each HTTP/1 connection, while its server drains.
+//
+// The right answer is the one to the last request that was received: a close on an earlier one would lose the rest of a
+// pipeline. So lib/worker/serving/servers.js passes requests on by `whenAllHasCome`: the application gets them at the
+// end of the loop's turn, when all that had arrived is parsed. And whether an answer is the last is decided when its
+// headers are rendered, which every way of answering comes to. Until `closeAfterLastAnswer` nothing here runs.
 'use strict';
 
-// `Connection: close` on the right answer of each HTTP/1 connection, while a server drains.
-//
-// The drain calls `closeAfterLastAnswer` once per server when it begins; before that nothing here runs. The
-// right answer is the one to the last request that was received: a close on an earlier one would lose the
-// rest of a pipeline. Two things make that known in time. Events that hand a request to the application wait
-// for the end of the loop's turn, when all that had arrived is parsed; and the choice falls when an answer's
-// headers are rendered, in `_storeHeader`, which every way of answering passes through. That method,
-// `socket._httpMessage`, `response._last` and the list of parsers behind a symbol are Node's own; they are
-// the same in Node 18 to 26, and the tests run on each. Without the list a message half received looks like
-// none; without the method answers keep the connection open, and the drain closes it when it is idle.
+const {
+  answerOn, leaveOpen, onHeaders, receiving, requestOn, serverOf, speaksHttp1,
+} = require('../../shared/node-internals');
+const { closeSoon } = require('../connection');
 
-const HANDED_TO_APPLICATION = new Set(['request', 'checkContinue', 'checkExpectation']);
 const draining = new WeakSet();
 // Sockets on which a request waits for the end of the turn.
 const held = new WeakMap();
-let hooked = false;
+let isHooked = false;
 
 /** From now on the last answer on each HTTP/1 connection of `server` says close, and ends the connection. */
 function closeAfterLastAnswer(server) {
-  if (draining.has(server)) return;
   draining.add(server);
-  hookHeaders();
-  const { emit } = server;
-  server.emit = function emitLater(...args) {
-    const [event, request] = args;
-    if (!HANDED_TO_APPLICATION.has(event) || request?.httpVersionMajor !== 1) {
-      return Reflect.apply(emit, this, args);
-    }
-    holdHalfOpen(server, request.socket);
-    setImmediate(() => {
-      releaseHalfOpen(request.socket);
-      Reflect.apply(emit, this, args);
-    });
-    return true;
-  };
+  if (isHooked) return;
+  isHooked = true;
+  onHeaders((response, headers) => {
+    if (!isLastAnswer(response)) return headers;
+    response.shouldKeepAlive = false;
+    awaitUpload(response);
+    if (isKeepAlive(response.getHeader('connection'))) response.setHeader('Connection', 'close');
+    return withoutKeepAlive(headers);
+  });
 }
 
-/** The HTTP/1 parsers of `server` that are amid a message, or have not received anything yet. */
-function activeParsers(server) {
-  return connectionsList(server)?.active?.() ?? [];
+/** Calls `handle()`, which gives `request` to the application, once all that had arrived with it is parsed. */
+function whenAllHasCome(server, request, handle) {
+  const { socket } = request;
+  holdHalfOpen(server, socket);
+  setImmediate(() => {
+    releaseHalfOpen(socket);
+    handle();
+  });
 }
 
-/** The HTTP/1 parsers of `server`, one per connection that did not leave HTTP; undefined where Node keeps no list. */
-function allParsers(server) {
-  return connectionsList(server)?.all?.();
-}
-
-module.exports = { closeAfterLastAnswer, activeParsers, allParsers };
-
-function connectionsList(server) {
-  const symbol = Object.getOwnPropertySymbols(server)
-    .find((candidate) => candidate.description === 'http.server.connections');
-  return server[symbol];
-}
+module.exports = { closeAfterLastAnswer, whenAllHasCome };
 
 // A client may send its request and end its side at once. Node ends ours when it sees that, which is harmless
 // where the handler has already run, but would lose the answer to a request that waits here. So for as long
@@ -89,28 +76,14 @@ function releaseHalfOpen(socket) {
   socket.removeListener('end', hold.restore);
 }
 
-function hookHeaders() {
-  const { prototype } = require('node:http').ServerResponse;
-  const { _storeHeader: storeHeader } = prototype;
-  if (hooked || typeof storeHeader !== 'function') return;
-  hooked = true;
-  prototype._storeHeader = function storeLastHeader(firstLine, headers) {
-    if (!isLastAnswer(this)) return Reflect.apply(storeHeader, this, [firstLine, headers]);
-    this.shouldKeepAlive = false;
-    awaitUpload(this);
-    if (isKeepAlive(this.getHeader('connection'))) this.setHeader('Connection', 'close');
-    return Reflect.apply(storeHeader, this, [firstLine, withoutKeepAlive(headers)]);
-  };
-}
-
 function isLastAnswer(response) {
   const request = response.req;
   const socket = request?.socket;
-  if (!socket?.parser || !draining.has(socket.server) || !response.shouldKeepAlive) return false;
-  const { parser } = socket;
-  if (parser.incoming && parser.incoming !== request) return false;
+  if (!socket || !speaksHttp1(socket) || !draining.has(serverOf(socket)) || !response.shouldKeepAlive) return false;
+  const received = requestOn(socket);
+  if (received && received !== request) return false;
   // This request is received wholly, and yet a message is on its way: the close belongs to that one's answer.
-  return !(request.complete && activeParsers(socket.server).includes(parser));
+  return !(request.complete && receiving(serverOf(socket)).includes(socket));
 }
 
 // An answer may be out before its request is wholly received. To close then would reset the connection, and
@@ -121,9 +94,9 @@ function awaitUpload(response) {
   if (request.complete) return;
   response.prependOnceListener('finish', () => {
     if (request.complete) return;
-    response._last = false;
+    leaveOpen(response);
     request.once('end', () => {
-      if (!socket._httpMessage) socket.destroySoon();
+      if (!answerOn(socket)) closeSoon(socket);
     });
   });
 }

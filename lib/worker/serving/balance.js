@@ -1,16 +1,18 @@
-// Gives connections back to the master that are too many: fresh ones, before anything is read from them.
+// Gives fresh connections back to the master when this worker has too many, before anything is read from them.
 //
-// lib/worker/worker.js makes one, lib/worker/serving/servers.js hands over each server when it listens. The kernel
-// spreads connections by chance, which is uneven where they are few and stay long. So each one that comes is
-// compared: the master names, in the header of the scoreboard, the workers that take part, and each of these shows
-// there how many it has open. Who would have clearly more than the one with the fewest holds the newcomer while
-// others that are behind catch up, 20 ms at most, and if it still is too many, sends it to the master, which gives it
-// to the worker with the fewest. Where connections come and go within a second, nothing of this happens: such clients
-// are as well off anywhere, and a detour would cost them time. What was handed over by the master stays, so nothing
-// travels twice. Invariant: a connection is served by this worker unless it was sent off for certain.
+// lib/worker/worker.js makes one, and lib/worker/serving/servers.js calls it for each server that listens. The kernel
+// spreads connections by chance, which is uneven where they are few and stay long. So the worker compares each new
+// connection: the master names, in the header of the scoreboard, the workers that take part, and each of these shows
+// there how many connections it has. A worker that already has many more connections than the least loaded one holds a
+// new connection for 20 ms at most, so that the others can catch up. If it still has too many, it sends the connection
+// to the master, which gives it to the least loaded worker. Where connections come and go within a second, the worker
+// compares nothing: such clients are as well off anywhere, and a detour would cost them time. A connection that the
+// master handed over stays, so no connection travels twice.
+// Invariant: a connection is served by this worker unless it was certainly sent off.
 'use strict';
 
 const { clock } = require('../counting/scoreboard');
+const { onClusterMessage, replaceAccept } = require('../../shared/node-internals');
 const { INTERNAL } = require('../send-to-master');
 
 // How many more than the worker with the fewest are too many: so many, or this part of the mean.
@@ -28,7 +30,7 @@ const PER_SECOND = 10;
 
 class Balance {
   #board;
-  #turnover;
+  #shortConnections;
   #places;
   #held = [];
   #sent = new Set();
@@ -41,32 +43,17 @@ class Balance {
   #most = SLACK;
   #goodUntil = 0;
 
-  /** `board` is this worker's; `turnover` tells how soon its connections close. */
-  constructor(board, turnover) {
+  /** `board` is this worker's; `shortConnections` counts those that close soon. */
+  constructor(board, shortConnections) {
     this.#board = board;
-    this.#turnover = turnover;
+    this.#shortConnections = shortConnections;
     this.#places = board.layout.header;
   }
 
-  /** Compares what this net.Server accepts from now on, if it accepts from a TCP socket of its own. */
+  /** Compares what this net.Server accepts from now on, if it accepts from a TCP socket that the master lent. */
   watch(listener) {
-    const handle = listener._handle;
-    if (!this.#board.isShared || handle?.constructor.name !== 'TCP') return;
-    const { onconnection } = handle;
-    if (typeof onconnection !== 'function') return;
-    this.#watchMaster();
-    const { header } = this.#board;
-    const own = this.#ownPlace();
-    handle.onconnection = (status, client) => {
-      const open = header[own] + 1;
-      // For most connections this is all. A timer that forgets the last look would cost more than looks at the clock.
-      const isFew = open <= SLACK || (open <= this.#most && clock() <= this.#goodUntil);
-      if (isFew || status !== 0 || !client || !this.#isSuspect() || this.#handed.has(client)) {
-        onconnection.call(handle, status, client);
-      } else {
-        this.#hold({ client, serve: () => onconnection.call(handle, status, client) });
-      }
-    };
+    if (!this.#board.isShared) return;
+    replaceAccept(listener, (accept) => this.#compared(accept));
   }
 
   /** Serves what is held, and gives nothing back any more. */
@@ -75,13 +62,26 @@ class Balance {
     for (const entry of this.#held.splice(0)) this.#serve(entry);
   }
 
+  #compared(accept) {
+    this.#watchMaster();
+    const { header } = this.#board;
+    const own = this.#ownPlace();
+    return (status, client) => {
+      const open = header[own] + 1;
+      // For most connections this is all. A timer that forgets the last look would cost more than looks at the clock.
+      const isFew = open <= SLACK || (open <= this.#most && clock() <= this.#goodUntil);
+      if (isFew || status !== 0 || !client || !this.#isSuspect() || this.#handed.has(client)) accept(status, client);
+      else this.#hold({ client, serve: () => accept(status, client) });
+    };
+  }
+
   // Before Node's own listener, which hands the connection over in the same turn.
   #watchMaster() {
     if (this.#isWatching) return;
     this.#isWatching = true;
-    process.prependListener('internalMessage', (message, handle) => {
+    onClusterMessage((message, handle) => {
       if (message?.act === 'newconn' && handle) this.#handed.add(handle);
-    });
+    }, true);
     // Nobody is left who would take it; what is in the queue to the master will never leave.
     process.once('disconnect', () => {
       this.end();
@@ -99,7 +99,7 @@ class Balance {
 
   #lookAround(now) {
     if (this.#isOver || !this.#mayHold(now)) return Infinity;
-    const recent = this.#turnover.recent(now);
+    const recent = this.#shortConnections.recent(now);
     return this.#own() < recent ? recent : mostOf(this.#loads());
   }
 
@@ -122,7 +122,7 @@ class Balance {
   #decide(loads) {
     const me = this.#takers().indexOf(this.#board.row);
     const held = this.#held.splice(0);
-    const stays = me < 0 || this.#turnover.recent(clock()) > this.#own();
+    const stays = me < 0 || this.#shortConnections.recent(clock()) > this.#own();
     for (const entry of held) {
       if (stays || loads[me] <= mostOf(loads) || this.#mayGive(clock()) < 1) {
         this.#serve(entry);

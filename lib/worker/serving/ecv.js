@@ -1,17 +1,15 @@
 // The ECV path on the application's own port: answered before the application sees the request, on every kind of HTTP
 // server.
 //
-// lib/worker/serving/servers.js hands over each server before it listens. What is said is Rust's (`EcvAnswers`); here
-// the requests are caught, the self-check is run, and the state is read at the moment of the answer. A request costs
-// the application one comparison of its URL. Requests to that path that are not ours (another method; control that is
-// off) pass on.
+// lib/worker/serving/servers.js asks it about each request whose path begins like the ECV path. What is said is Rust's
+// (`EcvAnswers`); here the self-check is run, and the state is read at the moment of the answer. Requests to that path
+// that are not ours (another method; control that is off) pass on to the application.
 'use strict';
 
 const { encode } = require('../../shared/options-json');
 const { load } = require('../../shared/native');
+const { clock } = require('../counting/scoreboard');
 
-// How an HTTP/1 server hands a request over; an HTTP/2 server does so by 'stream'.
-const REQUESTS = new Set(['request', 'checkContinue', 'checkExpectation']);
 const PLAIN = ['content-type', 'text/plain', 'Connection', 'close'];
 const UNAVAILABLE = { status: 503, headers: PLAIN, body: 'No master\n' };
 // What HTTP/2 does not allow in a header.
@@ -22,17 +20,19 @@ class Ecv {
   #raw;
   #options;
   #port;
+  #board;
   #host;
   #guarded = new WeakMap();
 
   /**
-   * `host` is the role that serves: `isOut()` tells whether the cluster is out of rotation, `rotate(disabled, by,
-   * reason)` changes that, `checked(isWell)` hears of each self-check, `warn(message)` tells the application.
+   * The result of each self-check goes to `board`. `host` is the role that serves: `isOut()` tells whether the
+   * cluster is out of rotation, `rotate(disabled, by, reason)` changes that, `warn(message)` tells the application.
    */
-  constructor({ parsed, raw, validator }, host) {
+  constructor({ parsed, raw, validator }, board, host) {
     const { ecv, port } = parsed;
     this.#options = { ...ecv, validator: ecv.validator ? validator : undefined };
     [this.#port] = port;
+    this.#board = board;
     this.#host = host;
     this.#raw = raw;
   }
@@ -43,36 +43,29 @@ class Ecv {
     return this.#made;
   }
 
-  /** Answers on this server from now on; nothing happens on one that does not speak HTTP. */
-  guard(server) {
-    const isHttp2 = typeof server.updateSettings === 'function';
-    if (!isHttp2 && typeof server.closeIdleConnections !== 'function') return;
-    const { monitor, timeout, validator } = this.#options;
-    const rules = { path: monitor ?? '/', timeout, validator, onResult: (isWell) => this.#host.checked(isWell) };
-    const guarded = { rules, check: undefined, address: undefined };
-    this.#guarded.set(server, guarded);
-    // Kept, since a server that is closed knows no address, while the port may well be served by others.
-    server.once('listening', () => { guarded.address = server.address(); });
-    const { emit } = server;
-    const { path } = this.#options;
-    const takes = (event, first, second) => this.#takes(server, event, first, second);
-    server.emit = function emitOrAnswer(event, first, second) {
-      // By far most events are these, and go on after one comparison; V8 is slow with `arguments` (0.1 us).
-      if (event === 'connection') return emit.call(this, event, first);
-      const isOther = event === 'request' && typeof first?.url === 'string' && !first.url.startsWith(path);
-      if (isOther) return emit.call(this, event, first, second);
-      return takes(event, first, second) || emit.apply(this, arguments);
-    };
+  /** What the paths begin with that are answered here. */
+  get path() {
+    return this.#options.path;
   }
 
-  #takes(server, event, first, second) {
-    if (REQUESTS.has(event)) {
-      // Of HTTP/2 the stream behind it was seen before.
-      if (first?.httpVersionMajor !== 1 || !this.#isNear(first.url)) return false;
-      return this.#serve(server, new Http1Exchange(first, second));
+  /**
+   * A server listens at `address`. The address is kept: a server that is closed knows none, while others may well serve
+   * the port.
+   */
+  guard(server, address) {
+    const { monitor, timeout, validator } = this.#options;
+    const rules = { path: monitor ?? '/', timeout, validator, onResult: (isWell) => this.#checked(isWell) };
+    this.#guarded.set(server, { rules, address, check: undefined });
+  }
+
+  /** Whether the request that an event of the server brings is answered here; the answer may take a while. */
+  takes(server, event, first, second) {
+    if (event === 'stream') {
+      return this.#isNear(second?.[':path']) && this.#serve(server, new Http2Exchange(first, second));
     }
-    if (event !== 'stream' || !this.#isNear(second?.[':path'])) return false;
-    return this.#serve(server, new Http2Exchange(first, second));
+    // Of HTTP/2 the stream behind the request was seen before.
+    if (first?.httpVersionMajor !== 1 || !this.#isNear(first.url)) return false;
+    return this.#serve(server, new Http1Exchange(first, second));
   }
 
   #isNear(url) {
@@ -85,11 +78,13 @@ class Ecv {
     const asked = this.#answers.asked(path);
     const { method } = exchange;
     if (asked === 'health' && (method === 'GET' || method === 'HEAD')) {
+      exchange.take();
       this.#tell(server, exchange);
       return true;
     }
     const isControl = asked === 'disable' || asked === 'enable';
     if (!isControl || method !== 'POST' || !this.#options.control) return false;
+    exchange.take();
     this.#control(exchange, asked === 'disable', query);
     return true;
   }
@@ -109,6 +104,11 @@ class Ecv {
     return guarded.check.isWell();
   }
 
+  #checked(isWell) {
+    this.#board.set('checkResult', isWell ? 1 : 2);
+    this.#board.set('checkAt', clock());
+  }
+
   async #control(exchange, disabled, query) {
     const { peer, headers } = exchange;
     const { authorization, 'sec-fetch-site': site, origin, host = headers[':authority'] } = headers;
@@ -116,7 +116,8 @@ class Ecv {
       exchange.answer(this.#answers.refused());
       return;
     }
-    this.#host.warn(`${disabled ? 'Disable' : 'Enable'} request received`);
+    // Apart from the request: what a listener of the application throws is its own affair.
+    process.nextTick(() => this.#host.warn(`${disabled ? 'Disable' : 'Enable'} request received`));
     try {
       const by = `POST from ${peer ?? 'a unix socket'}`;
       await this.#host.rotate(disabled, by, this.#answers.reasonIn(query) ?? undefined);
@@ -129,6 +130,7 @@ class Ecv {
 
 /** A request of HTTP/1 and its answer. */
 class Http1Exchange {
+  #request;
   #response;
 
   constructor(request, response) {
@@ -139,9 +141,13 @@ class Http1Exchange {
     this.peer = remoteAddress;
     this.ip = localAddress;
     this.localPort = localPort;
+    this.#request = request;
     this.#response = response;
-    // A body is of no interest, and unread it would hold up the end of the connection.
-    request.resume();
+  }
+
+  /** It is answered here. A body is of no interest, and unread it would hold up the end of the connection. */
+  take() {
+    this.#request.resume();
   }
 
   answer({ status, headers, body }) {
@@ -165,9 +171,12 @@ class Http2Exchange {
     this.localPort = localPort;
     this.#stream = stream;
     this.#isHead = this.method === 'HEAD';
-    // A client that goes away before its answer is no concern of the application's.
-    stream.on('error', () => {});
-    stream.resume();
+  }
+
+  /** It is answered here; a client that goes away before its answer is no concern of the application's. */
+  take() {
+    this.#stream.on('error', () => {});
+    this.#stream.resume();
   }
 
   answer({ status, headers, body }) {

@@ -1,13 +1,15 @@
-// Lets the master take back a connection that it has handed to this worker and that this worker has not begun to serve:
-// the worker may have been stopped, or its loop blocked, the moment after.
+// Lets the master take back a connection that it has handed to this worker and that this worker has not begun to
+// serve: the worker may have been stopped, or its loop blocked, the moment after.
 //
-// lib/worker/worker.js starts it once. Master and worker agree through two words of the scoreboard's header. The worker
-// writes the number of a connection into `claimed` before it serves it, then reads `revoked`; the master writes a number into
-// `revoked`, then reads `claimed`. Whichever comes first is seen by the other: a connection that was claimed is left to the
-// worker, and one that was revoked before is given back as refused. If each sees the other, the worker refuses it and the
-// master waits for that answer.
+// lib/worker/worker.js starts it once. Master and worker agree through two words of the scoreboard's header. The
+// worker writes the number of a connection into `claimed` before it serves it, then reads `revoked`; the master writes
+// a number into `revoked`, then reads `claimed`. Whichever comes first is seen by the other: a connection that was
+// claimed is left to the worker, and one that was revoked before is given back as refused. If each sees the other, the
+// worker refuses it and the master waits for that answer.
 // Invariant: a connection is served by one worker.
 'use strict';
+
+const { onClusterMessage } = require('../../shared/node-internals');
 
 /** Begins; `board` is this worker's scoreboard. */
 function guardHandOvers(board) {
@@ -18,7 +20,7 @@ function guardHandOvers(board) {
   const claimed = layout.header.claimed + row;
   const revoked = layout.header.revoked + row;
   // Before Node's own listener, which hands the connection to its server.
-  process.prependListener('internalMessage', (message, handle) => {
+  onClusterMessage((message, handle) => {
     if (message?.cmd !== 'NODE_CLUSTER' || message.act !== 'newconn' || !handle) return;
     const seq = BigInt(message.seq);
     Atomics.store(words, claimed, seq);
@@ -26,7 +28,7 @@ function guardHandOvers(board) {
     message.act = 'revoked';
     handle.close();
     process.send({ cmd: 'NODE_CLUSTER', ack: message.seq, accepted: false }, undefined, undefined, () => {});
-  });
+  }, true);
 }
 
 module.exports = { guardHandOvers };

@@ -1,130 +1,93 @@
-'use strict';
-
 // The option `timeout`: a connection on which nothing moved for so long is cut, whatever it was doing.
 //
-// The worker (and a process with `cluster: false`) calls `applyIdleTimeout` once per server, before it
-// listens. It owns no timer: each socket's own one is set (`server.timeout`), and Node sets it to nothing else
-// (`keepAliveTimeout` is 0). An application that sets another timeout on one of its sockets has the last word there.
+// lib/worker/serving/servers.js calls it. It owns no timer. An HTTP server keeps the time itself: its `timeout` is set,
+// if the application has not chosen one, and Node tells the server when a connection has been idle for so long. On raw
+// connections, and while TLS shakes hands, the timer of the socket is set. What the application chooses, for a server
+// or for a socket, stands; a connection that left HTTP is its own affair.
+'use strict';
 
-const diagnostics = require('node:diagnostics_channel');
-const net = require('node:net');
-const { watchUpgrades } = require('../drain/websocket');
+const { subscribe } = require('node:diagnostics_channel');
 
-// Clients are advised to give up an idle connection this long before it is cut, or they would send into the
-// cut.
+const { knownConnection } = require('../connection');
+const { advise, answerOn } = require('../../shared/node-internals');
+
+// Clients are advised to give up an idle connection this long before it is cut, or they would send into the cut.
 const ADVICE_MARGIN = 1000;
-const kSelf = Symbol('cluster2.self');
-const kAdvice = Symbol('cluster2.advice');
+// On a server: how long a connection may be idle, if no timeout of the application counts.
+const kIdle = Symbol('cluster2.idle');
 
-let isAdvising = false;
+let defaults;
+let isWatchingRequests = false;
 
-/**
- * Destroys every connection of `server` that is idle for `ms` milliseconds (no byte either way), and calls
- * `onTimeout()` once for each. Counts as activity: whatever is read or written; a slow answer is idleness
- * too. Nothing happens where `ms` is 0.
- */
-function applyIdleTimeout(server, ms, onTimeout) {
-  if (!ms) return;
-  if ('timeout' in server) server.timeout = ms;
-  if ('keepAliveTimeout' in server) bound(server, ms);
-  watchUpgrades(server, ({ socket }) => keepTimeout(socket, ms));
-  if (isPlainHttp(server)) {
-    watchPlainHttp(server, ms, onTimeout);
-    return;
-  }
-  // Ahead of the application's listeners, so that a timeout of its own overrides ours and not the reverse.
-  server.prependListener('connection', (socket) => watch(socket, ms, onTimeout));
-  server.prependListener('secureConnection', (socket) => {
-    // The socket below served for the handshake; it sees none of the traffic from here on.
-    socket._parent?.setTimeout(0);
-    watch(socket, ms, onTimeout);
-  });
-  server.prependListener('session', (session) => watchSession(session, ms, onTimeout));
+/** What Node gives to a server for which nobody chooses anything. */
+function nodeDefaults() {
+  defaults ??= new (require('node:http').Server)();
+  return defaults;
 }
 
-module.exports = { applyIdleTimeout };
-
-// With a `keepAliveTimeout` of its own, Node would set a new timer after each answer and another for the next request,
-// which is 3 % of a short one; with none it leaves the socket's timer alone, and advises nothing. So each answer is
-// given the advice here. It is left out where it would be nil.
-function bound(server, ms) {
-  server.keepAliveTimeout = 0;
-  if (ms < 2 * ADVICE_MARGIN) return;
-  server[kAdvice] = ms - ADVICE_MARGIN;
-  advise();
+/** Fills in the timeouts of a server that the application left alone; `ms` is the option's, or 0. */
+function fillTimeouts({ isSecure, kind, server }, ms) {
+  if (!ms || kind === 'tcp') return;
+  const { keepAliveTimeout, timeout } = nodeDefaults();
+  const isOurs = server.timeout === timeout;
+  if (isOurs) server.timeout = ms;
+  // Some versions of Node leave it out where HTTP/1 is spoken beside HTTP/2.
+  const isLeftOut = isSecure && server.keepAliveTimeout === undefined;
+  if (!isLeftOut && server.keepAliveTimeout !== keepAliveTimeout) return;
+  // With a `keepAliveTimeout` of its own, Node would set a new timer after each answer and another for the next
+  // request, which is 3 % of a short one; with none it leaves the socket's timer alone.
+  server.keepAliveTimeout = isOurs ? 0 : ms;
+  server[kIdle] = ms;
+  watchRequests();
 }
 
-function advise() {
-  if (isAdvising) return;
-  isAdvising = true;
-  diagnostics.subscribe('http.server.request.start', ({ response, server }) => {
-    const advice = server[kAdvice];
-    // What Node writes into the header `Keep-Alive`; an application that has set a timeout since knows better.
-    if (advice !== undefined && response._keepAliveTimeout === 0) response._keepAliveTimeout = advice;
-  });
+/** Node says that a connection or session of `server` was idle: gives whether that was by the option, and ends it. */
+function cutIdle(server, idle, ms) {
+  if (!ms || idle.timeout !== ms || server.timeout !== ms || idle.destroyed) return false;
+  const connection = knownConnection(idle);
+  idle.destroy();
+  // A session waits for its client to go as well, which may read nothing.
+  if (connection?.session === idle) setImmediate(() => connection.socket.destroy());
+  return true;
 }
 
-function isPlainHttp(server) {
-  return typeof server.closeIdleConnections === 'function' && typeof server.setSecureContext !== 'function';
-}
-
-// Node itself sets the timer of each socket of an HTTP server to `server.timeout`, and tells the server when it runs
-// out, so nothing is spent on a connection here. To Node a listener of the server means that somebody has dealt with
-// the timeout; for one that the application chose itself, the default has to be made good.
-function watchPlainHttp(server, ms, onTimeout) {
-  const cut = new WeakSet();
-  server.on('timeout', (socket) => {
-    if (socket.timeout !== ms) {
-      if (!isTimeoutHandled(server, socket)) socket.destroy();
-    } else if (!cut.has(socket)) {
-      cut.add(socket);
-      socket.destroy();
-      onTimeout();
-    }
-  });
-  watchUpgrades(server, ({ socket }) => watch(socket, ms, onTimeout));
-}
-
-function isTimeoutHandled(server, socket) {
-  const request = socket.parser?.incoming;
-  const ofRequest = request && !request.complete ? request.listenerCount('timeout') : 0;
-  const ofAnswer = socket._httpMessage?.listenerCount('timeout') ?? 0;
-  return ofRequest > 0 || ofAnswer > 0 || server.listenerCount('timeout') > 1;
-}
-
-function watch(socket, ms, onTimeout) {
-  let isCut = false;
-  // Found again through the proxy that an HTTP/2 session shows in place of its socket.
-  socket[kSelf] = socket;
+/** Cuts a socket that is idle for `ms`, and calls `onTimeout()`; nothing happens once the socket's time is another. */
+function watchSocket(socket, ms, onTimeout) {
+  // What the application gave to its server may have no timer.
+  if (!ms || typeof socket.setTimeout !== 'function') return;
   socket.setTimeout(ms);
   socket.on('timeout', () => {
-    if (isCut || socket.timeout !== ms) return;
-    isCut = true;
+    if (socket.timeout !== ms || socket.destroyed) return;
     socket.destroy();
     onTimeout();
   });
 }
 
-// All traffic goes through the session, whose timer is refreshed by its streams; the socket's own would see
-// nothing.
-function watchSession(session, ms, onTimeout) {
-  const socket = session.socket[kSelf];
-  let isCut = false;
-  socket?.setTimeout(0);
-  session.setTimeout(ms);
-  session.on('timeout', () => {
-    if (isCut) return;
-    isCut = true;
-    session.destroy();
-    // Node would wait for a peer that reads nothing.
-    setImmediate(() => socket?.destroy());
-    onTimeout();
-  });
+/** A socket has no idle timeout from now on, if its time was the option's. */
+function unwatchSocket(socket, ms) {
+  if (ms && socket?.timeout === ms) socket.setTimeout(0);
 }
 
-// WebSocket libraries switch the timer off once they own the socket; here that means "the server's timeout".
-function keepTimeout(socket, ms) {
-  socket.setTimeout = function setTimeoutOrDefault(value, callback) {
-    return Reflect.apply(net.Socket.prototype.setTimeout, this, [value === 0 ? ms : value, callback]);
-  };
+module.exports = { cutIdle, fillTimeouts, unwatchSocket, watchSocket };
+
+function watchRequests() {
+  if (isWatchingRequests) return;
+  isWatchingRequests = true;
+  subscribe('http.server.request.start', ({ response, server }) => {
+    const ms = server[kIdle];
+    if (ms === undefined || server.keepAliveTimeout !== 0) return;
+    // The application has chosen a `timeout` since: Node is to tell idle connections from slow answers.
+    if (server.timeout !== ms) server.keepAliveTimeout = ms;
+    // It is left out where it would be nil.
+    else if (ms >= 2 * ADVICE_MARGIN) advise(response, ms - ADVICE_MARGIN);
+  });
+  subscribe('http.server.response.finish', ({ server, socket }) => {
+    const ms = server[kIdle];
+    if (ms === undefined || socket.timeout === ms || server.keepAliveTimeout !== 0) return;
+    // A timeout that was chosen for one request does not count for what follows, as in Node. The answer is off the
+    // socket once this turn is over.
+    process.nextTick(() => {
+      if (server.timeout === ms && !answerOn(socket)) socket.setTimeout?.(ms);
+    });
+  });
 }

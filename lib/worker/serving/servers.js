@@ -1,52 +1,115 @@
-// The servers of one process, from listening to the last connection: what lib/worker/worker.js and lib/single.js have
-// in common.
+// All servers of a process, from the moment when `listen` is called to the last connection, whoever made them.
+//
+// lib/cluster.js makes the one `Servers` of a worker when the package is loaded, lib/single.js that of a process
+// without workers; lib/worker/worker.js and lib/single.js call it. Whatever listens is adopted: it is drained, its
+// connections and requests are counted, idle ones are cut, and connections are spread evenly. What is handed over,
+// and what listens on a port of the application's, answers balancers as well (ECV). The file owns the record of each
+// server.
 'use strict';
 
-const { subscribe } = require('node:diagnostics_channel');
+const net = require('node:net');
 
 const { toServer } = require('../../shared/create-app');
-const { Drain } = require('../drain/drain');
-const { extraServer } = require('./extra-ports');
-const { applyIdleTimeout } = require('./idle-timeout');
-const { listening } = require('./listening');
 const { portsOf } = require('../../shared/ports');
+const { connectionOf, layUpon } = require('../connection');
+const { Drain } = require('../drain/drain');
+const { whenAllHasCome } = require('../drain/last-answer');
+const { below, onListen } = require('../../shared/node-internals');
+const { seeEvents } = require('./events');
+const { extraServer, isExtra } = require('./extra-ports');
+const { cutIdle, fillTimeouts, unwatchSocket, watchSocket } = require('./idle-timeout');
+const { isSecure, kindOf } = require('./kind');
+const { listening } = require('./listening');
 
-class Service {
+const LOOPBACK = /^(127\.|::1$|::ffff:127\.)/;
+
+/** What is known of a server. */
+class Adopted {
+  hasListened = false;
+  /** Whether only this machine reaches it and it is not the application's own: what a library opened for itself. */
+  isLocal = false;
+  isDraining = false;
+  /** Whether its 'close' event has come. */
+  isClosed = false;
+  /** The beginning of the paths that ECV may answer. */
+  ecvPath = undefined;
+  /** The idle timeout of its connections in ms, or 0. */
+  timeout = 0;
+
+  constructor(server) {
+    this.server = server;
+    this.kind = kindOf(server);
+    this.isSecure = isSecure(server);
+  }
+}
+
+class Servers {
+  traffic;
+  #all = new WeakMap();
+  // Those that listen, or still have connections.
+  #adopted = new Map();
+  #own = new WeakSet();
+  #seen = this.#observers();
+  #extras = 0;
+  #drain;
+  // What the application wants, once it is known.
   #cluster;
   #options;
-  #traffic;
   #ecv;
   #balance;
-  #drain;
-  #drained;
-  #requests = 0;
-  #listeners = 0;
 
-  /**
-   * `traffic` counts, where somebody does; `ecv` answers balancers, where that is not off; `balance` gives
-   * connections back that are too many, where there are other workers.
-   */
-  constructor(cluster, options, traffic, { ecv, balance } = {}) {
-    this.#cluster = cluster;
-    this.#options = options;
-    this.#traffic = traffic;
-    this.#ecv = ecv;
-    this.#balance = balance;
+  /** `traffic` counts: the one of this process. */
+  constructor(traffic) {
+    this.traffic = traffic;
   }
 
-  /** Connections accepted since the start, over all servers of the process; counted where there is a `traffic`. */
+  /** Adopts whatever listens from now on. Gives itself. */
+  adoptAll() {
+    onListen((server) => this.adopt(server));
+    return this;
+  }
+
+  /** Adopts a server that does not listen yet. Twice is as good as once. */
+  adopt(server) {
+    if (isExtra(server)) return;
+    let adopted = this.#all.get(server);
+    if (!adopted) {
+      adopted = new Adopted(server);
+      this.#all.set(server, adopted);
+      seeEvents(adopted, (...seen) => this.#connects(...seen), this.#seen);
+    }
+    this.#adopted.set(server, adopted);
+  }
+
+  /**
+   * From now on serves as `options` say. `ecv` answers balancers, where that is not off; `balance` gives connections
+   * back that are too many, where there are other workers.
+   */
+  use(cluster, options, { ecv, balance } = {}) {
+    this.#cluster = cluster;
+    this.#options = options;
+    this.#ecv = ecv;
+    this.#balance = balance;
+    this.traffic.countRequests(options);
+    for (const adopted of this.#adopted.values()) {
+      if (adopted.server.listening) this.#serve(adopted);
+    }
+  }
+
+  /** Connections accepted since the start. */
   get connections() {
-    return this.#traffic?.connections ?? 0;
+    return this.traffic.connections;
+  }
+
+  /** HTTP requests received since the start. */
+  get requests() {
+    return this.traffic.requests;
   }
 
   /** Sockets that are open now: connections and servers. */
   get sockets() {
-    return this.#listeners + (this.#drain?.open ?? 0);
-  }
-
-  /** HTTP requests received since the start, over all servers; counted where `requestThreshold` asks for it. */
-  get requests() {
-    return this.#requests;
+    const listeners = [...this.#adopted.keys()].filter((server) => server.listening);
+    return listeners.length + this.#extras + this.traffic.open.size;
   }
 
   /**
@@ -59,17 +122,15 @@ class Service {
     for (const { app, port } of apps) {
       const ports = portsOf({ port }, this.#options);
       const server = await toServer(app);
+      this.#own.add(server);
       served.push({ server, ports });
     }
-    if (this.#options.requestThreshold) this.#countRequests(served.map(({ server }) => server));
-    this.#drain = new Drain(served.map(({ server }) => server), this.#options);
     for (const { server, ports } of served) {
-      this.#watch(server);
       for (const [at, port] of ports.entries()) {
         const listener = at === 0 ? server : extraServer(server);
         await listening(listener, port, { host, backlog });
-        this.#balance?.watch(listener);
-        this.#listeners += 1;
+        if (at > 0) this.#balance?.watch(listener);
+        if (at > 0) this.#extras += 1;
       }
       onListening(ports);
     }
@@ -78,34 +139,150 @@ class Service {
   /** Lets nothing new in and resolves when the last connection is gone. Asked again, it is the same drain. */
   drain() {
     this.#balance?.end();
-    this.#drained ??= this.#drain ? this.#drain.begin() : Promise.resolve();
-    return this.#drained;
+    this.#adoptGiven();
+    return this.#drained().begin();
   }
 
   /** The deadline has come: ends what is left and says in a sentence what that was, or nothing. */
   endNow() {
-    const counts = this.#drain ? this.#drain.endNow() : {};
+    const counts = this.#drained().endNow();
     const held = Object.entries(counts).filter(([, count]) => count > 0).map(([kind, count]) => `${count} ${kind}`);
     return held.length > 0 ? `still open at the deadline: ${held.join(', ')}` : undefined;
   }
 
-  #watch(server) {
-    this.#traffic?.addServer(server);
-    this.#ecv?.guard(server);
-    applyIdleTimeout(server, this.#options.timeout, () => {
-      this.#traffic?.timedOut();
-      this.#cluster.emit('warning', { message: 'Client socket timed out' });
-    });
+  // A server may serve without ever listening: the application gives it connections that another server has accepted.
+  #adoptGiven() {
+    for (const socket of this.traffic.open) {
+      const { server } = connectionOf(socket);
+      if (server instanceof net.Server && !this.#adopted.has(server)) this.adopt(server);
+    }
   }
 
-  // HTTP/1 says it on a channel, before anybody answers; an HTTP/2 session gives one stream for each request.
-  #countRequests(servers) {
-    const count = () => { this.#requests += 1; };
-    subscribe('http.server.request.start', ({ server }) => {
-      if (servers.includes(server)) count();
-    });
-    for (const server of servers) server.on('session', (session) => session.on('stream', count));
+  #drained() {
+    this.#drain ??= new Drain(this.traffic.open, this.#adopted, this.#options);
+    return this.#drain;
+  }
+
+  // What each event of a server means here; see lib/worker/serving/events.js.
+  #observers() {
+    const upgrade = (adopted, first, stream) => this.#leavesHttp(adopted, first, stream);
+    const seen = {
+      listening: (adopted) => this.#listens(adopted),
+      close: (adopted) => this.#closes(adopted),
+      error: (adopted) => this.#fails(adopted),
+      secureConnection: (adopted, socket) => this.#isSecured(adopted, socket),
+      session: (adopted, session) => this.#opens(session),
+      stream: (adopted, stream, headers) => this.#streams(adopted, stream, headers),
+      timeout: (adopted, idle, _, emit) => this.#isIdle(adopted, idle, emit),
+      connect: upgrade,
+      upgrade,
+    };
+    for (const event of ['request', 'checkContinue', 'checkExpectation']) {
+      seen[event] = (adopted, request, response, emit) => this.#asks(adopted, event, request, response, emit);
+    }
+    return new Map(Object.entries(seen));
+  }
+
+  #listens(adopted) {
+    adopted.hasListened = true;
+    adopted.isClosed = false;
+    this.#adopted.set(adopted.server, adopted);
+    if (this.#options) this.#serve(adopted);
+    this.#drain?.listens(adopted);
+  }
+
+  #serve(adopted) {
+    const { kind, server } = adopted;
+    const address = server.address();
+    const isPath = typeof address === 'string';
+    const isAppsPort = portsOf({}, this.#options).includes(isPath ? address : address?.port);
+    const isApps = isAppsPort || this.#own.has(server);
+    adopted.isLocal = !isApps && (isPath || LOOPBACK.test(address?.address));
+    // How long a library leaves its own raw connections idle is its own affair.
+    adopted.timeout = kind === 'tcp' && adopted.isLocal ? 0 : this.#options.timeout;
+    fillTimeouts(adopted, adopted.timeout);
+    if (this.#ecv && isApps && kind !== 'tcp') {
+      this.#ecv.guard(server, address);
+      adopted.ecvPath = this.#ecv.path;
+    }
+    this.#balance?.watch(server);
+  }
+
+  #closes(adopted) {
+    adopted.isClosed = true;
+    this.#adopted.delete(adopted.server);
+  }
+
+  // One that can't listen has no 'close' to come.
+  #fails({ server }) {
+    if (!server.listening) this.#adopted.delete(server);
+  }
+
+  #connects(adopted, socket, isGiven) {
+    const { isSecure: isTls, kind, server, timeout } = adopted;
+    if (isTls || kind === 'tcp') this.#watch(socket, timeout);
+    // A session is found again from the proxy that it shows in place of its socket.
+    if (isGiven || kind === 'http2') {
+      const connection = connectionOf(socket);
+      if (isGiven) connection.givenTo = server;
+      if (isGiven && connection.socket === socket) this.traffic.given(socket);
+    }
+  }
+
+  #isSecured({ kind, timeout }, socket) {
+    const lower = below(socket) ?? socket;
+    const connection = connectionOf(lower);
+    connection.top = socket;
+    layUpon(connection, socket);
+    // The socket below served for the handshake; it sees none of the traffic from here on.
+    unwatchSocket(lower, timeout);
+    if (kind === 'tcp') this.#watch(socket, timeout);
+  }
+
+  #opens(session) {
+    const { socket } = session;
+    const connection = connectionOf(socket.stream ?? socket);
+    connection.session = session;
+    layUpon(connection, session);
+    this.#drain?.sessionOpened(connection);
+  }
+
+  #streams(adopted, stream, headers) {
+    this.traffic.stream(stream, headers);
+    return adopted.ecvPath !== undefined && this.#ecv.takes(adopted.server, 'stream', stream, headers);
+  }
+
+  // True where the application is not told now.
+  #asks(adopted, event, request, response, emit) {
+    const isTaken = () => adopted.ecvPath !== undefined && this.#ecv.takes(adopted.server, event, request, response);
+    if (!adopted.isDraining || request?.httpVersionMajor !== 1) return isTaken();
+    whenAllHasCome(adopted.server, request, () => isTaken() || emit());
+    return true;
+  }
+
+  #leavesHttp({ timeout }, request, stream) {
+    // A CONNECT of HTTP/2 is one stream of a session, not a connection of its own.
+    if (request.httpVersionMajor !== 1) return;
+    const protocol = request.method === 'CONNECT' ? 'tunnel' : String(request.headers.upgrade).toLowerCase();
+    connectionOf(request.socket).upgraded = { protocol, stream };
+    unwatchSocket(request.socket, timeout);
+  }
+
+  #isIdle({ server, timeout }, idle, emit) {
+    if (timeout === 0 || idle.timeout !== timeout || server.timeout !== timeout) return false;
+    emit();
+    if (cutIdle(server, idle, timeout)) this.#hasTimedOut();
+    return true;
+  }
+
+  #watch(socket, timeout) {
+    watchSocket(socket, timeout, () => this.#hasTimedOut());
+  }
+
+  #hasTimedOut() {
+    this.traffic.timedOut();
+    this.#cluster.emit('warning', { message: 'Client socket timed out' });
   }
 }
 
-module.exports = { Service };
+module.exports = { Servers };

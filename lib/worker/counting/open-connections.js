@@ -1,8 +1,9 @@
 // The connections that are open now, and when each was opened.
 //
-// lib/worker/counting/traffic.js owns one. An array, in which each socket knows its place and the last one takes the
-// place of the one that goes: a Map's tables go stale with every few dozen connections, and each that the collector
-// of young objects meets keeps the sockets of its time alive with all that hangs on them.
+// lib/worker/counting/traffic.js owns the one list of a process; lib/worker/drain/drain.js goes through it and follows
+// it. The list is an array, in which each socket knows its place and the last one takes the place of the one that goes:
+// a Map's tables are replaced every few dozen connections, and each table that lives until the next collection of young
+// objects keeps the sockets of its time alive, with all that they refer to.
 'use strict';
 
 const kPlace = Symbol('cluster2.open.place');
@@ -12,19 +13,38 @@ class OpenConnections {
   #sockets = [];
   #since = [];
   #next = 0;
+  /** `{opened(socket), closed()}` is told of each change, if it is set. */
+  follower = undefined;
 
-  /** Notes that `socket` was opened at `now`. */
+  get size() {
+    return this.#sockets.length;
+  }
+
+  [Symbol.iterator]() {
+    return this.#sockets.slice()[Symbol.iterator]();
+  }
+
+  /**
+   * Notes that `socket` was opened at `now`; without a time, that it was given to a server and not accepted. Gives
+   * whether it is new here.
+   */
   add(socket, now) {
+    if (this.has(socket)) {
+      if (now !== undefined) this.#since[socket[kPlace]] = now;
+      return false;
+    }
     socket[kPlace] = this.#sockets.length;
     this.#sockets.push(socket);
     this.#since.push(now);
+    if (this.follower !== undefined) this.follower.opened(socket);
+    return true;
   }
 
   has(socket) {
     return socket[kPlace] > NOWHERE;
   }
 
-  /** Forgets `socket`; gives when it was opened, or undefined if it isn't here. */
+  /** Forgets `socket`; gives when it was opened, or undefined if it was not accepted or isn't here. */
   remove(socket) {
     if (!this.has(socket)) return undefined;
     const place = socket[kPlace];
@@ -37,6 +57,7 @@ class OpenConnections {
       last[kPlace] = place;
     }
     socket[kPlace] = NOWHERE;
+    if (this.follower !== undefined) this.follower.closed();
     return since;
   }
 
