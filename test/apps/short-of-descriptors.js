@@ -1,5 +1,5 @@
-// A cluster whose master uses up its descriptors once all workers listen, so that each connection that a worker gives back
-// for another finds hardly any room.
+// A cluster whose master uses up its descriptors once all workers listen, so that each connection that a worker gives
+// back for another finds hardly any room.
 'use strict';
 
 const fs = require('node:fs');
