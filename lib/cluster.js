@@ -9,6 +9,7 @@
 const nodeCluster = require('node:cluster');
 const { EventEmitter } = require('node:events');
 
+const { callApplication } = require('./shared/application');
 const errors = require('./shared/errors');
 const { load, useTarget } = require('./shared/native');
 const { encode } = require('./shared/options-json');
@@ -198,9 +199,9 @@ class Cluster extends EventEmitter {
   }
 
   #componentsReady(status) {
-    this.emit(COMPONENTS, status);
     this.#components ??= deferred();
     this.#components.resolve(status);
+    callApplication(() => this.emit(COMPONENTS, status));
   }
 
   #roleClass() {

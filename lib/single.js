@@ -4,6 +4,7 @@
 const { constants: { signals } } = require('node:os');
 const { setTimeout: delay } = require('node:timers/promises');
 
+const { callApplication } = require('./shared/application');
 const { collectApps } = require('./shared/create-app');
 const { Calls, notRunning, textOf } = require('./shared/pending-calls');
 const { Ecv } = require('./worker/serving/ecv');
@@ -69,7 +70,7 @@ class Single {
   }
 
   #startComponents() {
-    const hub = new ComponentHub(() => {});
+    const hub = new ComponentHub(() => {}, (message) => this.#warn(message));
     this.#components = new ComponentStatus(hub, `m${process.pid}`);
     hub.start((question) => this.#components.answer(question));
     this.#setup.onComponents(this.#components);
@@ -138,7 +139,7 @@ class Single {
   }
 
   #warn(message) {
-    this.#cluster.emit('warning', { message });
+    callApplication(() => this.#cluster.emit('warning', { message }));
   }
 
   #rotate(disabled, by, reason) {

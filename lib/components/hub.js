@@ -6,11 +6,13 @@
 'use strict';
 
 const errors = require('../shared/errors');
+const { textOfThrown } = require('../shared/application');
 
 const LIMIT_MS = 3000;
 
 class ComponentHub {
   #send;
+  #warn;
   #answer = async () => undefined;
   /** component -> `{reducer, pids}`; the master's own pid is among them. */
   #components = new Map();
@@ -18,9 +20,10 @@ class ComponentHub {
   #questions = new Map();
   #last = 0;
 
-  /** `send(pid, fact)` says something to a worker. */
-  constructor(send) {
+  /** `send(pid, fact)` says something to a worker; `warn(message)` hears of a handler that fails. */
+  constructor(send, warn) {
     this.#send = send;
+    this.#warn = warn;
   }
 
   /** `answer(question)` says what the master itself knows. */
@@ -68,14 +71,14 @@ class ComponentHub {
   }
 
   /** What a worker tells. */
-  hear(pid, { component, reducer, answer, collect, id, ...rest }) {
+  hear(pid, { component, reducer, answer, problem, collect, id, ...rest }) {
     if (component !== undefined) {
       if (component === 'worker') this.#send(pid, { names: this.names() });
       this.register(component, reducer, pid);
     } else if (reducer !== undefined) {
       this.hasReducer(reducer, pid);
     } else if (answer !== undefined) {
-      this.#questions.get(answer)?.(pid, 'value' in rest ? rest : undefined);
+      this.#questions.get(answer)?.(pid, 'value' in rest ? rest : undefined, problem);
     } else if (collect !== undefined) {
       this.#collectFor(pid, collect, id);
     }
@@ -110,19 +113,26 @@ class ComponentHub {
     const id = this.#last;
     const waiting = new Set(pids);
     const answers = new Map();
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       const finish = () => {
         clearTimeout(timer);
         this.#questions.delete(id);
         resolve(pids.filter((pid) => answers.has(pid)).map((pid) => answers.get(pid)));
       };
       const timer = setTimeout(finish, LIMIT_MS);
-      this.#questions.set(id, (pid, given) => {
+      this.#questions.set(id, (pid, given, problem) => {
         if (!waiting.delete(pid)) return;
+        if (problem !== undefined) this.#warn(`the component ${question.name} failed in process ${pid}: ${problem}`);
         if (given) answers.set(pid, given.value);
         if (waiting.size === 0) finish();
       });
-      for (const pid of pids) this.#ask(pid, id, question);
+      try {
+        for (const pid of pids) this.#ask(pid, id, question);
+      } catch (error) {
+        // The question holds what can't be sent.
+        waiting.clear();
+        reject(error);
+      }
       if (waiting.size === 0) finish();
     });
   }
@@ -132,9 +142,8 @@ class ComponentHub {
       this.#send(pid, { question, id });
       return;
     }
-    // What fails says nothing.
-    const take = (given) => this.#questions.get(id)?.(pid, given);
-    this.#answer(question).then(take, () => take());
+    const take = (given, problem) => this.#questions.get(id)?.(pid, given, problem);
+    this.#answer(question).then(take, (error) => take(undefined, textOfThrown(error)));
   }
 }
 

@@ -9,6 +9,7 @@
 const { createRequire } = require('node:module');
 const path = require('node:path');
 
+const { isValue, textOfThrown } = require('../shared/application');
 const errors = require('../shared/errors');
 const { Reducers } = require('./reducers');
 
@@ -90,14 +91,12 @@ class ComponentStatus {
     return value;
   }
 
-  /** For the hub: the answer of this process, `{value}`, or undefined where it has none. */
+  /** For the hub: the answer of this process, `{value}`, or undefined where it has none. Rejects where it fails. */
   async answer({ name, how, params, value, values }) {
-    if (how === 'reduce') return { value: this.#reducers.reduce(name, values) };
+    if (how === 'reduce') return valueOf(this.#reducers.reduce(name, values));
     const component = this.#components.get(name);
     const call = how === 'set' ? component?.updater : component?.handler;
-    if (typeof call !== 'function') return undefined;
-    const given = await call(params, value);
-    return given === undefined ? undefined : { value: given };
+    return typeof call === 'function' ? valueOf(await call(params, value)) : undefined;
   }
 }
 
@@ -142,8 +141,7 @@ class RemoteHub {
   async hear(fact, status) {
     if (fact.names) this.#names = new Set([...fact.names, ...this.#names]);
     if (fact.question) {
-      // What fails says nothing.
-      const given = await status.answer(fact.question).catch(() => undefined);
+      const given = await status.answer(fact.question).catch((error) => ({ problem: textOfThrown(error) }));
       this.#tell({ answer: fact.id, ...given });
     }
     if (!fact.collected) return;
@@ -156,8 +154,9 @@ class RemoteHub {
   #ask({ collect }) {
     this.#last += 1;
     return new Promise((resolve, reject) => {
-      this.#asked.set(this.#last, { resolve, reject, name: collect.name });
+      // What can't be sent throws, and so rejects.
       this.#tell({ collect, id: this.#last });
+      this.#asked.set(this.#last, { resolve, reject, name: collect.name });
     });
   }
 }
@@ -174,6 +173,11 @@ function asked(params, worker) {
   const isObject = typeof params === 'object' && params !== null;
   const given = isObject && 'params' in params ? params.params : params;
   return { params: given, worker: worker ?? (isObject ? params.worker : undefined) };
+}
+
+// What can't be sent is no value of any process, the master included.
+function valueOf(given) {
+  return isValue(given) ? { value: given } : undefined;
 }
 
 function loaded(loader, updater) {

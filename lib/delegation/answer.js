@@ -2,6 +2,8 @@
 // however many get it.
 'use strict';
 
+const { textOfThrown } = require('../shared/application');
+
 class Letter {
   #type;
   #content;
@@ -28,9 +30,14 @@ class Letter {
 
   #write() {
     const fields = fieldsOf(this.#content);
-    if (!this.#error && !this.#echo) return JSON.stringify({ ...fields, type: this.#type });
-    const error = this.#error && { error: this.#error };
-    return JSON.stringify({ ...this.#echo, ...fields, ...error, type: this.#type });
+    if (!this.#error) return JSON.stringify({ ...this.#echo, ...fields, type: this.#type });
+    const failure = { error: this.#error, type: this.#type };
+    try {
+      return JSON.stringify({ ...fields, ...failure });
+    } catch {
+      // The application got the question, and put into it what can't be written.
+      return JSON.stringify(failure);
+    }
   }
 
   /** The form for `c.delegate`: exactly the value, or the error. */
@@ -50,8 +57,19 @@ class Letter {
 
 /** What a worker is told of an error in the master. */
 function reportOf(error) {
-  const { name, message, code, stack } = error instanceof Error ? error : { message: String(error) };
-  return { message, code: 'ERR_CLUSTER2_DELEGATE_FAILED', cause: { name, message, code, stack } };
+  const message = textOfThrown(error);
+  const cause = { message };
+  if (error instanceof Error) for (const field of ['name', 'code', 'stack']) cause[field] = textOf(error, field);
+  return { message, code: 'ERR_CLUSTER2_DELEGATE_FAILED', cause };
+}
+
+// Only texts and numbers are of use to a worker; a getter may throw.
+function textOf(error, field) {
+  try {
+    return ['string', 'number'].includes(typeof error[field]) ? error[field] : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function othersOf(targets, pid) {

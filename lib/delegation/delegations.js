@@ -14,6 +14,7 @@
 'use strict';
 
 const { Deadlines, Waiting } = require('../worker/drain/deadlines');
+const { callApplication, textOfThrown } = require('../shared/application');
 const { Letter, othersOf, reportOf } = require('./answer');
 const { keyOf, namesOf } = require('./match-key');
 
@@ -31,6 +32,8 @@ class Question extends Waiting {
     super();
     this.asker = asker;
     this.message = message;
+    // The application gets the message, and may change it.
+    this.expect = message.expect;
   }
 }
 
@@ -64,20 +67,13 @@ class Delegations {
     if (typeof delegate !== 'string') return;
     const answer = this.#handlers.get(delegate);
     const question = typeof expect === 'string' && expect !== '' ? new Question(asker, message) : undefined;
-    if (answer) {
-      // Only cluster2's own form can be answered by an event as well.
-      if (question && call === undefined) this.#remember(question);
-      this.#run(answer, message, question);
-    } else if (question) {
-      question.message = unfolded(message);
-      this.#remember(question);
-    }
-    try {
-      this.#emit(delegate, question?.message ?? message, answer);
-    } finally {
-      // Most are answered by now.
-      if (question && !question.isOver) this.#deadlines.add(question, patience(message));
-    }
+    if (question && !answer) question.message = unfolded(message);
+    // `c.delegate` is answered by the handler alone where there is one.
+    if (question && (!answer || call === undefined) && !this.#remember(question)) return;
+    if (answer) this.#run(answer, message, question);
+    this.#emit(delegate, question?.message ?? message, answer);
+    // Most are answered by now.
+    if (question && !question.isOver) this.#deadlines.add(question, patience(message));
   }
 
   #emit(delegate, message, answer) {
@@ -85,7 +81,7 @@ class Delegations {
     // Nobody but a handler: that is the common case, and the quickest. And no worker makes the master throw 'error'.
     if (!isHeard && (answer || delegate === 'error')) return;
     if (isHeard) keepOrigin(message);
-    this.#cluster.emit(delegate, message);
+    callApplication(() => this.#cluster.emit(delegate, message));
   }
 
   /** An event is about to be emitted in the master; says whether somebody waited for it. */
@@ -93,10 +89,24 @@ class Delegations {
     const questions = this.#questions.get(expect);
     const subscriptions = this.#subscriptions.get(expect);
     if (!questions && !subscriptions) return false;
+    try {
+      this.#answer(expect, answer, questions, subscriptions);
+    } catch (error) {
+      this.#warn(expect, error);
+    }
+    return true;
+  }
+
+  #answer(expect, answer, questions, subscriptions) {
     const letter = new Letter(expect, answer);
     const answered = questions ? matching(questions, answer) : [];
-    // What cannot be written is thrown to whoever emits, before anybody is taken for answered.
-    for (const { message } of answered) letter.write(message.call);
+    try {
+      // What can't be written fails here, before anybody is taken for answered.
+      for (const { message } of answered) letter.write(message.call);
+    } catch (error) {
+      for (const question of answered) this.#fail(question.message, question, error);
+      return;
+    }
     const told = subscriptions && { everybody: false, pids: new Set() };
     for (const question of answered) {
       this.#forget(question);
@@ -105,7 +115,6 @@ class Delegations {
     // Those subscribed before: what answers a question is not its first notification as well.
     if (subscriptions) this.#notify(subscriptions, answer, letter, told);
     for (const question of answered) this.#subscribe(question);
-    return true;
   }
 
   /** A worker has gone: forgets what was for it alone. */
@@ -125,19 +134,26 @@ class Delegations {
     }
   }
 
+  // Gives whether it could: what must match may be nested too deeply to be compared.
   #remember(question) {
     const { message } = question;
     question.names = namesOf(message.matches);
-    question.key = keyOf(message, question.names);
-    const byNames = entry(this.#questions, message.expect, () => new Map());
+    try {
+      question.key = keyOf(message, question.names);
+    } catch (error) {
+      this.#fail(message, question, error);
+      return false;
+    }
+    const byNames = entry(this.#questions, question.expect, () => new Map());
     const { byKey } = entry(byNames, question.names.join('\n'), () => ({ names: question.names, byKey: new Map() }));
     entry(byKey, question.key, () => new Set()).add(question);
+    return true;
   }
 
   #forget(question) {
     question.isOver = true;
     this.#deadlines.remove(question);
-    const { message: { expect }, names, key } = question;
+    const { expect, names, key } = question;
     const byNames = this.#questions.get(expect);
     const byKey = byNames?.get(names.join('\n'))?.byKey;
     const same = byKey?.get(key);
@@ -148,11 +164,9 @@ class Delegations {
   }
 
   #timeOut(question) {
-    this.#forget(question);
     const { message } = question;
     const error = { message: 'timeout', code: 'ERR_CLUSTER2_DELEGATE_TIMEOUT', timeout: patience(message) };
-    this.#send(question, new Letter(message.expect, message, error));
-    this.#subscribe(question);
+    this.#close(question, new Letter(question.expect, message, error));
   }
 
   #run(answer, message, question) {
@@ -162,7 +176,8 @@ class Delegations {
         this.#settle(question, result);
         return;
       }
-      result.then((value) => this.#settle(question, value)).catch((error) => this.#fail(message, question, error));
+      Promise.resolve(result).then((value) => this.#settle(question, value))
+        .catch((error) => this.#fail(message, question, error));
     } catch (error) {
       this.#fail(message, question, error);
     }
@@ -174,18 +189,23 @@ class Delegations {
     const { message } = question;
     const echo = {};
     if (message.call === undefined) for (const name of namesOf(message.matches)) echo[name] = message[name];
-    const letter = new Letter(message.expect, result, undefined, echo);
+    const letter = new Letter(question.expect, result, undefined, echo);
     letter.write(message.call);
     this.#close(question, letter);
   }
 
   #fail(message, question, error) {
     if (!question) {
-      const problem = error?.message ?? error;
-      this.#cluster.emit('warning', { message: `what was delegated as '${message.delegate}' failed: ${problem}` });
+      this.#warn(message.delegate, error);
     } else if (!question.isOver) {
-      this.#close(question, new Letter(message.expect, message, reportOf(error)));
+      this.#close(question, new Letter(question.expect, message, reportOf(error)));
     }
+  }
+
+  #warn(type, error) {
+    callApplication(() => this.#cluster.emit('warning', {
+      message: `what was delegated as '${type}' failed: ${textOfThrown(error)}`,
+    }));
   }
 
   #close(question, letter) {
@@ -208,11 +228,11 @@ class Delegations {
     else for (const pid of receivers) told.pids.add(pid);
   }
 
-  #subscribe({ message, names, key }) {
+  #subscribe({ expect, message, names, key }) {
     if (!message.notification) return;
     const targets = pidsOf(message.targets);
     const identity = [key, ...names, targets ?? EVERYBODY].join('\n');
-    entry(this.#subscriptions, message.expect, () => new Map()).set(identity, { names, key, targets });
+    entry(this.#subscriptions, expect, () => new Map()).set(identity, { names, key, targets });
   }
 
   /** Each worker is told once, however many subscriptions include it. */
@@ -254,12 +274,17 @@ function patience({ timeOut, timeout }) {
 
 /** Whole milliseconds that a timer can wait, or undefined for what is none. */
 function milliseconds(value) {
-  const number = Number(value);
+  const number = numberOf(value);
   return number > 0 ? Math.min(Math.ceil(number), LONGEST_MS) : undefined;
 }
 
 function pidsOf(targets) {
-  return Array.isArray(targets) ? targets.map(Number) : undefined;
+  return Array.isArray(targets) ? targets.map(numberOf) : undefined;
+}
+
+// A message may hold anything, an object that has no primitive value included.
+function numberOf(value) {
+  return typeof value === 'number' || typeof value === 'string' ? Number(value) : NaN;
 }
 
 function entry(map, key, make) {

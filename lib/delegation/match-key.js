@@ -6,8 +6,7 @@
 
 /** The names in `matches`, however it was written. */
 function namesOf(matches) {
-  if (typeof matches === 'string') return [matches];
-  return Array.isArray(matches) ? matches.map(String) : [];
+  return [matches].flat().filter((name) => typeof name === 'string' || typeof name === 'number').map(String);
 }
 
 /** The values that `message` has under `names`, as a text. */

@@ -8,6 +8,7 @@ const net = require('node:net');
 const os = require('node:os');
 const { debuglog } = require('node:util');
 
+const { callApplication } = require('../shared/application');
 const { collectApps } = require('../shared/create-app');
 const { Calls, notRunning, reloadFailed, textOf } = require('../shared/pending-calls');
 const { ComponentHub } = require('../components/hub');
@@ -86,7 +87,7 @@ class Master {
   #startComponents() {
     this.#hub = new ComponentHub((pid, fact) => {
       this.#workers.reach(JSON.stringify({ cmd: 'NODE_CLUSTER2', act: 'component', fact }), [pid]);
-    });
+    }, (message) => this.#warn(message));
     this.#components = new ComponentStatus(this.#hub, `m${process.pid}`);
     this.#hub.start((question) => this.#components.answer(question));
     this.#setup.onComponents(this.#components);
@@ -176,7 +177,7 @@ class Master {
     const isFirst = this.#firstSignalAt === undefined;
     if (!isFirst && now - this.#firstSignalAt < SECOND_SIGNAL_MS) return;
     this.#firstSignalAt ??= now;
-    this.#cluster.emit(signal, ...args);
+    this.#tell(signal, ...args);
     if (isFirst && !this.#isShuttingDown) {
       this.shutdown();
     } else if (!isFirst) {
@@ -196,12 +197,12 @@ class Master {
     switch (event) {
       case 'forked':
         this.#workers.forked(id, facts.pid);
-        return this.#cluster.emit('forked', facts.pid);
-      case 'started': return this.#onStarted();
+        return this.#tell('forked', facts.pid);
+      case 'started': return callApplication(this.#onStarted);
       case 'online': return worker?.online();
       case 'serverListening': return worker?.serverListening(facts);
-      case 'listening': return this.#cluster.emit('listening', facts.pid);
-      case 'spare': return this.#cluster.emit('spare', facts.pid);
+      case 'listening': return this.#tell('listening', facts.pid);
+      case 'spare': return this.#tell('spare', facts.pid);
       case 'disconnected': return worker?.disconnected();
       case 'leavesOnPurpose': return worker?.leavesOnPurpose();
       case 'monitorRequest': return this.#monitor.take(facts, fd);
@@ -209,12 +210,12 @@ class Master {
       case 'died': return this.#buried(worker, facts);
       case 'hung': return this.#hung(facts);
       case 'heartbeat': return this.#beat(facts);
-      case 'warning': return this.#cluster.emit('warning', { message: facts.message, ...facts.facts });
+      case 'warning': return this.#tell('warning', { message: facts.message, ...facts.facts });
       case 'answered': return this.#calls.answered(id, facts);
       case 'launchAsked': return this.#tellLaunch();
       case 'shutdownAsked':
         this.#isShuttingDown = true;
-        return this.#cluster.emit('SIGTERM', { pid: process.pid, type: 'master' });
+        return this.#tell('SIGTERM', { pid: process.pid, type: 'master' });
       case 'stopAsked':
         this.#isStopping = true;
         return undefined;
@@ -224,37 +225,35 @@ class Master {
   }
 
   #warn(message) {
-    this.#cluster.emit('warning', { message });
+    this.#tell('warning', { message });
+  }
+
+  #tell(event, ...args) {
+    callApplication(() => this.#cluster.emit(event, ...args));
   }
 
   #beat({ usertime, systime, uptime, ...rest }) {
     const memory = { totalmem: os.totalmem(), freemem: os.freemem() };
-    this.#cluster.emit('heartbeat', { pid: process.pid, usertime, systime, uptime, ...memory, ...rest });
+    this.#tell('heartbeat', { pid: process.pid, usertime, systime, uptime, ...memory, ...rest });
   }
 
   #buried(worker, { pid, code, signal, reason, left: { requests, row } }) {
     this.#setup.delegations.gone(pid);
     this.#hub.gone(pid);
     worker?.exited(code, signal);
-    this.#cluster.emit('died', pid, { code, signal, reason, requests, row });
+    this.#tell('died', pid, { code, signal, reason, requests, row });
   }
 
   #hung({ pid, ms, stack }) {
-    this.#cluster.emit('hung', pid, stack === null ? { ms } : { ms, stack });
+    this.#tell('hung', pid, stack === null ? { ms } : { ms, stack });
   }
 
   #receiveMessages(id, text) {
-    this.#dispatchAll(this.#workers.get(id), parseLines(text), 0);
+    this.#dispatchAll(this.#workers.get(id), parseLines(text));
   }
 
-  // One that throws, in a listener of the application, does not take the others with it.
-  #dispatchAll(worker, messages, from) {
-    let at = from;
-    try {
-      for (; at < messages.length; at += 1) this.#dispatch(worker, messages[at]);
-    } finally {
-      if (at < messages.length) process.nextTick(() => this.#dispatchAll(worker, messages, at + 1));
-    }
+  #dispatchAll(worker, messages) {
+    for (const message of messages) this.#dispatch(worker, message);
   }
 
   #receiveHandle(id, text, fd) {
@@ -272,7 +271,7 @@ class Master {
     if (message?.type === 'suicide') this.#native.recycle(worker.id);
     if (message?.type === 'delegate') {
       // Several by `c.delegate`, from one turn of the worker.
-      if (typeof message.questions === 'string') return this.#dispatchAll(worker, parseLines(message.questions), 0);
+      if (typeof message.questions === 'string') return this.#dispatchAll(worker, parseLines(message.questions));
       this.#setup.delegations.asked(worker.process, message);
     }
     worker.said(message, handle);
