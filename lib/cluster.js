@@ -193,8 +193,10 @@ class Cluster extends EventEmitter {
   /** As of any EventEmitter; in the master an event may be the answer that a worker waits for. */
   emit(event, ...args) {
     const isAnswer = this.#delegations?.heard(event, args[0]) ?? false;
+    const isHeard = this.listenerCount(event) > 0;
+    if (event === 'warning' && !isHeard && !isWorker) require('./master/unheard-warnings').printOnce(args[0]);
     // An answer has somebody who listens for it, even if it is named 'error'.
-    if (isAnswer && this.listenerCount(event) === 0) return true;
+    if (isAnswer && !isHeard) return true;
     return super.emit(event, ...args) || isAnswer;
   }
 

@@ -179,6 +179,9 @@ class Master {
     this.#firstSignalAt ??= now;
     this.#tell(signal, ...args);
     if (isFirst && !this.#isShuttingDown) {
+      // The order to drain does not say which signal has come.
+      this.#workers.reach(JSON.stringify({ cmd: 'NODE_CLUSTER2', act: 'signal', signal }));
+      this.#workers.flush();
       this.shutdown();
     } else if (!isFirst) {
       // Whoever signals twice has waited long enough.

@@ -36,7 +36,7 @@ class Worker {
   #components;
   // What the master said of components before anybody here wanted to know.
   #facts = [];
-  #signalled = false;
+  #signals = new Set();
 
   constructor(cluster, setup) {
     this.#cluster = cluster;
@@ -144,10 +144,12 @@ class Worker {
     signs.start();
   }
 
-  #obey({ cmd, act, why, fact, ack, isOut }) {
+  #obey(message) {
+    const { cmd, act, why, fact, ack, isOut } = message;
     if (cmd !== INTERNAL) return;
     if (act === 'turn') tell({ act: 'turned' });
     if (act === 'component') this.#hearComponent(fact);
+    if (act === 'signal') this.#emitSignal(message.signal);
     if (act === 'drain') this.#drain(why);
     if (act === 'end') this.#end();
     if (act === 'rotated') this.#calls?.answered(ack, { ok: true });
@@ -161,13 +163,15 @@ class Worker {
   }
 
   #emitSignal(signal) {
-    this.#signalled = true;
+    // Ctrl-C comes twice: to this process, and from the master.
+    if (this.#signals.has(signal)) return;
+    this.#signals.add(signal);
     this.#cluster.emit(signal, { pid: process.pid, type: 'worker' });
   }
 
   #drain(why) {
     const signal = SIGNAL_OF_ORDER[why];
-    if (signal && !this.#signalled) this.#emitSignal(signal);
+    if (signal && this.#signals.size === 0) this.#emitSignal(signal);
     this.#board.state = 'draining';
     // As in cluster2: what an old script looks for in a worker that goes.
     process.emitter = this.#cluster;
