@@ -31,7 +31,8 @@ declare class Cluster extends EventEmitter {
 
   /**
    * Runs `createApp` and serves what it hands over to its callback: in the master by workers, in a worker by itself.
-   * @param createApp runs once in the master, where the app must not listen, and once in each worker; may be async
+   * @param createApp runs once in the master, where the app must not listen, and once in each worker; may be async, and
+   * may return the app instead of calling back
    * @param callback once in the master, when the first workers are forked, and in each worker once per port
    * @throws {Cluster2Error} `ERR_CLUSTER2_CREATE_APP`, `ERR_CLUSTER2_ALREADY_LISTENING`
    */
@@ -241,6 +242,8 @@ interface PortedApp {
 /**
  * Hands over the app, or several with their ports, and perhaps an app of one's own for the monitor's port: it is asked
  * first there, in the master only, and where it answers 404 ours answer. It must speak HTTP and must not listen.
+ *
+ * What it returns, or its promise gives, is the app where it does not call back.
  */
 type CreateApp = (callback: (app: App | ReadonlyArray<PortedApp>, monApp?: App) => void) => unknown;
 

@@ -55,7 +55,7 @@ class Master {
     const { createApp, parsed, raw } = this.#setup;
     this.#launcher = new Launcher(parsed);
     const start = this.#launcher.settings();
-    const { apps, monApp } = await collectApps(createApp);
+    const { apps, monApp } = await collectApps(createApp, { warn: (message) => this.#warn(message) });
     for (const { app } of apps) {
       if (app.listening) throw errors.createError('ERR_CLUSTER2_APP_LISTENING', JSON.stringify(app.address()));
     }

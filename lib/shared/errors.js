@@ -19,9 +19,11 @@ const messages = {
     'put the code into a file, or set cluster: false',
   ERR_CLUSTER2_SERIALIZATION: (given) =>
     `workers are spoken to in JSON, but ${show(given)} was asked for; leave serialization at 'json'`,
-  ERR_CLUSTER2_INVALID_APP: (given) =>
-    `createApp handed over ${show(given)}, which cannot listen; hand over a net, http, https or http2 server, ` +
-    'an express, koa or fastify app, anything else with a function listen, or a list of {app, port}',
+  ERR_CLUSTER2_INVALID_APP: (given, advice = 'hand over a net, http, https or http2 server, a function ' +
+    '(request, response), an express, koa or fastify app, anything else with a function listen, or a list of ' +
+    '{app, port}') => `createApp handed over ${show(given)}, which can't be served: ${advice}`,
+  ERR_CLUSTER2_NO_APP: () =>
+    'createApp has neither called back with an app nor returned one, and nothing is left that could still do so',
   ERR_CLUSTER2_INVALID_MON_APP: (given) =>
     `createApp handed over ${show(given)} for the monitor's port, which answers no HTTP requests`,
   ERR_CLUSTER2_APP_LISTENING: (address) =>

@@ -24,6 +24,11 @@ class Calls {
     });
   }
 
+  /** Whether one waits for its answer. */
+  get isOpen() {
+    return this.#open.size > 0;
+  }
+
   /** The answer to one of them. */
   answered(ticket, { ok, code, message, facts, ...answer }) {
     const call = this.#open.get(ticket);

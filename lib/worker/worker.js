@@ -56,7 +56,10 @@ class Worker {
     process.on('SIGTERM', () => this.#onSignal('SIGTERM'));
     process.on('SIGINT', () => this.#onSignal('SIGINT'));
     this.#watchOneself();
-    const { apps, monApp } = await collectApps(createApp);
+    const { apps, monApp } = await collectApps(createApp, {
+      isWaiting: () => this.#calls?.isOpen ?? false,
+      warn: (message) => tell({ act: 'warning', message: `worker ${process.pid}: ${message}` }),
+    });
     let waiting = apps.length;
     const onListening = (ports) => {
       waiting -= 1;
