@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { RequestListener } from 'node:http';
-import { ChildProcess } from 'node:child_process';
+import { SendHandle } from 'node:child_process';
 import { Server } from 'node:net';
 
 /**
@@ -18,7 +18,7 @@ declare class Cluster extends EventEmitter {
   static readonly version: string;
 
   /** What options are when they are not given, on this machine and in this directory. */
-  static readonly defaultOptions: Readonly<Required<ClusterOptions>>;
+  static readonly defaultOptions: { readonly [Name in keyof ClusterOptions]-?: ClusterOptions[Name] | null };
 
   /** What was given, over the defaults. Changing it changes nothing: options are parsed when the cluster is made. */
   options: ClusterOptions & Record<string, unknown>;
@@ -28,6 +28,9 @@ declare class Cluster extends EventEmitter {
    * @throws {Cluster2Error} `ERR_CLUSTER2_INVALID_OPTION`
    */
   constructor(options?: ClusterOptions);
+
+  /** As `new Cluster(options).listen(createApp, callback)`, for scripts of cluster2 0.2. */
+  static listen(options: ClusterOptions | undefined, createApp: CreateApp, callback?: ListenCallback): Cluster;
 
   /**
    * Runs `createApp` and serves what it hands over to its callback: in the master by workers, in a worker by itself.
@@ -142,15 +145,21 @@ interface ClusterEvents {
   /** Master: a worker's process is gone. */
   died: [pid: number, how: Death];
   /** Master: a worker's event loop has not turned for `ms`; it is replaced. */
-  hung: [pid: number, how: { ms: number; stack?: unknown }];
-  /** Master and workers: something an operator should know. */
+  hung: [pid: number, how: { ms: number; stack?: string }];
+  /** Master and workers: something an operator should know. Without a listener the master prints each kind once. */
   warning: [warning: { message: string; [fact: string]: unknown }];
-  /** Master: a port can't be had. Without a listener that is one line on stderr and exit status 255. */
+  /**
+   * Master: a port can't be had. Without a listener that is one line on stderr; the exit status is 255, unless
+   * `process.exitCode` is set.
+   */
   error: [error: Cluster2Error];
   /** Master: a graceful shutdown begins. Worker: it was told to go, or got the signal. */
   SIGTERM: [who?: { pid: number; type: 'master' | 'worker' }];
-  /** Master: a graceful shutdown begins. Worker: it is recycled, or got the signal. */
-  SIGINT: [who?: { pid: number; type: 'worker' }];
+  /**
+   * Master: a graceful shutdown begins; `who` is there with `cluster: false` only. Worker: the master got it, or it is
+   * recycled, or it got the signal itself.
+   */
+  SIGINT: [who?: { pid: number; type: 'master' | 'worker' }];
   /** The process with `stop: true`, before it acts. */
   SIGKILL: [];
   /** Worker: it takes no new connection any more; a good moment to close WebSockets. */
@@ -161,7 +170,7 @@ interface ClusterEvents {
   'component-status-initialized': [status: ComponentStatus];
 }
 
-/** How a worker ended; the last two are there where workers write about themselves (option `metrics`). */
+/** How a worker ended. */
 interface Death {
   /** Its exit status, or null when a signal ended it. */
   code: number | null;
@@ -169,11 +178,10 @@ interface Death {
   signal: NodeJS.Signals | string | null;
   /** A sentence. */
   reason: string;
-  /** What it was asked for and had not answered, oldest first; with option `flightRecorder`. */
-  requests?: { method: string; path: string; ms: number }[];
+  /** What it was asked for and had not answered, oldest first; empty without the option `flightRecorder`. */
+  requests: { method: string; path: string; ms: number }[];
   /** Its last row of the scoreboard, by the names in docs/scoreboard.md, or null where it wrote none. */
-  row?: Record<string, number> | null;
-  [fact: string]: unknown;
+  row: Record<string, number> | null;
 }
 
 /** What a worker says of itself; `transactions`, `durations`, `gc`, `error` and `cycle` start anew after each. */
@@ -353,6 +361,24 @@ declare class Cluster2Error extends Error {
   cause?: unknown;
 }
 
+/** A worker's process in the master: as much of Node's `ChildProcess` as old scripts use, with its events. */
+interface WorkerProcess extends EventEmitter {
+  readonly pid: number;
+  readonly connected: boolean;
+  readonly killed: boolean;
+  readonly exitCode: number | null;
+  readonly signalCode: NodeJS.Signals | null;
+  send(message: unknown, callback?: (error: Error | null) => void): boolean;
+  send(
+    message: unknown,
+    handle: SendHandle | undefined,
+    options?: { keepOpen?: boolean },
+    callback?: (error: Error | null) => void,
+  ): boolean;
+  kill(signal?: NodeJS.Signals | number): boolean;
+  disconnect(): void;
+}
+
 declare global {
   namespace NodeJS {
     interface Process {
@@ -361,7 +387,7 @@ declare global {
         clustered: true;
         emitter: Cluster;
         /** By pid. */
-        workers: Record<number, ChildProcess>;
+        workers: Record<number, WorkerProcess>;
       };
       /** In a worker that serves: the timer of its heartbeats. */
       heartbeat?: NodeJS.Timeout;
@@ -374,8 +400,8 @@ declare global {
 declare namespace Cluster {
   export {
     Addresses, App, Cluster, Cluster2Error, ClusterEvents, ClusterOptions, ComponentStatus, CreateApp, Death,
-    DelegateMessage, DelegateOptions, EcvOptions, Ended, ListenCallback, MasterHeartbeat, PortedApp, Reduce,
-    ReducerName, ReloadOptions, ReloadResult, StatusOptions, WorkerHeartbeat,
+    DelegateMessage, DelegateOptions, EcvOptions, Ended, ListenCallback, MasterHeartbeat, MonitorOptions, PortedApp,
+    Reduce, ReducerName, ReloadOptions, ReloadResult, StatusOptions, WorkerHeartbeat, WorkerProcess,
     Cluster as default,
   };
 }
@@ -392,8 +418,8 @@ export = Cluster;
  */
 interface ClusterOptions {
   /**
-   * Whether to start workers. When falsy (but not undefined), the application is served by the process itself, on a
-   * single port, without pid files and without anybody to replace it.
+   * Whether to start workers. When falsy, the application is served by the process itself, on a single port, without pid
+   * files and without anybody to replace it. As in cluster2, undefined is falsy; it is warned of.
    * @default true
    */
   cluster?: boolean;
@@ -432,10 +458,11 @@ interface ClusterOptions {
 
   /**
    * Who may read the monitor, and whether it may be used to steer the cluster. By default everybody who reaches its port
-   * reads, and nobody steers.
+   * reads, and nobody steers. As in cluster2, an app given here is asked first on the monitor's port, where `createApp`
+   * hands none over.
    * @default {control: false}
    */
-  monitor?: MonitorOptions;
+  monitor?: MonitorOptions | App;
 
   /**
    * The health answer ("extended content verification") that load balancers ask for on the application's port. An
@@ -446,9 +473,9 @@ interface ClusterOptions {
   ecv?: EcvOptions | boolean;
 
   /**
-   * Number of workers that are kept running, a whole number from 1 to 1024. By default one for each logical CPU, but
-   * 1024 at most.
-   * @default os.cpus().length
+   * Number of workers that are kept running, a whole number from 1 to 1024. By default one for each processor that this
+   * process may use (a container's quota counts), but 1024 at most.
+   * @default os.availableParallelism()
    */
   noWorkers?: number | string;
 

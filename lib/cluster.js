@@ -30,8 +30,14 @@ if (isWorker) require('./worker/exceptions').reportExceptions();
 
 // How long another master may take to answer before it is ended by signal.
 const ANSWER_MS = 2000;
+// What scripts may take off a cluster: `const { stop } = c`.
+const METHODS = ['listen', 'stop', 'shutdown', 'reload', 'scale', 'disable', 'enable', 'metrics', 'addresses',
+  'delegate', 'handle', 'componentStatus'];
 // Says that what `componentStatus` promises is there.
 const COMPONENTS = 'component-status-initialized';
+
+const UNDEFINED = 'option `cluster` is undefined, which means one process without workers, as it did in cluster2; ' +
+  'leave it out, or set it to true, to have workers';
 
 let listening = false;
 
@@ -39,6 +45,7 @@ class Cluster extends EventEmitter {
   #role;
   #parsed;
   #given;
+  #monApp;
   #validator;
   #metrics = isWorker ? undefined : new (require('./master/app-metrics').AppMetrics)();
   #delegations = isWorker ? undefined : new (require('./delegation/delegations').Delegations)(this);
@@ -51,15 +58,24 @@ class Cluster extends EventEmitter {
    */
   constructor(options = {}) {
     super();
+    for (const name of METHODS) Object.defineProperty(this, name, { value: this[name].bind(this), writable: true });
     const given = options ?? {};
-    this.#given = encode(given);
+    const { monApp, rest } = asInCluster2(given);
+    this.#monApp = monApp;
+    this.#given = encode(rest);
     this.#validator = given.ecv?.validator;
     const { options: parsed, warnings } = checked(() => native().parseOptions(this.#given));
     this.#parsed = Object.freeze(parsed);
     this.options = { ...legacyDefaults(), ...given };
     if (!isWorker) {
       for (const warning of warnings) process.emitWarning(warning, { code: 'CLUSTER2_UNKNOWN_OPTION' });
+      if (isUndefined(given)) process.emitWarning(UNDEFINED, { code: 'CLUSTER2_UNDEFINED_OPTION' });
     }
+  }
+
+  /** As `new Cluster(options).listen(createApp, callback)`, for scripts of cluster2 0.2. */
+  static listen(options, createApp, callback) {
+    return new Cluster(options).listen(createApp, callback);
   }
 
   /**
@@ -76,6 +92,7 @@ class Cluster extends EventEmitter {
     this.#role = new Role(this, {
       createApp,
       callback,
+      monApp: this.#monApp,
       board,
       knownHost,
       raw: this.#given,
@@ -222,6 +239,20 @@ class Cluster extends EventEmitter {
     if (done.errorCode) throw new errors.Cluster2Error(done.errorCode, done.errorText);
     return { masters: done.masters };
   }
+}
+
+// cluster2 took an app for the monitor's port as the option `monitor`, and `cluster: undefined` for no workers. Gives
+// the options as they are parsed, and that app.
+function asInCluster2(given) {
+  if (typeof given !== 'object') return { rest: given };
+  const { monitor, ...others } = given;
+  const hasApp = monitor !== undefined && require('./shared/create-app').isApp(monitor);
+  const rest = hasApp ? others : given;
+  return { monApp: hasApp ? monitor : undefined, rest: isUndefined(given) ? { ...rest, cluster: false } : rest };
+}
+
+function isUndefined(given) {
+  return typeof given === 'object' && 'cluster' in given && given.cluster === undefined;
 }
 
 function askerFor(delegations) {

@@ -43,8 +43,11 @@ class Single {
   }
 
   async run() {
-    const { createApp, callback, parsed, raw, metrics } = this.#setup;
-    const { apps, monApp } = await collectApps(createApp, { warn: (message) => this.#warn(message) });
+    const { createApp, monApp: usual, callback, parsed, raw, metrics } = this.#setup;
+    const { apps, monApp } = await collectApps(createApp, {
+      monApp: usual,
+      warn: (message) => this.#warn(message),
+    });
     if (apps.length > 1 || portsOf(apps[0] ?? {}, parsed).length > 1) {
       process.stdout.write('Provide a single port for non-cluster mode. Exiting.\n');
       process.exit(SEVERAL_PORTS_EXIT_CODE);

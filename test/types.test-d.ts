@@ -41,6 +41,12 @@ c.listen((callback) => callback(server), (apps, monApp) => console.log(apps.leng
   .on('read-config', (message: DelegateMessage) => c.emit('config-read', { domain: message.domain }));
 c.listen((callback) => callback([{ app: server, port: [1, 2] }, { app: net.createServer(), port: '/tmp/x.sock' }]));
 c.listen(async (callback) => callback((request, response) => response.end()));
+c.listen(() => server);
+c.listen(async () => (request: http.IncomingMessage, response: http.ServerResponse) => response.end(request.url));
+Cluster.listen({ monitor: server }, (callback) => callback(server)).shutdown();
+export const told: boolean | undefined = process.cluster?.workers[1]?.send({ some: 'message' });
+export const threshold: number | string | null = Cluster.defaultOptions.requestThreshold;
+export const monitor: Cluster.MonitorOptions = { token: 's3cret' };
 // @ts-expect-error: an argument of a known event
 c.on('forked', (pid: string) => pid);
 // @ts-expect-error: an event without arguments

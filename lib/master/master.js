@@ -4,6 +4,7 @@
 // application sees: events, messages, signals, and the process's own end.
 'use strict';
 
+const nodeCluster = require('node:cluster');
 const net = require('node:net');
 const os = require('node:os');
 const { debuglog } = require('node:util');
@@ -52,10 +53,15 @@ class Master {
   }
 
   async run() {
-    const { createApp, parsed, raw } = this.#setup;
+    const { createApp, monApp: usual, parsed, raw } = this.#setup;
+    const { serialization = 'json' } = nodeCluster.settings;
+    if (serialization !== 'json') throw errors.createError('ERR_CLUSTER2_SERIALIZATION', serialization);
     this.#launcher = new Launcher(parsed);
     const start = this.#launcher.settings();
-    const { apps, monApp } = await collectApps(createApp, { warn: (message) => this.#warn(message) });
+    const { apps, monApp } = await collectApps(createApp, {
+      monApp: usual,
+      warn: (message) => this.#warn(message),
+    });
     for (const { app } of apps) {
       if (app.listening) throw errors.createError('ERR_CLUSTER2_APP_LISTENING', JSON.stringify(app.address()));
     }

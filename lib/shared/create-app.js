@@ -26,9 +26,10 @@ let listen;
  * with ERR_CLUSTER2_NO_APP when no app can come any more, and with ERR_CLUSTER2_INVALID_APP for one that can't be
  * served.
  *
- * `isWaiting()` says whether the master owes this process an answer; `warn(message)` hears of an app that is late.
+ * `monApp` is the app for the monitor's port where `createApp` names none. `isWaiting()` says whether the master owes
+ * this process an answer; `warn(message)` hears of an app that is late.
  */
-function collectApps(createApp, { isWaiting = () => false, warn = () => {} } = {}) {
+function collectApps(createApp, { monApp: usual, isWaiting = () => false, warn = () => {} } = {}) {
   return new Promise((resolve, reject) => {
     let isCalled = false;
     let isSettled = false;
@@ -38,7 +39,7 @@ function collectApps(createApp, { isWaiting = () => false, warn = () => {} } = {
       stopWaiting();
       finish(value);
     };
-    const take = (app, monApp) => {
+    const take = (app, monApp = usual) => {
       if (isCalled) return;
       isCalled = true;
       // Later, so that a `createApp` that fails right after it called back still makes this reject.
@@ -82,7 +83,7 @@ async function toServer(app) {
   return server;
 }
 
-module.exports = { collectApps, toServer };
+module.exports = { collectApps, isApp, toServer };
 
 async function serverOf(app) {
   if (app instanceof net.Server) return app;

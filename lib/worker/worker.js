@@ -36,7 +36,8 @@ class Worker {
   #components;
   // What the master said of components before anybody here wanted to know.
   #facts = [];
-  #signals = new Set();
+  // The signal that came, or that an order stood for.
+  #signal;
 
   constructor(cluster, setup) {
     this.#cluster = cluster;
@@ -57,6 +58,7 @@ class Worker {
     process.on('SIGINT', () => this.#onSignal('SIGINT'));
     this.#watchOneself();
     const { apps, monApp } = await collectApps(createApp, {
+      monApp: this.#setup.monApp,
       isWaiting: () => this.#calls?.isOpen ?? false,
       warn: (message) => tell({ act: 'warning', message: `worker ${process.pid}: ${message}` }),
     });
@@ -167,14 +169,14 @@ class Worker {
 
   #emitSignal(signal) {
     // Ctrl-C comes twice: to this process, and from the master.
-    if (this.#signals.has(signal)) return;
-    this.#signals.add(signal);
+    if (this.#signal === signal) return;
+    this.#signal = signal;
     this.#cluster.emit(signal, { pid: process.pid, type: 'worker' });
   }
 
   #drain(why) {
     const signal = SIGNAL_OF_ORDER[why];
-    if (signal && this.#signals.size === 0) this.#emitSignal(signal);
+    if (signal && !this.#signal) this.#emitSignal(signal);
     this.#board.state = 'draining';
     // As in cluster2: what an old script looks for in a worker that goes.
     process.emitter = this.#cluster;
