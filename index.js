@@ -1,9 +1,10 @@
 // The public entry: `require('cluster2-rs')` is the constructor, as it was in cluster2.
 //
-// An older Node reads this file too, and is told so, before it meets what it does not have.
+// An older Node reads this file too, and is told so, before it meets what it does not have: in 18.7 subscriptions to
+// `node:diagnostics_channel`, by which requests are counted and drained, got lost.
 'use strict';
 
-const OLDEST_NODE = [18, 7];
+const OLDEST_NODE = [18, 8];
 
 const [major, minor] = process.versions.node.split('.').map(Number);
 if (major < OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor < OLDEST_NODE[1])) {
