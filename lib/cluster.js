@@ -20,6 +20,7 @@ require('./worker/nexttick-workaround');
 // themselves for one.
 const isWorker = nodeCluster.isWorker && process.env.CLUSTER2_MASTER !== undefined;
 delete process.env.CLUSTER2_MASTER;
+const isForeign = nodeCluster.isWorker && !isWorker;
 const place = takePlace(process.env);
 if (isWorker) useTarget(process.env.CLUSTER2_TARGET);
 delete process.env.CLUSTER2_TARGET;
@@ -38,6 +39,8 @@ const COMPONENTS = 'component-status-initialized';
 
 const UNDEFINED = 'option `cluster` is undefined, which means one process without workers, as it did in cluster2; ' +
   'leave it out, or set it to true, to have workers';
+const FOREIGN = "this process is a worker of another cluster, such as PM2's cluster mode: it serves by itself, " +
+  'without workers and without monitor; start the script with `node` or `cluster2 start` to have both';
 
 let listening = false;
 
@@ -60,7 +63,7 @@ class Cluster extends EventEmitter {
     super();
     for (const name of METHODS) Object.defineProperty(this, name, { value: this[name].bind(this), writable: true });
     const given = options ?? {};
-    const { monApp, rest } = asInCluster2(given);
+    const { monApp, rest, notes } = understood(given);
     this.#monApp = monApp;
     this.#given = encode(rest);
     this.#validator = given.ecv?.validator;
@@ -68,8 +71,8 @@ class Cluster extends EventEmitter {
     this.#parsed = Object.freeze(parsed);
     this.options = { ...legacyDefaults(), ...given };
     if (!isWorker) {
-      for (const warning of warnings) process.emitWarning(warning, { code: 'CLUSTER2_UNKNOWN_OPTION' });
-      if (isUndefined(given)) process.emitWarning(UNDEFINED, { code: 'CLUSTER2_UNDEFINED_OPTION' });
+      const all = [...warnings.map((text) => [text, 'CLUSTER2_UNKNOWN_OPTION']), ...notes];
+      for (const [text, code] of all) process.emitWarning(text, { code });
     }
   }
 
@@ -241,18 +244,23 @@ class Cluster extends EventEmitter {
   }
 }
 
-// cluster2 took an app for the monitor's port as the option `monitor`, and `cluster: undefined` for no workers. Gives
-// the options as they are parsed, and that app.
-function asInCluster2(given) {
-  if (typeof given !== 'object') return { rest: given };
+// What the options are understood as: those to be parsed, the app for the monitor's port, which cluster2 took as
+// `monitor`, and warnings with their codes.
+function understood(given) {
+  if (typeof given !== 'object') return { rest: given, notes: [] };
   const { monitor, ...others } = given;
   const hasApp = monitor !== undefined && require('./shared/create-app').isApp(monitor);
-  const rest = hasApp ? others : given;
-  return { monApp: hasApp ? monitor : undefined, rest: isUndefined(given) ? { ...rest, cluster: false } : rest };
-}
-
-function isUndefined(given) {
-  return typeof given === 'object' && 'cluster' in given && given.cluster === undefined;
+  const rest = hasApp ? others : { ...given };
+  const notes = [];
+  if ('cluster' in given && given.cluster === undefined) {
+    rest.cluster = false;
+    notes.push([UNDEFINED, 'CLUSTER2_UNDEFINED_OPTION']);
+  }
+  if (isForeign) {
+    Object.assign(rest, { cluster: false, monPort: false });
+    notes.push([FOREIGN, 'CLUSTER2_FOREIGN_CLUSTER']);
+  }
+  return { rest, monApp: hasApp ? monitor : undefined, notes };
 }
 
 function askerFor(delegations) {
