@@ -498,7 +498,8 @@ interface ClusterOptions {
 
   /**
    * Number of connections, from 1 to `Number.MAX_SAFE_INTEGER`. A worker that has accepted more is recycled: a
-   * successor is started, and when that listens the old worker finishes its requests and goes.
+   * successor is started, and when that listens the old worker finishes its requests and goes. The default recycles no
+   * worker that is younger than ten minutes; a number that is given counts at once.
    * @default 10000
    */
   connThreshold?: number | string;

@@ -68,7 +68,7 @@ class Cluster extends EventEmitter {
     this.#given = encode(rest);
     this.#validator = given.ecv?.validator;
     const { options: parsed, warnings } = checked(() => native().parseOptions(this.#given));
-    this.#parsed = Object.freeze(parsed);
+    this.#parsed = Object.freeze({ ...parsed, connThresholdGiven: Number(given.connThreshold) > 0 });
     this.options = { ...legacyDefaults(), ...given };
     if (!isWorker) {
       const all = [...warnings.map((text) => [text, 'CLUSTER2_UNKNOWN_OPTION']), ...notes];
