@@ -174,6 +174,10 @@ class Master {
     // Who signals gets no promise: what fails has been told as a warning, and during a shutdown there is
     // nothing to tell.
     process.on('SIGUSR2', () => this.reload().catch(() => {}));
+    process.once('SIGUSR2', () => {
+      const { ADVICE, isBelowNodemon } = require('./nodemon');
+      if (isBelowNodemon()) this.#warn(ADVICE);
+    });
     process.on('SIGTTIN', () => this.scale({ by: 1 }).catch(() => {}));
     process.on('SIGTTOU', () => this.scale({ by: -1 }).catch(() => {}));
   }
