@@ -108,7 +108,7 @@ class Single {
     const leave = () => process.exit(process.exitCode ?? 0);
     setTimeout(() => {
       const held = this.#service?.endNow();
-      if (held) this.#cluster.emit('warning', { message: held });
+      if (held) this.#warn(held);
       setTimeout(leave, Math.min(100, killTimeout));
     }, shutdownTimeout).unref();
     await this.#service?.drain();
@@ -164,7 +164,7 @@ class Single {
     if (!isFirst && now - this.#firstSignalAt < SECOND_SIGNAL_MS) return;
     this.#firstSignalAt ??= now;
     if (!isFirst) process.exit(128 + signals[signal]);
-    this.#cluster.emit(signal, { pid: process.pid, type: 'master' });
+    callApplication(() => this.#cluster.emit(signal, { pid: process.pid, type: 'master' }));
     this.shutdown();
   }
 }

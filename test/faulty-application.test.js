@@ -118,6 +118,41 @@ describe('an application that gives and throws strange things', function () {
     });
   }
 
+  for (const [signal, toWorker] of [['SIGTERM', false], ['SIGINT', false], ['SIGTERM', true]]) {
+    it(`whose listeners throw in a worker drains it, at ${signal} to the ${toWorker ? 'worker' : 'master'}`,
+      async () => {
+        const program = await begin({ env: { FAULTS: 'inWorkers' }, keepAliveGrace: 50, heartbeatInterval: 200 });
+        const [worker] = program.workers;
+        await program.lines(({ event, pid, args }) => {
+          return event === 'uncaught' && pid === worker && args[0] === 'in heartbeat';
+        }, 2);
+        if (toWorker) process.kill(worker, signal);
+        else program.kill(signal);
+        const { code, signal: by } = await died(program, worker);
+        assert.deepEqual([code, by], [0, null]);
+        const told = program.seen(({ event, pid }) => event === 'uncaught' && pid === worker);
+        const names = told.map(({ args: [message] }) => message);
+        assert.ok(names.includes(`in ${signal}`) && names.includes('in draining'), `${names}`);
+        if (toWorker) program.kill();
+        assert.deepEqual(await program.exit(), { code: 0, signal: null });
+      });
+  }
+
+  it('may end with cluster: false though its listeners throw', async () => {
+    const port = await freePort();
+    const program = start('faulty', { options: { cluster: false, port }, env: { FAULTS: 'inWorkers' } });
+    await eventually(() => request(port).catch(() => undefined));
+    program.kill();
+    assert.deepEqual(await program.exit(), { code: 0, signal: null });
+    assert.deepEqual((await program.line('uncaught')).args, ['in SIGTERM']);
+  });
+
+  it('may report transactions whose duration is none', async () => {
+    const program = await begin();
+    await program.ask('/transaction');
+    await goesOn(program);
+  });
+
   it('whose listeners throw in the master is told everything else all the same, and ends as it should', async () => {
     const program = await begin({ env: { FAULTS: 'listeners' } });
     const [worker] = program.workers;

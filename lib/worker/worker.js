@@ -5,6 +5,7 @@
 // master they drain. What is not needed to listen is loaded later, since each module delays the first answer.
 'use strict';
 
+const { callApplication } = require('../shared/application');
 const { collectApps } = require('../shared/create-app');
 const { Balance } = require('./serving/balance');
 const { Ecv } = require('./serving/ecv');
@@ -171,7 +172,7 @@ class Worker {
     // Ctrl-C comes twice: to this process, and from the master.
     if (this.#signal === signal) return;
     this.#signal = signal;
-    this.#cluster.emit(signal, { pid: process.pid, type: 'worker' });
+    callApplication(() => this.#cluster.emit(signal, { pid: process.pid, type: 'worker' }));
   }
 
   #drain(why) {
@@ -180,7 +181,7 @@ class Worker {
     this.#board.state = 'draining';
     // As in cluster2: what an old script looks for in a worker that goes.
     process.emitter = this.#cluster;
-    this.#cluster.emit('draining');
+    callApplication(() => this.#cluster.emit('draining'));
     // One turn more, so that 'close' handlers have run.
     this.#service.drain().then(() => setImmediate(() => process.exit(0)));
   }

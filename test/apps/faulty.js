@@ -29,6 +29,8 @@ const strange = {
   error: () => { throw Object.assign(new Error('x'), { code: 1n, get message() { throw new Error('message'); } }); },
 };
 
+const TRANSACTIONS = [undefined, null, { duration: Symbol('s') }, { duration: Object.create(null) }, { duration: 1n },
+  { duration: '5' }, { get duration() { throw new Error('duration'); } }];
 const validators = { throws: () => { throw Object.create(null); }, rejects: () => Promise.reject(Symbol('no')) };
 const validator = validators[process.env.VALIDATOR];
 const c = new Cluster(validator ? { ...options, ecv: { validator } } : options);
@@ -61,6 +63,13 @@ if (isFaulty('listeners') && cluster.isMaster) {
   }
 }
 
+if (isFaulty('inWorkers')) {
+  process.on('uncaughtException', (error) => report('uncaught', error.message));
+  for (const name of ['SIGTERM', 'SIGINT', 'draining', 'heartbeat']) {
+    c.on(name, () => { throw new Error(`in ${name}`); });
+  }
+}
+
 process.on('message', (message) => report('message', message));
 
 function nested(depth) {
@@ -72,6 +81,7 @@ function nested(depth) {
 async function ask(path, args) {
   if (path === '/crash') process.kill(process.pid, 'SIGKILL');
   if (path === '/say') return process.send(args?.depth ? { ...args, deep: nested(args.depth) } : args);
+  if (path === '/transaction') return TRANSACTIONS.forEach((given) => c.emit('rootTransaction', given));
   if (path !== '/delegate') return 'hello';
   return c.delegate(...args).catch(({ code, message }) => ({ code, message }));
 }
