@@ -52,7 +52,7 @@ class Cluster extends EventEmitter {
   #validator;
   #metrics = isWorker ? undefined : new (require('./master/app-metrics').AppMetrics)();
   #delegations = isWorker ? undefined : new (require('./delegation/delegations').Delegations)(this);
-  #asker;
+  #client;
   #components;
 
   /**
@@ -181,8 +181,8 @@ class Cluster extends EventEmitter {
    * answer; rejects with ERR_CLUSTER2_DELEGATE_TIMEOUT or ERR_CLUSTER2_DELEGATE_FAILED.
    */
   delegate(type, payload, options) {
-    this.#asker ??= askerFor(this.#delegations);
-    return this.#asker.ask(type, payload, options);
+    this.#client ??= clientFor(this.#delegations);
+    return this.#client.ask(type, payload, options ?? {});
   }
 
   /**
@@ -263,9 +263,9 @@ function understood(given) {
   return { rest, monApp: hasApp ? monitor : undefined, notes };
 }
 
-function askerFor(delegations) {
-  const { askerOfMaster, askerOfWorker } = require('./delegation/client');
-  return isWorker ? askerOfWorker() : askerOfMaster(delegations);
+function clientFor(delegations) {
+  const { clientOfMaster, clientOfWorker } = require('./delegation/client');
+  return isWorker ? clientOfWorker() : clientOfMaster(delegations);
 }
 
 function notRunning() {

@@ -1,8 +1,9 @@
-// The master's part of componentStatus: knows which process has which component, asks them, and collects what they say.
+// The master's part of componentStatus: it knows which process has which component, asks those processes, and collects
+// their answers.
 //
-// Fed by lib/master/master.js with what workers tell (`hear`) and with their deaths (`gone`); answers to workers
-// leave through `send`. Names stay known when the last process that had them is gone, as they always did. Owns one
-// timer per question that is under way.
+// lib/master/master.js passes in what workers tell (`hear`) and their deaths (`gone`); answers to workers leave
+// through `send`. A name stays known when the last process that had the component has gone, as in cluster2. Owns one
+// timer for each open question.
 'use strict';
 
 const errors = require('../shared/errors');
@@ -53,7 +54,7 @@ class ComponentHub {
     return this.#components.has(name);
   }
 
-  /** Asks all that have the component; resolves with `{reducer, values}` once all have answered, or after 3 s. */
+  /** Asks all processes that have the component; resolves with `{reducer, values}`, after 3 s with what there is. */
   async collect({ name, how, params, value, worker }) {
     const component = this.#components.get(name);
     if (!component) throw errors.createError('ERR_CLUSTER2_UNKNOWN_COMPONENT', name);
@@ -62,7 +63,7 @@ class ComponentHub {
     return { reducer: component.reducer, values };
   }
 
-  /** Lets somebody reduce who can; resolves with `{value}`, or undefined. */
+  /** Has a process that knows the reducer apply it; resolves with `{value}`, or undefined. */
   async reduce(name, values) {
     const [pid] = this.#reducers.get(name) ?? [];
     if (pid === undefined) return undefined;
@@ -70,7 +71,7 @@ class ComponentHub {
     return { value: value ?? null };
   }
 
-  /** What a worker tells. */
+  /** A worker tells of a component or a reducer that it has, answers a question, or asks one. */
   hear(pid, { component, reducer, answer, problem, collect, id, ...rest }) {
     if (component !== undefined) {
       if (component === 'worker') this.#send(pid, { names: this.names() });
@@ -84,7 +85,7 @@ class ComponentHub {
     }
   }
 
-  /** A worker has gone: it has nothing any more, and nobody waits for it. */
+  /** A worker has gone: it has no component any more, and no question waits for it. */
   gone(pid) {
     for (const { pids } of this.#components.values()) pids.delete(pid);
     for (const pids of this.#reducers.values()) pids.delete(pid);
@@ -107,7 +108,7 @@ class ComponentHub {
     }
   }
 
-  /** The values of those that have one, in the order of `pids`. */
+  /** Resolves with the values of those processes that have one, in the order of `pids`. */
   #askAll(pids, question) {
     this.#last += 1;
     const id = this.#last;

@@ -1,9 +1,10 @@
-// componentStatus: what each process says of its components, and one value made of that for the whole cluster.
+// componentStatus: what each process says of its components, and the one value that is made of it for the whole
+// cluster.
 //
-// Every process has one `ComponentStatus`, which the application gets from `c.componentStatus()`; it knows the
-// process's own components and reducers. What concerns several processes goes to the hub: lib/components/hub.js
-// in the master, and in a worker the same over the channel, by internal messages that the application does not
-// see.
+// Every process has one `ComponentStatus`, which the application gets from `c.componentStatus()`. It knows the
+// components and reducers of its own process. What concerns several processes goes to the hub: to
+// lib/components/hub.js in the master, and in a worker to the same hub over the channel, by internal messages that the
+// application does not see.
 'use strict';
 
 const { createRequire } = require('node:module');

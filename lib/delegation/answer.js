@@ -1,10 +1,11 @@
-// One answer on its way to workers, in the two forms that lib/delegation/delegations.js knows; each is written once,
-// however many get it.
+// One answer to be sent to workers, in the two forms that lib/delegation/delegations.js knows.
+//
+// Each form is written once, however many workers get it. Owns nothing else.
 'use strict';
 
 const { textOfThrown } = require('../shared/application');
 
-class Letter {
+class Answer {
   #type;
   #content;
   #error;
@@ -41,7 +42,7 @@ class Letter {
   }
 
   /** The form for `c.delegate`: exactly the value, or the error. */
-  reply(call) {
+  forCall(call) {
     const said = this.#error ? { error: this.#error } : { answer: this.#content };
     // Only the number differs between two that asked for the same.
     this.#reply ??= JSON.stringify({ type: this.#type, ...said });
@@ -51,7 +52,7 @@ class Letter {
   /** Throws what can't be written as JSON, now rather than when it is sent. */
   write(call) {
     if (call === undefined) return this.text;
-    return this.reply(call);
+    return this.forCall(call);
   }
 }
 
@@ -82,4 +83,4 @@ function fieldsOf(content) {
   return content === undefined ? {} : { answer: content };
 }
 
-module.exports = { Letter, othersOf, reportOf };
+module.exports = { Answer, othersOf, reportOf };

@@ -76,7 +76,7 @@ class Master {
     }
     this.#workers = new NodeCluster(this.#native);
     this.#handleSignals();
-    this.#setup.delegations.start((...letter) => this.#workers.reach(...letter));
+    this.#setup.delegations.start((...given) => this.#workers.reach(...given));
     this.#startComponents();
     process.once('exit', () => this.#close());
     // The native callback is weak: this timer says that a master without workers still has a monitor to serve.
