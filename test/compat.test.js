@@ -79,7 +79,7 @@ describe('a script of cluster2\'s own time', () => {
     const monPort = await freePort();
     const given = { noWorkers: 1, monPort, ...options };
     const program = start('old-script', { args: [form], options: given });
-    return Object.assign(program, { monitor: (path) => request(monPort, { path }) });
+    return Object.assign(program, { monPort, monitor: (path) => request(monPort, { path }) });
   }
 
   for (const [form, body] of [
@@ -96,6 +96,12 @@ describe('a script of cluster2\'s own time', () => {
       assert.equal(program.stderr, '');
     });
   }
+
+  it('reads the monitor\'s own address in `master.address` of its JSON', async () => {
+    const program = await ready(await begin('0.2', { monHost: '127.0.0.1' }), 1);
+    const { master } = JSON.parse((await program.monitor('/status.json')).body);
+    assert.deepEqual(master.address, { address: '127.0.0.1', family: 'IPv4', port: program.monPort });
+  });
 
   it('runs in one process with cluster: undefined, and is told so', async () => {
     const port = await freePort();

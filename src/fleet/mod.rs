@@ -182,11 +182,9 @@ impl Fleet {
     fn on_gone(&mut self, id: WorkerId, clean: bool, now: Instant) {
         // Already gone, or never ours: it was counted then.
         let Some(worker) = self.workers.remove(&id) else { return };
-        let cause = match worker.life.cause() {
-            // Ctrl-C reaches a worker a moment before its master.
-            Cause::Left if self.phase == Phase::ShuttingDown => Cause::Drained,
-            cause => cause,
-        };
+        // Ctrl-C reaches a worker a moment before its master.
+        let is_shutdown = worker.life.cause() == Cause::Left && self.phase == Phase::ShuttingDown;
+        let cause = if is_shutdown { Cause::Drained } else { worker.life.cause() };
         self.report(Report::Died { worker: id, slot: worker.slot, cause });
         let Some(slot) = worker.slot else {
             self.on_spare_gone(&worker, now);

@@ -147,7 +147,8 @@ pub(crate) fn first_stats(options: &Options, clocks: Clocks) -> Stats {
         options::Address::Tcp(port) => port.to_string(),
         options::Address::Path(path) => path.display().to_string(),
     });
-    let shown = ShownOptions { no_workers: options.no_workers.get().into(), ports: ports.collect() };
+    let shown =
+        ShownOptions { no_workers: options.no_workers.get().into(), ports: ports.collect(), monitor: None };
     Stats::new(std::process::id(), clocks.time, shown)
 }
 

@@ -118,6 +118,8 @@ impl State {
     ) -> Self {
         let clocks = Clocks::now();
         let stats = Rc::new(RefCell::new(first_stats(&setup.options, clocks)));
+        stats.borrow_mut().options.monitor =
+            setup.monitor.as_ref().and_then(|listener| listener.local_addr().ok());
         let Shared { speakers, rotation: word, app_metrics } = shared;
         let (scoreboard, no_scoreboard) = match setup.scoreboard {
             Ok(board) => (Some(Rc::new(RefCell::new(board))), None),

@@ -35,7 +35,7 @@ const NASTY: &str = "<script>alert('x')</script>\"&\u{1b}[2J";
 
 fn stats() -> Stats {
     let started = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123);
-    let options = ShownOptions { no_workers: 2, ports: vec!["3000".into(), NASTY.into()] };
+    let options = ShownOptions { no_workers: 2, ports: vec!["3000".into(), NASTY.into()], monitor: None };
     let mut stats = Stats::new(4000, started, options);
     let worker = |id: u32, state, ready_at| Worker {
         id: WorkerId(id),

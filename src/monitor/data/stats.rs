@@ -162,6 +162,8 @@ pub struct ShownOptions {
     pub no_workers: usize,
     /// `port`, each as the user wrote it: a number or a path.
     pub ports: Vec<String>,
+    /// Where the monitor listens.
+    pub monitor: Option<SocketAddr>,
 }
 
 impl Stats {
