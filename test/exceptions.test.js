@@ -5,7 +5,9 @@ const assert = require('node:assert/strict');
 
 const { spawnSync } = require('node:child_process');
 
-const { connect, died, eventually, masterEvents, ready, reap, request, start, startCluster, underWay } = require('./support');
+const {
+  connect, died, eventually, masterEvents, ready, reap, request, start, startCluster, underWay,
+} = require('./support');
 
 // Sends a request that fails, and goes once it has come: it is never answered, so a client that stayed would hold the
 // worker until the idle timeout.
