@@ -68,7 +68,7 @@ class Worker {
       waiting -= 1;
       this.#announceComponents();
       tell({ act: 'listening', ready: waiting === 0 });
-      for (const _ of ports) callback?.(apps, monApp);
+      for (const _ of ports) callApplication(() => callback?.(apps, monApp));
     };
     try {
       await this.#service.listen(apps, onListening);

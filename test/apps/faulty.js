@@ -91,5 +91,5 @@ const server = http.createServer(async (request, response) => {
   response.end(JSON.stringify(await ask(path, query && JSON.parse(decodeURIComponent(query)))));
 });
 c.listen((callback) => callback(server), () => {
-  if (isFaulty('listeners') && cluster.isMaster) throw new Error('in the callback');
+  if (isFaulty(cluster.isMaster ? 'listeners' : 'inWorkers')) throw new Error('in the callback');
 });
