@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { RequestListener } from 'node:http';
-import { ChildProcess } from 'node:child_process';
+import { SendHandle } from 'node:child_process';
 import { Server } from 'node:net';
 
 /**
@@ -18,7 +18,7 @@ declare class Cluster extends EventEmitter {
   static readonly version: string;
 
   /** What options are when they are not given, on this machine and in this directory. */
-  static readonly defaultOptions: Readonly<Required<ClusterOptions>>;
+  static readonly defaultOptions: { readonly [Name in keyof ClusterOptions]-?: ClusterOptions[Name] | null };
 
   /** What was given, over the defaults. Changing it changes nothing: options are parsed when the cluster is made. */
   options: ClusterOptions & Record<string, unknown>;
@@ -29,9 +29,13 @@ declare class Cluster extends EventEmitter {
    */
   constructor(options?: ClusterOptions);
 
+  /** As `new Cluster(options).listen(createApp, callback)`, for scripts of cluster2 0.2. */
+  static listen(options: ClusterOptions | undefined, createApp: CreateApp, callback?: ListenCallback): Cluster;
+
   /**
    * Runs `createApp` and serves what it hands over to its callback: in the master by workers, in a worker by itself.
-   * @param createApp runs once in the master, where the app must not listen, and once in each worker; may be async
+   * @param createApp runs once in the master, where the app must not listen, and once in each worker; may be async, and
+   * may return the app instead of calling back
    * @param callback once in the master, when the first workers are forked, and in each worker once per port
    * @throws {Cluster2Error} `ERR_CLUSTER2_CREATE_APP`, `ERR_CLUSTER2_ALREADY_LISTENING`
    */
@@ -150,15 +154,21 @@ interface ClusterEvents {
   /** Master: a worker's process is gone. */
   died: [pid: number, how: Death];
   /** Master: a worker's event loop has not turned for `ms`; it is replaced. */
-  hung: [pid: number, how: { ms: number; stack?: unknown }];
-  /** Master and workers: something an operator should know. */
+  hung: [pid: number, how: { ms: number; stack?: string }];
+  /** Master and workers: something an operator should know. Without a listener the master prints each kind once. */
   warning: [warning: { message: string; [fact: string]: unknown }];
-  /** Master: a port can't be had. Without a listener that is one line on stderr and exit status 255. */
+  /**
+   * Master: a port can't be had. Without a listener that is one line on stderr; the exit status is 255, unless
+   * `process.exitCode` is set.
+   */
   error: [error: Cluster2Error];
   /** Master: a graceful shutdown begins. Worker: it was told to go, or got the signal. */
   SIGTERM: [who?: { pid: number; type: 'master' | 'worker' }];
-  /** Master: a graceful shutdown begins. Worker: it is recycled, or got the signal. */
-  SIGINT: [who?: { pid: number; type: 'worker' }];
+  /**
+   * Master: a graceful shutdown begins; `who` is there with `cluster: false` only. Worker: the master got it, or it is
+   * recycled, or it got the signal itself.
+   */
+  SIGINT: [who?: { pid: number; type: 'master' | 'worker' }];
   /** The process with `stop: true`, before it acts. */
   SIGKILL: [];
   /** Worker: it takes no new connection any more; a good moment to close WebSockets. Clean up in `cleanup`. */
@@ -169,7 +179,7 @@ interface ClusterEvents {
   'component-status-initialized': [status: ComponentStatus];
 }
 
-/** How a worker ended; the last two are there where workers write about themselves (option `metrics`). */
+/** How a worker ended. */
 interface Death {
   /** Its exit status, or null when a signal ended it. */
   code: number | null;
@@ -177,11 +187,10 @@ interface Death {
   signal: NodeJS.Signals | string | null;
   /** A sentence. */
   reason: string;
-  /** What it was asked for and had not answered, oldest first; with option `flightRecorder`. */
-  requests?: { method: string; path: string; ms: number }[];
+  /** What it was asked for and had not answered, oldest first; empty without the option `flightRecorder`. */
+  requests: { method: string; path: string; ms: number }[];
   /** Its last row of the scoreboard, by the names in docs/scoreboard.md, or null where it wrote none. */
-  row?: Record<string, number> | null;
-  [fact: string]: unknown;
+  row: Record<string, number> | null;
 }
 
 /** What a worker says of itself; `transactions`, `durations`, `gc`, `error` and `cycle` start anew after each. */
@@ -252,6 +261,8 @@ interface PortedApp {
 /**
  * Hands over the app, or several with their ports, and perhaps an app of one's own for the monitor's port: it is asked
  * first there, in the master only, and where it answers 404 ours answer. It must speak HTTP and must not listen.
+ *
+ * What it returns, or its promise gives, is the app where it does not call back.
  */
 type CreateApp = (callback: (app: App | ReadonlyArray<PortedApp>, monApp?: App) => void) => unknown;
 
@@ -361,6 +372,24 @@ declare class Cluster2Error extends Error {
   cause?: unknown;
 }
 
+/** A worker's process in the master: as much of Node's `ChildProcess` as old scripts use, with its events. */
+interface WorkerProcess extends EventEmitter {
+  readonly pid: number;
+  readonly connected: boolean;
+  readonly killed: boolean;
+  readonly exitCode: number | null;
+  readonly signalCode: NodeJS.Signals | null;
+  send(message: unknown, callback?: (error: Error | null) => void): boolean;
+  send(
+    message: unknown,
+    handle: SendHandle | undefined,
+    options?: { keepOpen?: boolean },
+    callback?: (error: Error | null) => void,
+  ): boolean;
+  kill(signal?: NodeJS.Signals | number): boolean;
+  disconnect(): void;
+}
+
 declare global {
   namespace NodeJS {
     interface Process {
@@ -369,7 +398,7 @@ declare global {
         clustered: true;
         emitter: Cluster;
         /** By pid. */
-        workers: Record<number, ChildProcess>;
+        workers: Record<number, WorkerProcess>;
       };
       /** In a worker that serves: the timer of its heartbeats. */
       heartbeat?: NodeJS.Timeout;
@@ -382,8 +411,9 @@ declare global {
 declare namespace Cluster {
   export {
     Addresses, App, Cluster, Cluster2Error, ClusterEvents, ClusterOptions, ComponentStatus, CreateApp, Death,
-    DelegateMessage, DelegateOptions, EcvOptions, Ended, ListenCallback, MasterHeartbeat, MetricsOptions, PortedApp,
-    Reduce, ReducerName, ReloadOptions, ReloadResult, StatusOptions, WorkerHeartbeat,
+    DelegateMessage, DelegateOptions, EcvOptions, Ended, ListenCallback, MasterHeartbeat, MetricsOptions,
+    MonitorOptions, PortedApp, Reduce, ReducerName, ReloadOptions, ReloadResult, StatusOptions, WorkerHeartbeat,
+    WorkerProcess,
     Cluster as default,
   };
 }
@@ -400,8 +430,8 @@ export = Cluster;
  */
 interface ClusterOptions {
   /**
-   * Whether to start workers. When falsy (but not undefined), the application is served by the process itself, on a
-   * single port, without pid files and without anybody to replace it.
+   * Whether to start workers. When falsy, the application is served by the process itself, on a single port, without pid
+   * files and without anybody to replace it. As in cluster2, undefined is falsy; it is warned of.
    * @default true
    */
   cluster?: boolean;
@@ -442,10 +472,11 @@ interface ClusterOptions {
 
   /**
    * Who may read the monitor, and whether it may be used to steer the cluster. By default everybody who reaches its port
-   * reads, and nobody steers.
+   * reads, and nobody steers. As in cluster2, an app given here is asked first on the monitor's port, where `createApp`
+   * hands none over.
    * @default {control: false}
    */
-  monitor?: MonitorOptions;
+  monitor?: MonitorOptions | App;
 
   /**
    * The health answer ("extended content verification") that load balancers ask for on the application's port. An
@@ -456,9 +487,9 @@ interface ClusterOptions {
   ecv?: EcvOptions | boolean;
 
   /**
-   * Number of workers that are kept running, a whole number from 1 to 1024. By default one for each logical CPU, but
-   * 1024 at most.
-   * @default os.cpus().length
+   * Number of workers that are kept running, a whole number from 1 to 1024. By default one for each processor that this
+   * process may use (a container's quota counts), but 1024 at most.
+   * @default os.availableParallelism()
    */
   noWorkers?: number | string;
 
@@ -483,7 +514,8 @@ interface ClusterOptions {
 
   /**
    * Number of connections, from 1 to `Number.MAX_SAFE_INTEGER`. A worker that has accepted more is recycled: a
-   * successor is started, and when that listens the old worker finishes its requests and goes.
+   * successor is started, and when that listens the old worker finishes its requests and goes. The default recycles no
+   * worker that is younger than ten minutes; a number that is given counts at once.
    * @default 10000
    */
   connThreshold?: number | string;
@@ -588,7 +620,8 @@ interface ClusterOptions {
   /**
    * What becomes of a worker in which an exception was not caught. `'recycle'` prints it, starts a successor and lets
    * the worker finish its other requests; `'continue'` prints it and goes on; `'exit'` ends the worker, as Node does. A
-   * listener of the application for 'uncaughtException' takes precedence.
+   * listener of the application for 'uncaughtException' takes precedence; those that `node:domain`, Sentry and PostHog
+   * add by themselves do not.
    * @default 'recycle'
    */
   onUncaughtException?: 'recycle' | 'continue' | 'exit';

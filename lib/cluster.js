@@ -9,6 +9,7 @@
 const nodeCluster = require('node:cluster');
 const { EventEmitter } = require('node:events');
 
+const { callApplication } = require('./shared/application');
 const errors = require('./shared/errors');
 const { load, useTarget } = require('./shared/native');
 const { encode } = require('./shared/options-json');
@@ -19,6 +20,7 @@ require('./worker/nexttick-workaround');
 // themselves for one.
 const isWorker = nodeCluster.isWorker && process.env.CLUSTER2_MASTER !== undefined;
 delete process.env.CLUSTER2_MASTER;
+const isForeign = nodeCluster.isWorker && !isWorker;
 const row = process.env.CLUSTER2_ROW;
 delete process.env.CLUSTER2_ROW;
 if (isWorker) useTarget(process.env.CLUSTER2_TARGET);
@@ -28,8 +30,16 @@ if (isWorker) require('./worker/exceptions').reportExceptions();
 
 // How long another master may take to answer before it is ended by signal.
 const ANSWER_MS = 2000;
+// What scripts may take off a cluster: `const { stop } = c`.
+const METHODS = ['listen', 'stop', 'shutdown', 'reload', 'scale', 'disable', 'enable', 'metrics', 'addresses',
+  'cleanup', 'delegate', 'handle', 'componentStatus'];
 // Says that what `componentStatus` promises is there.
 const COMPONENTS = 'component-status-initialized';
+
+const UNDEFINED = 'option `cluster` is undefined, which means one process without workers, as it did in cluster2; ' +
+  'leave it out, or set it to true, to have workers';
+const FOREIGN = "this process is a worker of another cluster, such as PM2's cluster mode: it serves by itself, " +
+  'without workers and without monitor; start the script with `node` or `cluster2 start` to have both';
 
 let listening = false;
 
@@ -37,10 +47,11 @@ class Cluster extends EventEmitter {
   #role;
   #parsed;
   #given;
+  #monApp;
   #validator;
   #metrics = isWorker ? undefined : new (require('./master/app-metrics').AppMetrics)();
   #delegations = isWorker ? undefined : new (require('./delegation/delegations').Delegations)(this);
-  #asker;
+  #client;
   #components;
   #cleanups = [];
 
@@ -50,16 +61,25 @@ class Cluster extends EventEmitter {
    */
   constructor(options = {}) {
     super();
+    for (const name of METHODS) Object.defineProperty(this, name, { value: this[name].bind(this), writable: true });
     const given = options ?? {};
-    this.#given = encode(given);
+    const { monApp, rest, notes } = understood(given);
+    this.#monApp = monApp;
+    this.#given = encode(rest);
     this.#validator = given.ecv?.validator;
     const { options: parsed, warnings } = checked(() => native().parseOptions(this.#given));
-    this.#parsed = Object.freeze(parsed);
+    this.#parsed = Object.freeze({ ...parsed, connThresholdGiven: Number(given.connThreshold) > 0 });
     this.options = { ...legacyDefaults(), ...given };
     if (isWorker) tellMaster({ act: 'announces' });
     if (!isWorker) {
-      for (const warning of warnings) process.emitWarning(warning, { code: 'CLUSTER2_UNKNOWN_OPTION' });
+      const all = [...warnings.map((text) => [text, 'CLUSTER2_UNKNOWN_OPTION']), ...notes];
+      for (const [text, code] of all) process.emitWarning(text, { code });
     }
+  }
+
+  /** As `new Cluster(options).listen(createApp, callback)`, for scripts of cluster2 0.2. */
+  static listen(options, createApp, callback) {
+    return new Cluster(options).listen(createApp, callback);
   }
 
   /**
@@ -76,6 +96,7 @@ class Cluster extends EventEmitter {
     this.#role = new Role(this, {
       createApp,
       callback,
+      monApp: this.#monApp,
       board,
       servers,
       cleanups: this.#cleanups,
@@ -174,8 +195,8 @@ class Cluster extends EventEmitter {
    * answer; rejects with ERR_CLUSTER2_DELEGATE_TIMEOUT or ERR_CLUSTER2_DELEGATE_FAILED.
    */
   delegate(type, payload, options) {
-    this.#asker ??= askerFor(this.#delegations);
-    return this.#asker.ask(type, payload, options);
+    this.#client ??= clientFor(this.#delegations);
+    return this.#client.ask(type, payload, options ?? {});
   }
 
   /**
@@ -206,15 +227,17 @@ class Cluster extends EventEmitter {
   /** As of any EventEmitter; in the master an event may be the answer that a worker waits for. */
   emit(event, ...args) {
     const isAnswer = this.#delegations?.heard(event, args[0]) ?? false;
+    const isHeard = this.listenerCount(event) > 0;
+    if (event === 'warning' && !isHeard && !isWorker) require('./master/unheard-warnings').printOnce(args[0]);
     // An answer has somebody who listens for it, even if it is named 'error'.
-    if (isAnswer && this.listenerCount(event) === 0) return true;
+    if (isAnswer && !isHeard) return true;
     return super.emit(event, ...args) || isAnswer;
   }
 
   #componentsReady(status) {
-    this.emit(COMPONENTS, status);
     this.#components ??= deferred();
     this.#components.resolve(status);
+    callApplication(() => this.emit(COMPONENTS, status));
   }
 
   #roleClass() {
@@ -239,9 +262,28 @@ function tellMaster(message) {
   require('./worker/send-to-master').tell(message);
 }
 
-function askerFor(delegations) {
-  const { askerOfMaster, askerOfWorker } = require('./delegation/client');
-  return isWorker ? askerOfWorker() : askerOfMaster(delegations);
+// What the options are understood as: those to be parsed, the app for the monitor's port, which cluster2 took as
+// `monitor`, and warnings with their codes.
+function understood(given) {
+  if (typeof given !== 'object') return { rest: given, notes: [] };
+  const { monitor, ...others } = given;
+  const hasApp = monitor !== undefined && require('./shared/create-app').isApp(monitor);
+  const rest = hasApp ? others : { ...given };
+  const notes = [];
+  if ('cluster' in given && given.cluster === undefined) {
+    rest.cluster = false;
+    notes.push([UNDEFINED, 'CLUSTER2_UNDEFINED_OPTION']);
+  }
+  if (isForeign) {
+    Object.assign(rest, { cluster: false, monPort: false });
+    notes.push([FOREIGN, 'CLUSTER2_FOREIGN_CLUSTER']);
+  }
+  return { rest, monApp: hasApp ? monitor : undefined, notes };
+}
+
+function clientFor(delegations) {
+  const { clientOfMaster, clientOfWorker } = require('./delegation/client');
+  return isWorker ? clientOfWorker() : clientOfMaster(delegations);
 }
 
 function adoptServers() {

@@ -4,6 +4,7 @@
 const { constants: { signals } } = require('node:os');
 const { setTimeout: delay } = require('node:timers/promises');
 
+const { callApplication } = require('./shared/application');
 const { collectApps } = require('./shared/create-app');
 const { Calls, notRunning, textOf } = require('./shared/pending-calls');
 const { ComponentHub } = require('./components/hub');
@@ -42,8 +43,11 @@ class Single {
   }
 
   async run() {
-    const { createApp, callback, parsed, raw, metrics } = this.#setup;
-    const { apps, monApp } = await collectApps(createApp);
+    const { createApp, monApp: usual, callback, parsed, raw, metrics } = this.#setup;
+    const { apps, monApp } = await collectApps(createApp, {
+      monApp: usual,
+      warn: (message) => this.#warn(message),
+    });
     if (apps.length > 1 || portsOf(apps[0] ?? {}, parsed).length > 1) {
       process.stdout.write('Provide a single port for non-cluster mode. Exiting.\n');
       process.exit(SEVERAL_PORTS_EXIT_CODE);
@@ -69,7 +73,7 @@ class Single {
   }
 
   #startComponents() {
-    const hub = new ComponentHub(() => {});
+    const hub = new ComponentHub(() => {}, (message) => this.#warn(message));
     this.#components = new ComponentStatus(hub, `m${process.pid}`);
     hub.start((question) => this.#components.answer(question));
     this.#setup.onComponents(this.#components);
@@ -139,7 +143,7 @@ class Single {
   }
 
   #warn(message) {
-    this.#cluster.emit('warning', { message });
+    callApplication(() => this.#cluster.emit('warning', { message }));
   }
 
   #rotate(disabled, by, reason) {
@@ -161,7 +165,7 @@ class Single {
     if (!isFirst && now - this.#firstSignalAt < SECOND_SIGNAL_MS) return;
     this.#firstSignalAt ??= now;
     if (!isFirst) process.exit(128 + signals[signal]);
-    this.#cluster.emit(signal, { pid: process.pid, type: 'master' });
+    callApplication(() => this.#cluster.emit(signal, { pid: process.pid, type: 'master' }));
     this.#leave(signal, false);
   }
 }

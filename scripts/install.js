@@ -21,6 +21,8 @@ const { findCargo, isOnPath, libraryIn, replaceFile } = require('./cargo.js');
 
 const FOLDER = path.resolve(__dirname, '..');
 const SOURCES = path.join(FOLDER, 'sources.json.gz');
+const NO_SOURCES = 'the package was packed without its Rust sources, which its script `prepare` adds (from git npm ' +
+  'runs it, unless scripts are ignored). Install it from a registry or, in a checkout, pack it with `npm pack`.';
 const AGAIN = `Then install again, or run \`node ${path.join(FOLDER, 'scripts/install.js')}\`.`;
 
 function main() {
@@ -32,6 +34,7 @@ function main() {
 }
 
 function buildBecause(problem, target) {
+  if (!fs.existsSync(SOURCES)) fail(`${problem} It can't be built here: ${NO_SOURCES}`);
   const lacking = whatIsLacking();
   if (lacking !== undefined) fail(`${problem} It could be built here, but ${lacking} ${AGAIN}`);
   say(`${problem} It is built with cargo now; that takes some minutes.`);

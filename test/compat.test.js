@@ -3,8 +3,9 @@
 'use strict';
 
 const assert = require('node:assert/strict');
+const path = require('node:path');
 
-const { connect, died, ready, reap, request, start } = require('./support');
+const { connect, died, eventually, freePort, ready, reap, request, start } = require('./support');
 
 const INTERVAL = 400;
 const beatOf = (role) => ({ event, role: of }) => event === 'heartbeat' && of === role;
@@ -68,5 +69,67 @@ describe('cluster2 0.4', function () {
     assert.deepEqual(seen, { cluster: 'undefined', heartbeat: 'Timeout', isEmitter: true });
     await died(program, pid);
     assert.deepEqual((await program.line('exit')).args, [pid, 0, null, true]);
+  });
+});
+
+describe('a script of cluster2\'s own time', () => {
+  afterEach(reap);
+
+  async function begin(form, options = {}) {
+    const monPort = await freePort();
+    const given = { noWorkers: 1, monPort, ...options };
+    const program = start('old-script', { args: [form], options: given });
+    return Object.assign(program, { monPort, monitor: (path) => request(monPort, { path }) });
+  }
+
+  for (const [form, body] of [
+    ['monitor: server', 'own'], ['monitor: function', 'plain'], ['monitor, and another', 'own'],
+  ]) {
+    it(`may give its app for the monitor's port as an option: ${form}`, async () => {
+      const program = await ready(await begin(form), 1);
+      const { status, body: said } = await program.monitor('/own');
+      assert.deepEqual([status, said], [200, body]);
+      assert.match((await program.monitor('/')).body, /Runtime Monitor/);
+      const callbacks = await program.lines('callback', 2);
+      const [given] = callbacks.filter(({ role }) => role === 'master').map(({ args }) => args[1]);
+      assert.equal(given, form === 'monitor: function' ? 'function' : 'object');
+      assert.equal(program.stderr, '');
+    });
+  }
+
+  it('reads the monitor\'s own address in `master.address` of its JSON', async () => {
+    const program = await ready(await begin('0.2', { monHost: '127.0.0.1' }), 1);
+    const { master } = JSON.parse((await program.monitor('/status.json')).body);
+    assert.deepEqual(master.address, { address: '127.0.0.1', family: 'IPv4', port: program.monPort });
+  });
+
+  it('runs in one process with cluster: undefined, and is told so', async () => {
+    const port = await freePort();
+    const program = await begin('cluster: undefined', { port });
+    await eventually(() => request(port).catch(() => undefined));
+    const { args: [code, message] } = await program.line('process warning');
+    assert.equal(code, 'CLUSTER2_UNDEFINED_OPTION');
+    assert.match(message, /`cluster` is undefined/);
+    assert.equal(program.seen('forked').length, 0);
+  });
+
+  it('may take the methods off its cluster', async () => {
+    const program = await begin('methods taken off');
+    assert.deepEqual(await program.exit(), { code: 0, signal: null }, program.output());
+    assert.deepEqual((await program.line('types')).args, [true]);
+    assert.equal(program.stderr, '');
+  });
+
+  it('may be run by a program of another language, as coffee does it, and so are its workers', async () => {
+    const args = [path.join(__dirname, 'apps/other-language.txt'), 'an argument'];
+    const program = await ready(start('language-runner', { args, options: { noWorkers: 1 } }), 1);
+    assert.equal((await request(program.port)).body, 'an argument');
+    assert.equal(program.stderr, '');
+  });
+
+  it('may listen as with 0.2, without a cluster of its own', async () => {
+    const program = await ready(await begin('0.2'), 1);
+    assert.equal((await request(program.port)).body, 'app');
+    await program.lines('callback', 2);
   });
 });

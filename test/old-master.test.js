@@ -24,6 +24,13 @@ describe('the master, as old scripts see it', function () {
     assert.equal(await seen('refused'), 'ERR_CLUSTER2_FORK');
   });
 
+  it('is refused with a code where it asks for messages that are not JSON', async () => {
+    const program = start('old-master', { args: ['advanced'] });
+    assert.deepEqual(await program.exit(), { code: 1, signal: null });
+    assert.match(program.stderr, /'advanced'.*ERR_CLUSTER2_SERIALIZATION/s);
+    assert.equal(program.seen('listening').length, 0);
+  });
+
   it('lets `cluster.disconnect` call back when all workers are gone', async () => {
     const program = start('old-master', { args: ['disconnect'] });
     assert.deepEqual((await program.line('disconnected')).args, [[]]);

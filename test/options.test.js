@@ -140,8 +140,17 @@ describe('a busy port', () => {
   it('goes to an error listener with its code instead, where there is one', async () => {
     const program = start('api-shapes', { args: ['later'], options: { port: busy }, env: { ON_ERROR: '1' } });
     assert.deepEqual((await program.line('error')).args, ['ERR_CLUSTER2_PORT_IN_USE']);
-    assert.equal((await program.exit()).code, 0);
+    assert.equal((await program.exit()).code, 255);
+    assert.equal(program.stderr, '');
   });
+
+  for (const when of ['before', 'in the listener']) {
+    it(`ends with the status that the application sets, ${when}`, async () => {
+      const program = start('api-shapes', { args: ['later'], options: { port: busy }, env: { ON_ERROR: when } });
+      await program.line('error');
+      assert.equal((await program.exit()).code, 3);
+    });
+  }
 
   it('that createApp itself occupies is said to be held by this very process', async () => {
     const program = start('api-shapes', { args: ['holdsPort'], options: { port: await freePort() } });

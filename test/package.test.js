@@ -68,10 +68,11 @@ describe('the published package', function () {
     after(() => fs.rmSync(home, { recursive: true, force: true }));
 
     // The unpacked package in a place of its own, as npm has left it when it runs the script.
-    function install(programs, env = {}) {
+    function install(programs, env = {}, lost = 'npm') {
       const place = fs.mkdtempSync(path.join(home, 'node_modules-'));
       const folder = path.join(place, 'cluster2-rs');
-      fs.cpSync(published.stage, folder, { recursive: true, filter: (name) => path.basename(name) !== 'npm' });
+      const isKept = (name) => !['npm', lost].includes(path.basename(name));
+      fs.cpSync(published.stage, folder, { recursive: true, filter: isKept });
       const { PATH } = fakePrograms(path.join(place, 'fakes'), programs);
       const tools = { PATH, CARGO_HOME: path.join(place, 'none'), HOME: place, TMPDIR: place, ...env };
       const result = spawnSync(process.execPath, [path.join(folder, INSTALL)], { env: tools, encoding: 'utf8' });
@@ -116,6 +117,13 @@ describe('the published package', function () {
       assert.deepEqual(fs.readdirSync(folder).filter((name) => name.endsWith('.node')), [`cluster2-rs.${TARGET}.node`]);
       const loads = spawnSync(process.execPath, ['-p', `typeof require('${folder}')`], { encoding: 'utf8' });
       assert.equal(loads.stdout, 'function\n');
+    });
+
+    it('says that its sources are missing, where it was packed without them', () => {
+      const { status, stderr } = install(COMPILERS, {}, 'sources.json.gz');
+      assert.equal(status, 1);
+      const says = "It can't be built here: the package was packed without its Rust sources";
+      assert.ok(stderr.startsWith(`cluster2-rs: ${missing} ${says}`), stderr);
     });
 
     it('says how cargo ended when the build fails', () => {

@@ -3,7 +3,9 @@
 
 const assert = require('node:assert/strict');
 
-const { connectTo, died, eventually, masterEvents, reap, request, startCluster, underWay } = require('./support');
+const {
+  connect, connectTo, died, eventually, masterEvents, reap, request, startCluster, underWay,
+} = require('./support');
 
 const IN_ORDER = ['forked', 'listening', 'forked', 'listening', 'died'];
 
@@ -26,6 +28,31 @@ describe('a recycle', () => {
     assert.deepEqual(interrupted.map(({ args }) => args), [[{ pid: old, type: 'worker' }]]);
     assert.deepEqual(masterEvents(program, 'forked', 'listening', 'died').slice(0, 5), IN_ORDER);
   });
+
+  for (const [when, connThreshold] of [
+    ['where that is asked for', 10000],
+    ['by default, but not in the first minutes', undefined],
+  ]) {
+    it(`comes after 10,000 connections ${when}`, async function test() {
+      this.timeout(60000);
+      const program = await startCluster({ noWorkers: 1, connThreshold, heartbeatInterval: 1000, keepAliveGrace: 50 });
+      const [worker] = program.workers;
+      const clients = Array.from({ length: 20 }, async () => {
+        for (let count = 0; count < 501; count += 1) (await connect(program.port)).close();
+      });
+      await Promise.all(clients);
+      if (connThreshold) {
+        assert.equal((await died(program, worker)).code, 0);
+      } else {
+        // The worker looks once a second.
+        const hasMore = ({ event, role, args: [beat] }) => {
+          return event === 'heartbeat' && role === 'worker' && beat.totalConnections > 10000;
+        };
+        await program.lines(hasMore, 3, { within: 20000 });
+      }
+      assert.equal(program.seen('forked').length, connThreshold ? 2 : 1);
+    });
+  }
 
   it('comes when a worker is older than uptimeThreshold', async () => {
     const program = await startCluster({ noWorkers: 1, uptimeThreshold: 0.5, keepAliveGrace: 50 });

@@ -59,7 +59,9 @@ for (const signal of ['SIGTERM', 'SIGINT']) {
         assert.deepEqual(await program.exit(), { code: 0, signal: null });
         for (const worker of program.workers) {
           const facts = await died(program, worker);
-          assert.deepEqual([facts.code, facts.signal], [0, null]);
+          assert.deepEqual([facts.code, facts.signal, facts.reason], [0, null, 'shut down, exit code 0']);
+          const inWorker = program.seen((line) => line.pid === worker && /^SIG/.test(line.event));
+          assert.deepEqual(inWorker.map(({ event }) => event), [signal]);
           assert.equal(program.seen((line) => line.event === 'close' && line.pid === worker).length, 1);
         }
         assert.equal(program.seen('forked').length, 2);

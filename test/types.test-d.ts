@@ -49,6 +49,12 @@ c.listen(async (callback) => callback((request, response) => response.end()));
 c.cleanup(async () => server.close()).cleanup(() => 'at once');
 // @ts-expect-error: what is to be done is a function
 c.cleanup('flush');
+c.listen(() => server);
+c.listen(async () => (request: http.IncomingMessage, response: http.ServerResponse) => response.end(request.url));
+Cluster.listen({ monitor: server }, (callback) => callback(server)).shutdown();
+export const told: boolean | undefined = process.cluster?.workers[1]?.send({ some: 'message' });
+export const threshold: number | string | null = Cluster.defaultOptions.requestThreshold;
+export const monitor: Cluster.MonitorOptions = { token: 's3cret' };
 // @ts-expect-error: an argument of a known event
 c.on('forked', (pid: string) => pid);
 // @ts-expect-error: an event without arguments

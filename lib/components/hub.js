@@ -1,16 +1,19 @@
-// The master's part of componentStatus: knows which process has which component, asks them, and collects what they say.
+// The master's part of componentStatus: it knows which process has which component, asks those processes, and collects
+// their answers.
 //
-// Fed by lib/master/master.js with what workers tell (`hear`) and with their deaths (`gone`); answers to workers
-// leave through `send`. Names stay known when the last process that had them is gone, as they always did. Owns one
-// timer per question that is under way.
+// lib/master/master.js passes in what workers tell (`hear`) and their deaths (`gone`); answers to workers leave
+// through `send`. A name stays known when the last process that had the component has gone, as in cluster2. Owns one
+// timer for each open question.
 'use strict';
 
 const errors = require('../shared/errors');
+const { textOfThrown } = require('../shared/application');
 
 const LIMIT_MS = 3000;
 
 class ComponentHub {
   #send;
+  #warn;
   #answer = async () => undefined;
   /** component -> `{reducer, pids}`; the master's own pid is among them. */
   #components = new Map();
@@ -18,9 +21,10 @@ class ComponentHub {
   #questions = new Map();
   #last = 0;
 
-  /** `send(pid, fact)` says something to a worker. */
-  constructor(send) {
+  /** `send(pid, fact)` says something to a worker; `warn(message)` hears of a handler that fails. */
+  constructor(send, warn) {
     this.#send = send;
+    this.#warn = warn;
   }
 
   /** `answer(question)` says what the master itself knows. */
@@ -50,7 +54,7 @@ class ComponentHub {
     return this.#components.has(name);
   }
 
-  /** Asks all that have the component; resolves with `{reducer, values}` once all have answered, or after 3 s. */
+  /** Asks all processes that have the component; resolves with `{reducer, values}`, after 3 s with what there is. */
   async collect({ name, how, params, value, worker }) {
     const component = this.#components.get(name);
     if (!component) throw errors.createError('ERR_CLUSTER2_UNKNOWN_COMPONENT', name);
@@ -59,7 +63,7 @@ class ComponentHub {
     return { reducer: component.reducer, values };
   }
 
-  /** Lets somebody reduce who can; resolves with `{value}`, or undefined. */
+  /** Has a process that knows the reducer apply it; resolves with `{value}`, or undefined. */
   async reduce(name, values) {
     const [pid] = this.#reducers.get(name) ?? [];
     if (pid === undefined) return undefined;
@@ -67,21 +71,21 @@ class ComponentHub {
     return { value: value ?? null };
   }
 
-  /** What a worker tells. */
-  hear(pid, { component, reducer, answer, collect, id, ...rest }) {
+  /** A worker tells of a component or a reducer that it has, answers a question, or asks one. */
+  hear(pid, { component, reducer, answer, problem, collect, id, ...rest }) {
     if (component !== undefined) {
       if (component === 'worker') this.#send(pid, { names: this.names() });
       this.register(component, reducer, pid);
     } else if (reducer !== undefined) {
       this.hasReducer(reducer, pid);
     } else if (answer !== undefined) {
-      this.#questions.get(answer)?.(pid, 'value' in rest ? rest : undefined);
+      this.#questions.get(answer)?.(pid, 'value' in rest ? rest : undefined, problem);
     } else if (collect !== undefined) {
       this.#collectFor(pid, collect, id);
     }
   }
 
-  /** A worker has gone: it has nothing any more, and nobody waits for it. */
+  /** A worker has gone: it has no component any more, and no question waits for it. */
   gone(pid) {
     for (const { pids } of this.#components.values()) pids.delete(pid);
     for (const pids of this.#reducers.values()) pids.delete(pid);
@@ -104,25 +108,32 @@ class ComponentHub {
     }
   }
 
-  /** The values of those that have one, in the order of `pids`. */
+  /** Resolves with the values of those processes that have one, in the order of `pids`. */
   #askAll(pids, question) {
     this.#last += 1;
     const id = this.#last;
     const waiting = new Set(pids);
     const answers = new Map();
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       const finish = () => {
         clearTimeout(timer);
         this.#questions.delete(id);
         resolve(pids.filter((pid) => answers.has(pid)).map((pid) => answers.get(pid)));
       };
       const timer = setTimeout(finish, LIMIT_MS);
-      this.#questions.set(id, (pid, given) => {
+      this.#questions.set(id, (pid, given, problem) => {
         if (!waiting.delete(pid)) return;
+        if (problem !== undefined) this.#warn(`the component ${question.name} failed in process ${pid}: ${problem}`);
         if (given) answers.set(pid, given.value);
         if (waiting.size === 0) finish();
       });
-      for (const pid of pids) this.#ask(pid, id, question);
+      try {
+        for (const pid of pids) this.#ask(pid, id, question);
+      } catch (error) {
+        // The question holds what can't be sent.
+        waiting.clear();
+        reject(error);
+      }
       if (waiting.size === 0) finish();
     });
   }
@@ -132,9 +143,8 @@ class ComponentHub {
       this.#send(pid, { question, id });
       return;
     }
-    // What fails says nothing.
-    const take = (given) => this.#questions.get(id)?.(pid, given);
-    this.#answer(question).then(take, () => take());
+    const take = (given, problem) => this.#questions.get(id)?.(pid, given, problem);
+    this.#answer(question).then(take, (error) => take(undefined, textOfThrown(error)));
   }
 }
 

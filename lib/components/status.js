@@ -1,14 +1,16 @@
-// componentStatus: what each process says of its components, and one value made of that for the whole cluster.
+// componentStatus: what each process says of its components, and the one value that is made of it for the whole
+// cluster.
 //
-// Every process has one `ComponentStatus`, which the application gets from `c.componentStatus()`; it knows the
-// process's own components and reducers. What concerns several processes goes to the hub: lib/components/hub.js
-// in the master, and in a worker the same over the channel, by internal messages that the application does not
-// see.
+// Every process has one `ComponentStatus`, which the application gets from `c.componentStatus()`. It knows the
+// components and reducers of its own process. What concerns several processes goes to the hub: to
+// lib/components/hub.js in the master, and in a worker to the same hub over the channel, by internal messages that the
+// application does not see.
 'use strict';
 
 const { createRequire } = require('node:module');
 const path = require('node:path');
 
+const { isValue, textOfThrown } = require('../shared/application');
 const errors = require('../shared/errors');
 const { Reducers } = require('./reducers');
 
@@ -90,14 +92,12 @@ class ComponentStatus {
     return value;
   }
 
-  /** For the hub: the answer of this process, `{value}`, or undefined where it has none. */
+  /** For the hub: the answer of this process, `{value}`, or undefined where it has none. Rejects where it fails. */
   async answer({ name, how, params, value, values }) {
-    if (how === 'reduce') return { value: this.#reducers.reduce(name, values) };
+    if (how === 'reduce') return valueOf(this.#reducers.reduce(name, values));
     const component = this.#components.get(name);
     const call = how === 'set' ? component?.updater : component?.handler;
-    if (typeof call !== 'function') return undefined;
-    const given = await call(params, value);
-    return given === undefined ? undefined : { value: given };
+    return typeof call === 'function' ? valueOf(await call(params, value)) : undefined;
   }
 }
 
@@ -142,8 +142,7 @@ class RemoteHub {
   async hear(fact, status) {
     if (fact.names) this.#names = new Set([...fact.names, ...this.#names]);
     if (fact.question) {
-      // What fails says nothing.
-      const given = await status.answer(fact.question).catch(() => undefined);
+      const given = await status.answer(fact.question).catch((error) => ({ problem: textOfThrown(error) }));
       this.#tell({ answer: fact.id, ...given });
     }
     if (!fact.collected) return;
@@ -156,8 +155,9 @@ class RemoteHub {
   #ask({ collect }) {
     this.#last += 1;
     return new Promise((resolve, reject) => {
-      this.#asked.set(this.#last, { resolve, reject, name: collect.name });
+      // What can't be sent throws, and so rejects.
       this.#tell({ collect, id: this.#last });
+      this.#asked.set(this.#last, { resolve, reject, name: collect.name });
     });
   }
 }
@@ -174,6 +174,11 @@ function asked(params, worker) {
   const isObject = typeof params === 'object' && params !== null;
   const given = isObject && 'params' in params ? params.params : params;
   return { params: given, worker: worker ?? (isObject ? params.worker : undefined) };
+}
+
+// What can't be sent is no value of any process, the master included.
+function valueOf(given) {
+  return isValue(given) ? { value: given } : undefined;
 }
 
 function loaded(loader, updater) {

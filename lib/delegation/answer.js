@@ -1,8 +1,11 @@
-// One answer on its way to workers, in the two forms that lib/delegation/delegations.js knows; each is written once,
-// however many get it.
+// One answer to be sent to workers, in the two forms that lib/delegation/delegations.js knows.
+//
+// Each form is written once, however many workers get it. Owns nothing else.
 'use strict';
 
-class Letter {
+const { textOfThrown } = require('../shared/application');
+
+class Answer {
   #type;
   #content;
   #error;
@@ -28,13 +31,18 @@ class Letter {
 
   #write() {
     const fields = fieldsOf(this.#content);
-    if (!this.#error && !this.#echo) return JSON.stringify({ ...fields, type: this.#type });
-    const error = this.#error && { error: this.#error };
-    return JSON.stringify({ ...this.#echo, ...fields, ...error, type: this.#type });
+    if (!this.#error) return JSON.stringify({ ...this.#echo, ...fields, type: this.#type });
+    const failure = { error: this.#error, type: this.#type };
+    try {
+      return JSON.stringify({ ...fields, ...failure });
+    } catch {
+      // The application got the question, and put into it what can't be written.
+      return JSON.stringify(failure);
+    }
   }
 
   /** The form for `c.delegate`: exactly the value, or the error. */
-  reply(call) {
+  forCall(call) {
     const said = this.#error ? { error: this.#error } : { answer: this.#content };
     // Only the number differs between two that asked for the same.
     this.#reply ??= JSON.stringify({ type: this.#type, ...said });
@@ -44,14 +52,25 @@ class Letter {
   /** Throws what can't be written as JSON, now rather than when it is sent. */
   write(call) {
     if (call === undefined) return this.text;
-    return this.reply(call);
+    return this.forCall(call);
   }
 }
 
 /** What a worker is told of an error in the master. */
 function reportOf(error) {
-  const { name, message, code, stack } = error instanceof Error ? error : { message: String(error) };
-  return { message, code: 'ERR_CLUSTER2_DELEGATE_FAILED', cause: { name, message, code, stack } };
+  const message = textOfThrown(error);
+  const cause = { message };
+  if (error instanceof Error) for (const field of ['name', 'code', 'stack']) cause[field] = textOf(error, field);
+  return { message, code: 'ERR_CLUSTER2_DELEGATE_FAILED', cause };
+}
+
+// Only texts and numbers are of use to a worker; a getter may throw.
+function textOf(error, field) {
+  try {
+    return ['string', 'number'].includes(typeof error[field]) ? error[field] : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function othersOf(targets, pid) {
@@ -64,4 +83,4 @@ function fieldsOf(content) {
   return content === undefined ? {} : { answer: content };
 }
 
-module.exports = { Letter, othersOf, reportOf };
+module.exports = { Answer, othersOf, reportOf };

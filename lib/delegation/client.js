@@ -1,9 +1,9 @@
 // `c.delegate`: asks the master and gives a promise of its answer.
 //
-// Used in workers, where `send` goes over the process's channel, and in the master, where it goes round to
-// its own lib/delegation/delegations.js. A question is cluster2's own delegate message with a number (`call`) and its
-// payload in one piece; the number finds the promise when the answer comes. Each question ends: by its
-// answer, its time, or the end of the channel.
+// In a worker the question goes over the process's channel; in the master it goes to that process's own
+// lib/delegation/delegations.js. A question is cluster2's delegate message with a number (`call`) and its payload in
+// one piece; the number finds the promise when the answer comes. A question ends by its answer, by its time, or with
+// the channel. Owns the promises and their deadlines.
 'use strict';
 
 const { Deadlines, Waiting } = require('./deadlines');
@@ -11,9 +11,9 @@ const { milliseconds } = require('./delegations');
 const errors = require('../shared/errors');
 
 const DEFAULT_MS = 10000;
-// The master says when time is up. One that is blocked can't, and is given so much longer.
+// The master tells when the time is up. A blocked master can't, and gets so much longer.
 const SILENCE_MS = 1000;
-// More, and the master would wait for what it could begin with.
+// With more in one message, the master would wait for the rest before it begins.
 const MOST_IN_ONE = 16;
 
 class Call extends Waiting {
@@ -31,7 +31,7 @@ class Call extends Waiting {
   }
 }
 
-class Asker {
+class Client {
   #send;
   #calls = new Map();
   #last = 0;
@@ -74,7 +74,7 @@ class Asker {
     else call.reject(failed(call, message.error));
   }
 
-  /** Nobody will answer any more. */
+  /** The channel has ended: no answer will come. */
   end() {
     for (const call of this.#calls.values()) {
       this.#deadlines.remove(call);
@@ -83,7 +83,7 @@ class Asker {
     this.#calls.clear();
   }
 
-  // What came while this process was blocked itself is heard first.
+  // Answers that came while this process was blocked are heard first.
   #late(call) {
     setImmediate(() => {
       if (this.#calls.delete(call.id)) call.reject(timedOut(call));
@@ -91,10 +91,10 @@ class Asker {
   }
 }
 
-// The way of a worker's questions to the master. One that is asked alone goes at once; while others wait for their
-// answers more are likely to come in the same turn, and they go together, for each would be a system call of its own.
-// They are written when they are asked, so that what happens to a payload afterwards changes nothing.
-class Post {
+// A worker's questions on their way to the master. A question that is asked alone is sent at once. While others wait
+// for their answers, more questions are likely in the same turn: those are sent together, which saves system calls.
+// Each is written when it is asked, so a payload may change afterwards.
+class Outbox {
   #waiting = [];
 
   add(message, isAlone) {
@@ -115,30 +115,30 @@ class Post {
   }
 }
 
-/** One for this process as a worker. */
-function askerOfWorker() {
-  const post = new Post();
-  const asker = new Asker((message, isAlone) => {
+/** The client of a worker. */
+function clientOfWorker() {
+  const outbox = new Outbox();
+  const client = new Client((message, isAlone) => {
     if (!process.connected) throw masterGone(message.delegate);
-    post.add(message, isAlone);
+    outbox.add(message, isAlone);
   });
-  process.on('message', (message) => asker.hear(message));
-  process.on('exit', () => post.flush());
-  process.on('disconnect', () => asker.end());
-  return asker;
+  process.on('message', (message) => client.hear(message));
+  process.on('exit', () => outbox.flush());
+  process.on('disconnect', () => client.end());
+  return client;
 }
 
-/** One for the master itself, or a process without workers: the same messages, going round. */
-function askerOfMaster(delegations) {
-  const asker = new Asker((message) => {
+/** The client of the master, or of a process without workers: the same messages, within the process. */
+function clientOfMaster(delegations) {
+  const client = new Client((message) => {
     const copy = JSON.parse(JSON.stringify(message));
     setImmediate(() => delegations.asked(itself, copy));
   });
-  const itself = { pid: process.pid, post: (text) => setImmediate(() => asker.hear(JSON.parse(text))) };
-  return asker;
+  const itself = { pid: process.pid, post: (text) => setImmediate(() => client.hear(JSON.parse(text))) };
+  return client;
 }
 
-module.exports = { askerOfWorker, askerOfMaster };
+module.exports = { clientOfWorker, clientOfMaster };
 
 function timedOut({ delegate, wait }) {
   return errors.createError('ERR_CLUSTER2_DELEGATE_TIMEOUT', delegate, wait);

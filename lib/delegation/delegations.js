@@ -1,20 +1,20 @@
-// Delegation, the master's side: workers ask, somebody in the master answers, and the answer goes to whom it
-// concerns.
+// The master's side of delegation: a worker asks, a handler or a listener in the master answers, and the answer is
+// sent to the workers that should get it.
 //
-// lib/master/master.js passes in each message of type 'delegate'; lib/cluster.js passes in each event before its
-// listeners get it, since an answer is an event of the name that was expected. So nobody listens per
-// question, and no number of questions leaves anything behind. What waits is found by the expected name and
-// the values that must match, without a search. Owns no process and no channel: answers leave through the
-// `reach` that it is given.
+// lib/master/master.js passes in each message of type 'delegate'. lib/cluster.js passes in each event before its
+// listeners get it, because an answer is an event with the expected name; so no question adds a listener. Open
+// questions are found by the expected name and by the values that must match, without a search. Owns the open
+// questions and their deadlines. Answers leave through the function `reach`.
 //
-// Two forms of question share all this. cluster2's own has no `call`, and its answer is the emitted object
-// with `type` set, for all workers or those in `targets`. One by `c.delegate` (lib/delegation/client.js) has a
-// `call`, its number, and a `payload`: its asker is told `{type, call, answer}` or `{type, call, error}` with the
-// very value that was given, others the first form.
+// There are two forms of question. cluster2's own form has no `call`: its answer is the emitted object with `type`
+// set, for all workers or for those in `targets`. A question by `c.delegate` (lib/delegation/client.js) has a number,
+// `call`, and a `payload`: the worker that asked gets `{type, call, answer}` or `{type, call, error}` with the very
+// value that was given; the workers in `targets` get the first form.
 'use strict';
 
+const { callApplication, textOfThrown } = require('../shared/application');
 const { Deadlines, Waiting } = require('./deadlines');
-const { Letter, othersOf, reportOf } = require('./answer');
+const { Answer, othersOf, reportOf } = require('./answer');
 const { keyOf, namesOf } = require('./match-key');
 
 const DEFAULT_MS = 10000;
@@ -22,7 +22,7 @@ const LONGEST_MS = 0x7fffffff;
 const EVERYBODY = '';
 
 class Question extends Waiting {
-  // Until it is found out what must match, which questions that are answered at once need not.
+  // Filled in only if the answer does not come at once.
   names = [];
   key = '';
   isOver = false;
@@ -31,6 +31,8 @@ class Question extends Waiting {
     super();
     this.asker = asker;
     this.message = message;
+    // The application gets the message, and may change it.
+    this.expect = message.expect;
   }
 }
 
@@ -58,57 +60,63 @@ class Delegations {
     this.#handlers.set(type, answer);
   }
 
-  /** A question of `asker`, which has a `pid` and is told the answer by `post(text)`. */
+  /** A question has come from `asker`, a process with a `pid` that gets the answer by `post(text)`. */
   asked(asker, message) {
     const { delegate, expect, call } = message;
     if (typeof delegate !== 'string') return;
     const answer = this.#handlers.get(delegate);
     const question = typeof expect === 'string' && expect !== '' ? new Question(asker, message) : undefined;
-    if (answer) {
-      // Only cluster2's own form can be answered by an event as well.
-      if (question && call === undefined) this.#remember(question);
-      this.#run(answer, message, question);
-    } else if (question) {
-      question.message = unfolded(message);
-      this.#remember(question);
-    }
-    try {
-      this.#emit(delegate, question?.message ?? message, answer);
-    } finally {
-      // Most are answered by now.
-      if (question && !question.isOver) this.#deadlines.add(question, patience(message));
-    }
+    if (question && !answer) question.message = unfolded(message);
+    // A handler alone answers a question by `c.delegate`. One in cluster2's form an event may answer as well.
+    if (question && (!answer || call === undefined) && !this.#remember(question)) return;
+    if (answer) this.#run(answer, message, question);
+    this.#emit(delegate, question?.message ?? message, answer);
+    // Most questions are answered by now, and need no deadline.
+    if (question && !question.isOver) this.#deadlines.add(question, patience(message));
   }
 
   #emit(delegate, message, answer) {
     const isHeard = this.#cluster.listenerCount(delegate) > 0;
-    // Nobody but a handler: that is the common case, and the quickest. And no worker makes the master throw 'error'.
+    // Usually there is a handler and no listener. And no worker makes the master throw for want of an 'error' listener.
     if (!isHeard && (answer || delegate === 'error')) return;
     if (isHeard) keepOrigin(message);
-    this.#cluster.emit(delegate, message);
+    callApplication(() => this.#cluster.emit(delegate, message));
   }
 
-  /** An event is about to be emitted in the master; says whether somebody waited for it. */
+  /** The master is about to emit an event: sends it where it is an answer. Gives whether a worker waited for it. */
   heard(expect, answer) {
     const questions = this.#questions.get(expect);
     const subscriptions = this.#subscriptions.get(expect);
     if (!questions && !subscriptions) return false;
-    const letter = new Letter(expect, answer);
-    const answered = questions ? matching(questions, answer) : [];
-    // What cannot be written is thrown to whoever emits, before anybody is taken for answered.
-    for (const { message } of answered) letter.write(message.call);
-    const told = subscriptions && { everybody: false, pids: new Set() };
-    for (const question of answered) {
-      this.#forget(question);
-      this.#send(question, letter, told);
+    try {
+      this.#answer(expect, answer, questions, subscriptions);
+    } catch (error) {
+      this.#warn(expect, error);
     }
-    // Those subscribed before: what answers a question is not its first notification as well.
-    if (subscriptions) this.#notify(subscriptions, answer, letter, told);
-    for (const question of answered) this.#subscribe(question);
     return true;
   }
 
-  /** A worker has gone: forgets what was for it alone. */
+  #answer(expect, answer, questions, subscriptions) {
+    const reply = new Answer(expect, answer);
+    const answered = questions ? matching(questions, answer) : [];
+    try {
+      // An answer that can't be written fails here, before any question counts as answered.
+      for (const { message } of answered) reply.write(message.call);
+    } catch (error) {
+      for (const question of answered) this.#fail(question.message, question, error);
+      return;
+    }
+    const told = subscriptions && { everybody: false, pids: new Set() };
+    for (const question of answered) {
+      this.#forget(question);
+      this.#send(question, reply, told);
+    }
+    // Subscribers from before; the answer to a question is not also its first notification.
+    if (subscriptions) this.#notify(subscriptions, answer, reply, told);
+    for (const question of answered) this.#subscribe(question);
+  }
+
+  /** A worker has gone: forgets the questions and subscriptions that were for it alone. */
   gone(pid) {
     for (const question of this.#deadlines.all()) {
       const { asker, message: { call, targets } } = question;
@@ -125,19 +133,26 @@ class Delegations {
     }
   }
 
+  // Gives whether it could: what must match may be nested too deeply to be compared.
   #remember(question) {
     const { message } = question;
     question.names = namesOf(message.matches);
-    question.key = keyOf(message, question.names);
-    const byNames = entry(this.#questions, message.expect, () => new Map());
+    try {
+      question.key = keyOf(message, question.names);
+    } catch (error) {
+      this.#fail(message, question, error);
+      return false;
+    }
+    const byNames = entry(this.#questions, question.expect, () => new Map());
     const { byKey } = entry(byNames, question.names.join('\n'), () => ({ names: question.names, byKey: new Map() }));
     entry(byKey, question.key, () => new Set()).add(question);
+    return true;
   }
 
   #forget(question) {
     question.isOver = true;
     this.#deadlines.remove(question);
-    const { message: { expect }, names, key } = question;
+    const { expect, names, key } = question;
     const byNames = this.#questions.get(expect);
     const byKey = byNames?.get(names.join('\n'))?.byKey;
     const same = byKey?.get(key);
@@ -148,11 +163,9 @@ class Delegations {
   }
 
   #timeOut(question) {
-    this.#forget(question);
     const { message } = question;
     const error = { message: 'timeout', code: 'ERR_CLUSTER2_DELEGATE_TIMEOUT', timeout: patience(message) };
-    this.#send(question, new Letter(message.expect, message, error));
-    this.#subscribe(question);
+    this.#close(question, new Answer(question.expect, message, error));
   }
 
   #run(answer, message, question) {
@@ -162,65 +175,71 @@ class Delegations {
         this.#settle(question, result);
         return;
       }
-      result.then((value) => this.#settle(question, value)).catch((error) => this.#fail(message, question, error));
+      Promise.resolve(result).then((value) => this.#settle(question, value))
+        .catch((error) => this.#fail(message, question, error));
     } catch (error) {
       this.#fail(message, question, error);
     }
   }
 
-  // What the handler gave belongs to this question and to no other, whatever else would match.
+  // The handler's answer is for this question only, whatever other questions it would match.
   #settle(question, result) {
     if (!question || question.isOver) return;
     const { message } = question;
     const echo = {};
     if (message.call === undefined) for (const name of namesOf(message.matches)) echo[name] = message[name];
-    const letter = new Letter(message.expect, result, undefined, echo);
-    letter.write(message.call);
-    this.#close(question, letter);
+    const reply = new Answer(question.expect, result, undefined, echo);
+    reply.write(message.call);
+    this.#close(question, reply);
   }
 
   #fail(message, question, error) {
     if (!question) {
-      const problem = error?.message ?? error;
-      this.#cluster.emit('warning', { message: `what was delegated as '${message.delegate}' failed: ${problem}` });
+      this.#warn(message.delegate, error);
     } else if (!question.isOver) {
-      this.#close(question, new Letter(message.expect, message, reportOf(error)));
+      this.#close(question, new Answer(question.expect, message, reportOf(error)));
     }
   }
 
-  #close(question, letter) {
+  #warn(type, error) {
+    callApplication(() => this.#cluster.emit('warning', {
+      message: `what was delegated as '${type}' failed: ${textOfThrown(error)}`,
+    }));
+  }
+
+  #close(question, reply) {
     this.#forget(question);
-    this.#send(question, letter);
+    this.#send(question, reply);
     this.#subscribe(question);
   }
 
-  #send({ asker, message: { call, targets } }, letter, told) {
+  #send({ asker, message: { call, targets } }, reply, told) {
     let receivers = pidsOf(targets);
     if (call !== undefined) {
-      asker.post(letter.reply(call));
+      asker.post(reply.forCall(call));
       told?.pids.add(asker.pid);
       receivers = othersOf(receivers ?? [], asker.pid);
       if (receivers.length === 0) return;
     }
-    this.#reach(letter.text, receivers);
+    this.#reach(reply.text, receivers);
     if (!told) return;
     if (!receivers) told.everybody = true;
     else for (const pid of receivers) told.pids.add(pid);
   }
 
-  #subscribe({ message, names, key }) {
+  #subscribe({ expect, message, names, key }) {
     if (!message.notification) return;
     const targets = pidsOf(message.targets);
     const identity = [key, ...names, targets ?? EVERYBODY].join('\n');
-    entry(this.#subscriptions, message.expect, () => new Map()).set(identity, { names, key, targets });
+    entry(this.#subscriptions, expect, () => new Map()).set(identity, { names, key, targets });
   }
 
-  /** Each worker is told once, however many subscriptions include it. */
-  #notify(subscriptions, answer, letter, told) {
+  /** Tells each worker once, however many subscriptions include it. */
+  #notify(subscriptions, answer, reply, told) {
     for (const { names, key, targets } of subscriptions.values()) {
       if (told.everybody) return;
       if (keyOf(answer, names) !== key) continue;
-      this.#reach(letter.text, targets, told.pids);
+      this.#reach(reply.text, targets, told.pids);
       if (!targets) told.everybody = true;
       else for (const pid of targets) told.pids.add(pid);
     }
@@ -243,7 +262,7 @@ function unfolded(message) {
   return call !== undefined && isObject ? { ...payload, ...message } : message;
 }
 
-// Not enumerable, so that an answer made by spreading the message does not carry it.
+// Not enumerable, so that a listener may spread the message into its answer.
 function keepOrigin(message) {
   if (!('origin' in message)) Object.defineProperty(message, 'origin', { value: message, enumerable: false });
 }
@@ -254,12 +273,17 @@ function patience({ timeOut, timeout }) {
 
 /** Whole milliseconds that a timer can wait, or undefined for what is none. */
 function milliseconds(value) {
-  const number = Number(value);
+  const number = numberOf(value);
   return number > 0 ? Math.min(Math.ceil(number), LONGEST_MS) : undefined;
 }
 
 function pidsOf(targets) {
-  return Array.isArray(targets) ? targets.map(Number) : undefined;
+  return Array.isArray(targets) ? targets.map(numberOf) : undefined;
+}
+
+// A message may hold anything, an object that has no primitive value included.
+function numberOf(value) {
+  return typeof value === 'number' || typeof value === 'string' ? Number(value) : NaN;
 }
 
 function entry(map, key, make) {

@@ -1,13 +1,12 @@
-// What must be equal in a question and its answer, made comparable: a text for the values under some names.
+// What must be equal in a question and its answer, as a text: the values under some names.
 //
-// Equal texts mean equal JSON, whatever the order of keys, so that lib/delegation/delegations.js finds the questions
-// of an answer by a map.
+// Equal texts mean equal JSON, whatever the order of keys, so lib/delegation/delegations.js finds the questions of an
+// answer in a map. Owns nothing.
 'use strict';
 
 /** The names in `matches`, however it was written. */
 function namesOf(matches) {
-  if (typeof matches === 'string') return [matches];
-  return Array.isArray(matches) ? matches.map(String) : [];
+  return [matches].flat().filter((name) => typeof name === 'string' || typeof name === 'number').map(String);
 }
 
 /** The values that `message` has under `names`, as a text. */

@@ -1,24 +1,24 @@
-// What the application adds to `/metrics`: its functions are asked about once a second, and what they said last is kept
-// on the other side of the border.
+// What the application adds to `/metrics`: the master calls its functions once a second and keeps what each said last.
 //
-// `c.metrics(fn)` of the master comes here. No scrape waits for this: a function that is slow, or an event loop that is
-// blocked, makes the text old and nothing else. It owns one timer, which keeps nothing alive.
+// `c.metrics(fn)` adds a function. No scrape waits for one: a function that is slow, or an event loop that is blocked,
+// makes its own text old and nothing else. Owns one timer, which keeps nothing alive.
 'use strict';
+
+const { createError } = require('../shared/errors');
+const { textOfThrown } = require('../shared/application');
 
 const ASK_EVERY_MS = 1000;
 
 class AppMetrics {
-  #functions = [];
-  #texts = new Map();
+  #sources = [];
   #publish;
   #warn;
   #isBegun = false;
-  #isAsking = false;
 
   /** Asks `fn` from now on; it gives text in Prometheus' format, or a promise of it. */
   add(fn) {
-    if (typeof fn !== 'function') throw new TypeError('metrics: a function that gives text is needed');
-    this.#functions.push(fn);
+    if (typeof fn !== 'function') throw createError('ERR_CLUSTER2_INVALID_ARGUMENT', 'text', 'a function', fn);
+    this.#sources.push({ fn, text: '', isAsking: false, hasFailed: false });
     this.#begin();
   }
 
@@ -30,31 +30,31 @@ class AppMetrics {
   }
 
   #begin() {
-    if (!this.#publish || this.#functions.length === 0) return;
-    if (!this.#isBegun) setInterval(() => this.#ask(), ASK_EVERY_MS).unref();
+    if (!this.#publish || this.#sources.length === 0) return;
+    if (!this.#isBegun) setInterval(() => this.#askAll(), ASK_EVERY_MS).unref();
     this.#isBegun = true;
-    this.#ask();
+    this.#askAll();
   }
 
-  async #ask() {
-    // A function that takes longer than a second is not asked again meanwhile.
-    if (this.#isAsking) return;
-    this.#isAsking = true;
-    for (const fn of this.#functions) await this.#askOne(fn);
-    this.#isAsking = false;
-    const text = this.#functions.map((fn) => this.#texts.get(fn)?.text ?? '').join('\n');
-    if (!this.#publish(text)) this.#warn('the metrics of the application are too long and were not taken');
+  #askAll() {
+    for (const source of this.#sources) this.#ask(source);
   }
 
-  // One that fails leaves what it said before, and is reported once until it works again.
-  async #askOne(fn) {
-    const before = this.#texts.get(fn);
+  // A function that takes longer than a second is not called again meanwhile. One that fails leaves what it said
+  // before, and is reported once until it works again.
+  async #ask(source) {
+    if (source.isAsking) return;
+    source.isAsking = true;
     try {
-      this.#texts.set(fn, { text: String(await fn() ?? ''), hasFailed: false });
+      source.text = String(await source.fn() ?? '');
+      source.hasFailed = false;
     } catch (error) {
-      if (!before?.hasFailed) this.#warn(`a function given to metrics() failed: ${error?.message ?? error}`);
-      this.#texts.set(fn, { text: before?.text ?? '', hasFailed: true });
+      if (!source.hasFailed) this.#warn(`a function given to metrics() failed: ${textOfThrown(error)}`);
+      source.hasFailed = true;
     }
+    source.isAsking = false;
+    const text = this.#sources.map((each) => each.text).join('\n');
+    if (!this.#publish(text)) this.#warn('the metrics of the application are too long and were not taken');
   }
 }
 

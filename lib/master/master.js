@@ -4,10 +4,12 @@
 // application sees: events, messages, signals, and the process's own end.
 'use strict';
 
+const nodeCluster = require('node:cluster');
 const net = require('node:net');
 const os = require('node:os');
 const { debuglog } = require('node:util');
 
+const { callApplication } = require('../shared/application');
 const { collectApps } = require('../shared/create-app');
 const { Calls, notRunning, reloadFailed, textOf } = require('../shared/pending-calls');
 const { ComponentHub } = require('../components/hub');
@@ -58,10 +60,15 @@ class Master {
   }
 
   async run() {
-    const { createApp, parsed, raw } = this.#setup;
+    const { createApp, monApp: usual, parsed, raw } = this.#setup;
+    const { serialization = 'json' } = nodeCluster.settings;
+    if (serialization !== 'json') throw errors.createError('ERR_CLUSTER2_SERIALIZATION', serialization);
     this.#launcher = new Launcher(parsed);
     const start = this.#launcher.settings();
-    const { apps, monApp } = await collectApps(createApp);
+    const { apps, monApp } = await collectApps(createApp, {
+      monApp: usual,
+      warn: (message) => this.#warn(message),
+    });
     for (const { app } of apps) {
       if (app.listening) throw errors.createError('ERR_CLUSTER2_APP_LISTENING', JSON.stringify(app.address()));
     }
@@ -76,7 +83,7 @@ class Master {
     }
     this.#workers = new NodeCluster(this.#native);
     this.#handleSignals();
-    this.#setup.delegations.start((...letter) => this.#workers.reach(...letter));
+    this.#setup.delegations.start((...given) => this.#workers.reach(...given));
     this.#startComponents();
     process.once('exit', () => this.#close());
     // The native callback is weak: this timer says that a master without workers still has a monitor to serve.
@@ -93,7 +100,7 @@ class Master {
   #startComponents() {
     this.#hub = new ComponentHub((pid, fact) => {
       this.#workers.reach(JSON.stringify({ cmd: 'NODE_CLUSTER2', act: 'component', fact }), [pid]);
-    });
+    }, (message) => this.#warn(message));
     this.#components = new ComponentStatus(this.#hub, `m${process.pid}`);
     this.#hub.start((question) => this.#components.answer(question));
     this.#setup.onComponents(this.#components);
@@ -179,6 +186,10 @@ class Master {
     // Who signals gets no promise: what fails has been told as a warning, and during a shutdown there is
     // nothing to tell.
     process.on('SIGUSR2', () => this.reload().catch(() => {}));
+    process.once('SIGUSR2', () => {
+      const { ADVICE, isBelowNodemon } = require('./nodemon');
+      if (isBelowNodemon()) this.#warn(ADVICE);
+    });
     process.on('SIGTTIN', () => this.scale({ by: 1 }).catch(() => {}));
     process.on('SIGTTOU', () => this.scale({ by: -1 }).catch(() => {}));
   }
@@ -189,8 +200,11 @@ class Master {
     if (!isFirst && now - this.#firstSignalAt < SECOND_SIGNAL_MS) return;
     this.#firstSignalAt ??= now;
     this.#signal = signal;
-    this.#cluster.emit(signal, ...args);
+    this.#tell(signal, ...args);
     if (isFirst && !this.#isShuttingDown) {
+      // The order to drain does not say which signal has come.
+      this.#workers.reach(JSON.stringify({ cmd: 'NODE_CLUSTER2', act: 'signal', signal }));
+      this.#workers.flush();
       this.#shutDown();
     } else if (!isFirst) {
       // Whoever signals twice has waited long enough.
@@ -209,12 +223,12 @@ class Master {
     switch (event) {
       case 'forked':
         this.#workers.forked(id, facts.pid);
-        return this.#cluster.emit('forked', facts.pid);
-      case 'started': return this.#onStarted();
+        return this.#tell('forked', facts.pid);
+      case 'started': return callApplication(this.#onStarted);
       case 'online': return worker?.online();
       case 'serverListening': return worker?.serverListening(facts);
-      case 'listening': return this.#cluster.emit('listening', facts.pid);
-      case 'spare': return this.#cluster.emit('spare', facts.pid);
+      case 'listening': return this.#tell('listening', facts.pid);
+      case 'spare': return this.#tell('spare', facts.pid);
       case 'disconnected': return worker?.disconnected();
       case 'leavesOnPurpose': return worker?.leavesOnPurpose();
       case 'monitorRequest': return this.#monitor.take(facts, fd);
@@ -222,12 +236,12 @@ class Master {
       case 'died': return this.#buried(worker, facts);
       case 'hung': return this.#hung(facts);
       case 'heartbeat': return this.#beat(facts);
-      case 'warning': return this.#cluster.emit('warning', { message: facts.message, ...facts.facts });
+      case 'warning': return this.#tell('warning', { message: facts.message, ...facts.facts });
       case 'answered': return this.#calls.answered(id, facts);
       case 'launchAsked': return this.#tellLaunch();
       case 'shutdownAsked':
         this.#isShuttingDown = true;
-        return this.#cluster.emit('SIGTERM', { pid: process.pid, type: 'master' });
+        return this.#tell('SIGTERM', { pid: process.pid, type: 'master' });
       case 'stopAsked':
         this.#isStopping = true;
         return undefined;
@@ -237,37 +251,35 @@ class Master {
   }
 
   #warn(message) {
-    this.#cluster.emit('warning', { message });
+    this.#tell('warning', { message });
+  }
+
+  #tell(event, ...args) {
+    callApplication(() => this.#cluster.emit(event, ...args));
   }
 
   #beat({ usertime, systime, uptime, ...rest }) {
     const memory = { totalmem: os.totalmem(), freemem: os.freemem() };
-    this.#cluster.emit('heartbeat', { pid: process.pid, usertime, systime, uptime, ...memory, ...rest });
+    this.#tell('heartbeat', { pid: process.pid, usertime, systime, uptime, ...memory, ...rest });
   }
 
   #buried(worker, { pid, code, signal, reason, left: { requests, row } }) {
     this.#setup.delegations.gone(pid);
     this.#hub.gone(pid);
     worker?.exited(code, signal);
-    this.#cluster.emit('died', pid, { code, signal, reason, requests, row });
+    this.#tell('died', pid, { code, signal, reason, requests, row });
   }
 
   #hung({ pid, ms, stack }) {
-    this.#cluster.emit('hung', pid, stack === null ? { ms } : { ms, stack });
+    this.#tell('hung', pid, stack === null ? { ms } : { ms, stack });
   }
 
   #receiveMessages(id, text) {
-    this.#dispatchAll(this.#workers.get(id), parseLines(text), 0);
+    this.#dispatchAll(this.#workers.get(id), parseLines(text));
   }
 
-  // One that throws, in a listener of the application, does not take the others with it.
-  #dispatchAll(worker, messages, from) {
-    let at = from;
-    try {
-      for (; at < messages.length; at += 1) this.#dispatch(worker, messages[at]);
-    } finally {
-      if (at < messages.length) process.nextTick(() => this.#dispatchAll(worker, messages, at + 1));
-    }
+  #dispatchAll(worker, messages) {
+    for (const message of messages) this.#dispatch(worker, message);
   }
 
   #receiveHandle(id, text, fd) {
@@ -285,7 +297,7 @@ class Master {
     if (message?.type === 'suicide') this.#native.recycle(worker.id);
     if (message?.type === 'delegate') {
       // Several by `c.delegate`, from one turn of the worker.
-      if (typeof message.questions === 'string') return this.#dispatchAll(worker, parseLines(message.questions), 0);
+      if (typeof message.questions === 'string') return this.#dispatchAll(worker, parseLines(message.questions));
       this.#setup.delegations.asked(worker.process, message);
     }
     worker.said(message, handle);

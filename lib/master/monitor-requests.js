@@ -8,8 +8,9 @@
 
 const net = require('node:net');
 
+const { textOfThrown, traceOfThrown } = require('../shared/application');
 const { toServer } = require('../shared/create-app');
-const { createError } = require('../shared/errors');
+const { Cluster2Error, createError } = require('../shared/errors');
 
 // Requests come with a head that Rust has taken already.
 const MAX_HEADER_SIZE = 64 * 1024;
@@ -68,7 +69,7 @@ class MonitorRequests {
   // Called by hand, not by `emit`: what fails there must not end the master.
   #askApp(request, response) {
     const failed = (error) => {
-      this.#warn(`the monitor app failed at ${request.method} ${request.url}: ${error?.stack ?? error}`);
+      this.#warn(`the monitor app failed at ${request.method} ${request.url}: ${traceOfThrown(error)}`);
       // Without an answer the monitor gives its own.
       response.destroy();
     };
@@ -83,10 +84,9 @@ class MonitorRequests {
   }
 
   async #askComponents(request, response) {
-    const { searchParams } = new URL(request.url, 'http://monitor');
-    const [component, worker, params] = ['component', 'worker', 'params'].map((name) => searchParams.get(name));
-    const { status, value } = await this.#valueOf(component, worker, params);
-    const body = JSON.stringify(value ?? null);
+    const query = new URLSearchParams(request.url.split('?')[1]);
+    const [component, worker, params] = ['component', 'worker', 'params'].map((name) => query.get(name) ?? undefined);
+    const { status, body } = await this.#answerOf(component, worker, params);
     response.writeHead(status, {
       'content-type': 'application/json',
       'content-length': Buffer.byteLength(body),
@@ -96,15 +96,17 @@ class MonitorRequests {
     response.end(body);
   }
 
-  async #valueOf(component, worker, params) {
+  // A reducer of the application may throw, and may give what can't be written.
+  async #answerOf(component, worker, params) {
     try {
-      return { status: 200, value: await this.#query(component, worker ?? undefined, params ?? undefined) };
+      const value = await this.#query(component, worker, params);
+      return { status: 200, body: JSON.stringify(value ?? null) };
     } catch (error) {
-      if (error?.code === 'ERR_CLUSTER2_UNKNOWN_COMPONENT') {
-        return { status: 404, value: { error: 'no such component', code: error.code } };
+      if (error instanceof Cluster2Error) {
+        return { status: 404, body: JSON.stringify({ error: 'no such component', code: error.code }) };
       }
-      this.#warn(`the component ${component} failed: ${error?.message ?? error}`);
-      return { status: 500, value: { error: 'the component failed' } };
+      this.#warn(`the component ${component} failed: ${textOfThrown(error)}`);
+      return { status: 500, body: JSON.stringify({ error: 'the component failed' }) };
     }
   }
 }

@@ -9,6 +9,7 @@ const { EventEmitter } = require('node:events');
 const { syncBuiltinESMExports } = require('node:module');
 const { constants: { signals } } = require('node:os');
 
+const { callApplication } = require('../shared/application');
 const { createError, fromNative } = require('../shared/errors');
 const { describeHandle, giveAway } = require('./handles');
 
@@ -88,8 +89,12 @@ class WorkerProcess extends EventEmitter {
 
 /** What `cluster.workers[id]` is. */
 class ClusterWorker extends EventEmitter {
-  constructor(native, id, pid) {
+  #forget;
+
+  /** `forget()` is called when the process or its channel has ended, before anybody is told. */
+  constructor(native, id, pid, forget) {
     super();
+    this.#forget = forget;
     this.id = id;
     this.state = 'none';
     this.exitedAfterDisconnect = undefined;
@@ -139,33 +144,33 @@ class ClusterWorker extends EventEmitter {
   disconnected() {
     this.exitedAfterDisconnect = Boolean(this.exitedAfterDisconnect);
     this.process.connected = false;
-    if (this.isDead()) delete nodeCluster.workers[this.id];
+    this.#forget();
     this.#become('disconnected', undefined, 'disconnect');
-    this.process.emit('disconnect');
+    tell(this.process, 'disconnect');
   }
 
   exited(code, signal) {
     this.exitedAfterDisconnect = Boolean(this.exitedAfterDisconnect);
     this.process.exitCode = code;
     this.process.signalCode = signal;
-    if (!this.isConnected()) delete nodeCluster.workers[this.id];
     this.state = 'dead';
-    this.emit('exit', code, signal);
-    nodeCluster.emit('exit', this, code, signal);
-    this.process.emit('exit', code, signal);
+    this.#forget();
+    tell(this, 'exit', code, signal);
+    tell(nodeCluster, 'exit', this, code, signal);
+    tell(this.process, 'exit', code, signal);
   }
 
   said(message, handle) {
-    nodeCluster.emit('message', this, message, handle);
-    this.emit('message', message, handle);
-    this.process.emit('message', message, handle);
+    tell(nodeCluster, 'message', this, message, handle);
+    tell(this, 'message', message, handle);
+    tell(this.process, 'message', message, handle);
   }
 
   #become(state, fact, event = state) {
     this.state = state;
     const facts = fact === undefined ? [] : [fact];
-    this.emit(event, ...facts);
-    nodeCluster.emit(event, this, ...facts);
+    tell(this, event, ...facts);
+    tell(nodeCluster, event, this, ...facts);
   }
 }
 
@@ -199,19 +204,21 @@ class NodeCluster {
   }
 
   forked(id, pid) {
-    const worker = new ClusterWorker(this.#native, id, pid);
+    const worker = new ClusterWorker(this.#native, id, pid, () => this.#forget(worker));
     this.#byId.set(id, worker);
     this.byPid[pid] = worker.process;
     nodeCluster.workers ??= {};
     nodeCluster.workers[id] = worker;
-    // A worker is forgotten when it is gone in both ways, which come in either order.
-    const forget = () => {
-      if (this.byPid[pid] === worker.process) delete this.byPid[pid];
-      if (worker.isDead() && !worker.isConnected()) this.#byId.delete(id);
-    };
-    worker.on('exit', forget);
-    worker.on('disconnect', forget);
-    nodeCluster.emit('fork', worker);
+    tell(nodeCluster, 'fork', worker);
+  }
+
+  // The end of a process and the end of its channel come in either order; after both nothing of it is left.
+  #forget(worker) {
+    const { pid } = worker.process;
+    if (this.byPid[pid] === worker.process) delete this.byPid[pid];
+    if (!worker.isDead() || worker.isConnected()) return;
+    this.#byId.delete(worker.id);
+    delete nodeCluster.workers[worker.id];
   }
 
   get(id) {
@@ -230,6 +237,11 @@ class NodeCluster {
   flush() {
     for (const { process } of this.#byId.values()) process.flush();
   }
+}
+
+// Whatever one listener throws, the others are told.
+function tell(emitter, event, ...args) {
+  callApplication(() => emitter.emit(event, ...args));
 }
 
 // The line to send and the descriptor beside it. What Node refuses is refused with Node's codes.

@@ -21,7 +21,10 @@ const SENTENCES = {
   ERR_CLUSTER2_MONITOR_LISTEN: (text) => (text.includes(IN_USE) ? `Address in use ... ${text}` : text),
 };
 
-/** Ends the process for a port that can't be had, unless the script listens for 'error'; other errors are thrown. */
+/**
+ * Ends the process for a port that can't be had; other errors are thrown. A script that listens for 'error' ends by
+ * itself, with the status that it sets, else with the same.
+ */
 function refusePort(cluster, error) {
   const sentence = SENTENCES[error.code];
   if (!sentence) throw error;
@@ -29,6 +32,7 @@ function refusePort(cluster, error) {
   const isHeldHere = listensHere(Number(/\.\.(\d+)$/.exec(text)?.[1]));
   if (isHeldHere) error.message += `; ${HELD_HERE}`;
   if (cluster.listenerCount('error') > 0) {
+    process.exitCode ??= BUSY_EXIT_CODE;
     cluster.emit('error', error);
     return;
   }

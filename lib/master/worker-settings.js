@@ -46,13 +46,19 @@ class Launcher {
     this.#follows = cwd !== null || this.#cwd !== here;
   }
 
+  #program() {
+    const script = path.join(fs.realpathSync(path.dirname(this.#script)), path.basename(this.#script));
+    const args = process.argv.slice(2);
+    const outer = runner();
+    return outer === undefined ? { script, args } : { script: outer, args: [script, ...args] };
+  }
+
   /** The settings as they are now. Throws what the file system says where a directory has gone. */
   settings() {
     return {
       execPath: process.execPath,
       execArgv: process.execArgv,
-      script: path.join(fs.realpathSync(path.dirname(this.#script)), path.basename(this.#script)),
-      args: process.argv.slice(2),
+      ...this.#program(),
       // The target spares them a look into the program file, which is the same.
       env: { ...process.env, CLUSTER2_TARGET: currentTarget() },
       cwd: this.#follows ? fs.realpathSync(this.#cwd) : null,
@@ -67,6 +73,14 @@ function idOf(name, given) {
   if (given === undefined || given === null) return null;
   if (Number.isInteger(given) && given >= 0 && given <= LAST_ID) return given;
   throw errors.createError('ERR_CLUSTER2_INVALID_ARGUMENT', name, `a whole number from 0 to ${LAST_ID}`, given);
+}
+
+// The file that Node was told to run, where that is not the script but a program that runs the script within itself
+// (`coffee app.coffee`): the main module is cached by the first name, and has taken the second.
+function runner() {
+  const { cache, main } = require;
+  const [file] = Object.entries(cache).find(([, module]) => module === main) ?? [];
+  return file === main?.filename ? undefined : file;
 }
 
 // $PWD, where it names the same directory; it may be a leftover of another process.

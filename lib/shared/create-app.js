@@ -1,47 +1,68 @@
+// What the application hands over: its `createApp` is run and waited for, and a server is made of whatever it gave.
+//
+// The master and every worker call `collectApps` once; the process that listens calls `toServer` for each app. Nothing
+// here listens: an app that must be asked to, because its server is hidden, has the call caught before it takes effect.
 'use strict';
 
-// What the application hands over: its `createApp`, run and listened to, and a server made of whatever it
-// gave.
-//
-// The master and every worker call `collectApps` once; who is to listen calls `toServer` for each app.
-// Nothing here listens: an app that must be asked to, because its server is hidden, has the call caught
-// before it takes effect.
-
 const { AsyncLocalStorage } = require('node:async_hooks');
+const cluster = require('node:cluster');
 const net = require('node:net');
 
-const { Cluster2Error } = require('./errors');
+const { createError } = require('./errors');
+
+// After this time without an app the application is told.
+const LATE_MS = 10000;
 
 const catcher = new AsyncLocalStorage();
 let catching = 0;
 let listen;
 
 /**
- * Runs `createApp(callback)` and gives what it passes to the callback: `{apps: [{app, port}], monApp}`. One
- * app comes without a port (it is the option's); of an array the entries that lack an app or a port are left
- * out. `createApp` may be async, may call back at any later time, and its first call counts; if it throws or
- * rejects, so does this.
+ * Runs `createApp(callback)` and gives what it hands over: `{apps: [{app, port}], monApp}`. One app comes without a
+ * port (it is the option's); entries of a list that lack an app or a port are left out.
+ *
+ * `createApp` calls back, once, at any later time; or it returns its app. What it returns counts at once if it takes no
+ * callback or is async, else when nothing is left that could still call back. Rejects with what `createApp` throws,
+ * with ERR_CLUSTER2_NO_APP when no app can come any more, and with ERR_CLUSTER2_INVALID_APP for one that can't be
+ * served.
+ *
+ * `monApp` is the app for the monitor's port where `createApp` names none. `isWaiting()` says whether the master owes
+ * this process an answer; `warn(message)` hears of an app that is late.
  */
-function collectApps(createApp) {
+function collectApps(createApp, { monApp: usual, isWaiting = () => false, warn = () => {} } = {}) {
   return new Promise((resolve, reject) => {
     let isCalled = false;
     let isSettled = false;
+    let returned;
     const settle = (finish, value) => {
       isSettled = true;
+      stopWaiting();
       finish(value);
     };
-    const callback = (app, monApp) => {
+    const take = (app, monApp = usual) => {
       if (isCalled) return;
       isCalled = true;
       // Later, so that a `createApp` that fails right after it called back still makes this reject.
       setImmediate(() => {
-        if (app) settle(resolve, { apps: portedApps(app), monApp });
-        else settle(reject, invalidApp('createApp called back without one'));
+        try {
+          settle(resolve, { apps: portedApps(app), monApp });
+        } catch (error) {
+          settle(reject, error);
+        }
       });
     };
-    Promise.resolve(createApp(callback)).catch((error) => {
-      // Once the app is handed over nobody waits for this promise: a later failure must not be swallowed by
-      // it.
+    const stopWaiting = whenNothingIsLeft(isWaiting, () => {
+      if (returned !== undefined) take(returned);
+      else if (!isCalled) settle(reject, createError('ERR_CLUSTER2_NO_APP'));
+    }, () => {
+      if (isAppOrList(returned)) take(returned);
+      else if (!isCalled) warn(`createApp has not handed over an app for ${LATE_MS / 1000} s`);
+    });
+    runCreateApp(createApp, take).then((given) => {
+      returned = given.value;
+      if (given.isMeant && (isAppOrList(returned) || howToServe(returned))) take(returned);
+    }).catch((error) => {
+      // Once the app is handed over nobody waits for this promise: a later failure must not be swallowed by it.
       if (isSettled) throw error;
       settle(reject, error);
     });
@@ -57,26 +78,83 @@ function collectApps(createApp) {
 async function toServer(app) {
   const server = await serverOf(app);
   if (server.listening) {
-    const problem = 'the app listens already: hand it over without calling its `listen`';
-    throw failure('ERR_CLUSTER2_APP_LISTENING', problem);
+    throw createError('ERR_CLUSTER2_APP_LISTENING', JSON.stringify(server.address()));
   }
   return server;
 }
 
-module.exports = { collectApps, toServer };
+module.exports = { collectApps, isApp, toServer };
 
 async function serverOf(app) {
   if (app instanceof net.Server) return app;
   if (typeof app === 'function') return createHttpServer(app);
-  if (typeof app !== 'object' || app === null) throw invalidApp(`it is ${String(app)}`);
+  if (!isApp(app)) throw invalidApp(app);
   if (typeof app.ready === 'function' && app.server instanceof net.Server) {
     await app.ready();
     return app.server;
   }
   if (typeof app.callback === 'function') return createHttpServer(app.callback());
   if (typeof app.listen === 'function') return catchServer(app);
-  if (app.server instanceof net.Server) return app.server;
-  throw invalidApp('it must be a server, a request listener, or an object with `listen`');
+  return app.server;
+}
+
+async function runCreateApp(createApp, callback) {
+  const value = createApp(callback);
+  const isPromise = typeof value?.then === 'function';
+  return { value: await value, isMeant: isPromise || createApp.length === 0 };
+}
+
+// Waits for an app: calls `onNothing` when the event loop is empty, since then no app can come, and `onLate` after a
+// while. Gives a function that ends the waiting.
+function whenNothingIsLeft(isWaiting, onNothing, onLate) {
+  const { channel } = process;
+  const isOver = () => {
+    if (cluster.isWorker) {
+      // A message of the master may bring what createApp waits for. Node itself listens for messages once.
+      channel?.ref();
+      const listeners = process.listenerCount('message') - 1 + cluster.worker.listenerCount('message');
+      if (process.connected && (isWaiting() || listeners > 0)) return;
+    }
+    onNothing();
+  };
+  // The channel keeps a worker alive, and so hides that nothing else does.
+  if (cluster.isWorker) channel?.unref();
+  process.once('beforeExit', isOver);
+  const timer = setTimeout(onLate, LATE_MS).unref();
+  return () => {
+    clearTimeout(timer);
+    process.removeListener('beforeExit', isOver);
+    if (cluster.isWorker) channel?.ref();
+  };
+}
+
+function isAppOrList(given) {
+  return Array.isArray(given) ? given.some((entry) => isApp(entry?.app)) : isApp(given);
+}
+
+// Whether `serverOf` has a way for it.
+function isApp(app) {
+  if (typeof app === 'function') return true;
+  if (typeof app !== 'object' || app === null) return false;
+  return app instanceof net.Server || app.server instanceof net.Server || typeof app.listen === 'function'
+    || typeof app.callback === 'function';
+}
+
+// How an app of a known kind is handed over, where it can't be served as it is.
+function howToServe(app) {
+  const has = (...methods) => methods.every((method) => typeof app?.[method] === 'function');
+  if (isApp(app)) return undefined;
+  if (has('then')) return 'await the promise first';
+  if (has('initialize') && app.listener instanceof net.Server) {
+    return 'call `await server.initialize()`, then hand over `server.listener`';
+  }
+  if (has('executeOperation')) return 'hand over an express app that uses its middleware (`expressMiddleware(server)`)';
+  if (has('prepare', 'getRequestHandler')) {
+    return 'call `await app.prepare()`, then hand over `http.createServer(app.getRequestHandler())`';
+  }
+  if (has('fetch')) return 'hand over `createAdaptorServer(app)` of @hono/node-server';
+  if (has('use') && 'handler' in app) return 'hand over `toNodeListener(app)` of h3';
+  return undefined;
 }
 
 // Loaded when needed: an application of raw sockets starts faster without it.
@@ -85,7 +163,13 @@ function createHttpServer(listener) {
 }
 
 function portedApps(app) {
-  if (!Array.isArray(app)) return [{ app, port: undefined }];
+  const apps = Array.isArray(app) ? entriesOf(app) : [{ app, port: undefined }];
+  const invalid = apps.find((entry) => !isApp(entry.app));
+  if (invalid) throw invalidApp(invalid.app);
+  return apps;
+}
+
+function entriesOf(app) {
   // Entries that cannot be served are dropped without a word, as they always were; port 0 is a port.
   const isServed = (entry) => Boolean(entry?.app) && (Boolean(entry.port) || entry.port === 0);
   return app.filter(isServed).map((entry) => ({ app: entry.app, port: entry.port }));
@@ -109,8 +193,8 @@ async function catchServer(app) {
   catching += 1;
   try {
     return await new Promise((resolve, reject) => {
-      const missed = () => reject(invalidApp('its `listen` opens no net.Server of this process'));
-      const failed = (error) => reject(invalidApp('its `listen` failed', error));
+      const missed = () => reject(invalidApp(app, 'its `listen` opens no net.Server of this process'));
+      const failed = (error) => reject(invalidApp(app, 'its `listen` failed', error));
       catcher.run(resolve, async () => app.listen(0)).then(missed, failed);
     });
   } finally {
@@ -119,10 +203,7 @@ async function catchServer(app) {
   }
 }
 
-function invalidApp(problem, cause) {
-  return failure('ERR_CLUSTER2_INVALID_APP', `cannot serve this app: ${problem}`, cause);
-}
-
-function failure(code, message, cause) {
-  return new Cluster2Error(code, message, cause && { cause });
+function invalidApp(app, problem, cause) {
+  const error = createError('ERR_CLUSTER2_INVALID_APP', app, problem ?? howToServe(app));
+  return cause ? Object.assign(error, { cause }) : error;
 }

@@ -5,23 +5,26 @@
 // Called by everything in lib/ that throws. A code is never renamed and never used for something else;
 // docs/errors.md lists them all, and a test compares both lists with it. Owns nothing.
 
-// code -> the message, made from what the caller knows of the case.
+// code -> the message, made from what the caller knows of the case. ERR_CLUSTER2_UNSUPPORTED_NODE has its own in
+// index.js, which an older Node reads.
 const messages = {
   ERR_CLUSTER2_CREATE_APP: (given) => `createApp must be a function, got ${show(given)}`,
   ERR_CLUSTER2_ALREADY_LISTENING: () =>
     'listen() was called before in this process, and one process runs one cluster only',
-  ERR_CLUSTER2_UNSUPPORTED_PLATFORM: (platform, supported) =>
-    `cluster2-rs does not run on ${platform}; it runs on ${supported.join(', ')}`,
-  ERR_CLUSTER2_NATIVE_MISSING: (path) =>
-    `the native addon is not found at ${path}; build it with \`npm run build\`, which needs Rust and cargo`,
+  ERR_CLUSTER2_UNSUPPORTED_PLATFORM: (target, supported) =>
+    `cluster2-rs does not run on ${target}; it runs on ${supported.join(', ')}`,
+  ERR_CLUSTER2_NATIVE_MISSING: (target, missing, advice) =>
+    `the native addon for ${target} is missing: neither ${missing.join(' nor the package ')} is there. ${advice}`,
   ERR_CLUSTER2_NO_SCRIPT: () =>
     'workers run the script again, but this process runs none (node -e, standard input or the REPL); ' +
     'put the code into a file, or set cluster: false',
   ERR_CLUSTER2_SERIALIZATION: (given) =>
-    `workers are spoken to in JSON, but ${show(given)} was asked for; leave serialization at 'json'`,
-  ERR_CLUSTER2_INVALID_APP: (given) =>
-    `createApp handed over ${show(given)}, which cannot listen; hand over a net, http, https or http2 server, ` +
-    'an express, koa or fastify app, anything else with a function listen, or a list of {app, port}',
+    `workers are spoken to in JSON, but setupPrimary() asked for ${show(given)}; leave serialization at 'json'`,
+  ERR_CLUSTER2_INVALID_APP: (given, advice = 'hand over a net, http, https or http2 server, a function ' +
+    '(request, response), an express, koa or fastify app, anything else with a function listen, or a list of ' +
+    '{app, port}') => `createApp handed over ${show(given)}, which can't be served: ${advice}`,
+  ERR_CLUSTER2_NO_APP: () =>
+    'createApp has neither called back with an app nor returned one, and nothing is left that could still do so',
   ERR_CLUSTER2_INVALID_MON_APP: (given) =>
     `createApp handed over ${show(given)} for the monitor's port, which answers no HTTP requests`,
   ERR_CLUSTER2_APP_LISTENING: (address) =>
@@ -36,8 +39,6 @@ const messages = {
   ERR_CLUSTER2_UNKNOWN_COMPONENT: (name) => `no component was registered as ${show(name)}`,
   ERR_CLUSTER2_FORK: () =>
     'the Cluster that runs in this process forks the workers; say how many in its option `noWorkers`',
-  ERR_CLUSTER2_SINGLE_PORT: (ports) =>
-    `provide a single port for non-cluster mode (cluster: false), got ${ports.join(', ')}`,
 };
 
 // Thrown for everything that this package reports as failed; compare `code`, never the text.

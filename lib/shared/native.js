@@ -8,7 +8,7 @@
 const fs = require('node:fs');
 const path = require('node:path');
 
-const { Cluster2Error } = require('./errors');
+const { createError } = require('./errors');
 
 const SUPPORTED = [
   'linux-x64-gnu',
@@ -60,10 +60,7 @@ function currentTarget() {
 function targetName(platform, arch, libc) {
   const target = platform === 'linux' ? `linux-${arch}-${libc}` : `${platform}-${arch}`;
   if (SUPPORTED.includes(target)) return target;
-  throw errorWithCode(
-    'ERR_CLUSTER2_UNSUPPORTED_PLATFORM',
-    `${PACKAGE} does not run on ${target}; it supports ${SUPPORTED.join(', ')}`,
-  );
+  throw createError('ERR_CLUSTER2_UNSUPPORTED_PLATFORM', target, SUPPORTED);
 }
 
 /** The addon's file for a target: the one in `folder` if it is there, else that of the platform's package. */
@@ -74,14 +71,8 @@ function locate(target, folder, resolve = require.resolve) {
   try {
     return resolve(name);
   } catch (cause) {
-    throw errorWithCode(
-      'ERR_CLUSTER2_NATIVE_MISSING',
-      `the native addon for ${target} is missing: neither ${built} nor the package ${name} is there. ` +
-        'In a checkout, run `npm run build`; elsewhere, install again with optional dependencies ' +
-        `(\`npm install --include=optional ${PACKAGE}\`), or build it with cargo: ` +
-        `\`node ${path.join(folder, 'scripts/install.js')}\``,
-      cause,
-    );
+    const error = createError('ERR_CLUSTER2_NATIVE_MISSING', target, [built, name], adviceFor(folder));
+    throw Object.assign(error, { cause });
   }
 }
 
@@ -140,8 +131,16 @@ function readAt(fd, position, length) {
   return buffer;
 }
 
-function errorWithCode(code, message, cause) {
-  return new Cluster2Error(code, message, cause && { cause });
+// A bundler leaves the addon behind, and this file is then a part of another.
+function adviceFor(folder) {
+  if (!fs.existsSync(path.join(__dirname, 'native.js'))) {
+    return `A bundler has put ${PACKAGE} into ${__filename}, without its addon: let it leave the package out ` +
+      `(esbuild: \`--external:${PACKAGE}\`; webpack: \`externals\`; rollup: \`external\`), and install the package ` +
+      'where the bundle runs';
+  }
+  return 'In a checkout, run `npm run build`; elsewhere, install again with optional dependencies ' +
+    `(\`npm install --include=optional ${PACKAGE}\`), or build it with cargo: ` +
+    `\`node ${path.join(folder, 'scripts/install.js')}\``;
 }
 
 module.exports = { SUPPORTED, load, addonFile, useTarget, targetName, locate, libcOfLoader, loaderOf, currentTarget };

@@ -1,6 +1,6 @@
 // Calls to the supervisor that are answered later, by the event `answered`: each has a ticket and a promise.
 //
-// The roles of lib/cluster.js make the calls and pass the answers in; a worker's go over its channel. Owns the
+// The roles of lib/cluster.js make the calls and pass the answers in. A worker's calls go over its channel. Owns the
 // promises; a call that could not be made rejects at once.
 'use strict';
 
@@ -24,6 +24,11 @@ class Calls {
     });
   }
 
+  /** Whether one waits for its answer. */
+  get isOpen() {
+    return this.#open.size > 0;
+  }
+
   /** The answer to one of them. */
   answered(ticket, { ok, code, message, facts, ...answer }) {
     const call = this.#open.get(ticket);
@@ -32,14 +37,14 @@ class Calls {
     else call?.reject(Object.assign(new errors.Cluster2Error(code, message), facts));
   }
 
-  /** Nobody is left to answer: what is open rejects with ERR_CLUSTER2_NOT_RUNNING. */
+  /** No answer will come: open calls reject with ERR_CLUSTER2_NOT_RUNNING. */
   end() {
     for (const { reject } of this.#open.values()) reject(notRunning());
     this.#open.clear();
   }
 }
 
-// Two errors of the Rust core, where it need not be asked or does not know.
+// Two errors of the Rust core that JavaScript makes: before the core is asked, and for what the core does not see.
 function notRunning() {
   return new errors.Cluster2Error('ERR_CLUSTER2_NOT_RUNNING', 'the cluster is not running');
 }

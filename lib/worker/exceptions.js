@@ -1,9 +1,17 @@
-// Uncaught exceptions in a worker: told to the master, and, once the worker serves, no reason to drop its other
-// requests.
+// Uncaught exceptions in a worker: the master is told of each, and a worker that serves goes on with other requests.
+//
+// lib/cluster.js calls `reportExceptions` when a worker loads the package, lib/worker/worker.js calls `trapExceptions`
+// when the worker serves. Owns two listeners of the process.
 'use strict';
 
+const { traceOfThrown } = require('../shared/application');
 const { headline } = require('./counting/scoreboard');
 const { tell } = require('./send-to-master');
+
+// By these marks, reporters of errors (Sentry, PostHog) tell their own listeners from those of the application.
+const MARKS_OF_REPORTERS = ['_errorHandler', '_posthogErrorHandler'];
+// Node adds it beside any other listener once `node:domain` is loaded.
+const LISTENER_OF_DOMAIN = 'domainUncaughtExceptionClear';
 
 /**
  * From now on tells the master the text of each uncaught exception, also of one that ends this process at its
@@ -14,17 +22,35 @@ function reportExceptions() {
 }
 
 /**
- * To be called when the worker serves: from then on `mode` counts ('recycle': go on until a successor serves;
- * 'continue': go on; 'exit': Node's way). An application with a handler of its own keeps it, and ours does nothing.
+ * From now on an uncaught exception is printed, `warning` is emitted, and `mode` counts: with 'recycle' the worker goes
+ * on until a successor serves, with 'continue' it goes on, with 'exit' it ends as Node does. A listener of the
+ * application for 'uncaughtException' takes all of that over.
  */
 function trapExceptions(cluster, mode) {
   if (mode === 'exit') return;
-  process.on('uncaughtException', (error) => {
-    if (process.listenerCount('uncaughtException') > 1) return;
-    process.stderr.write(`${error?.stack ?? require('node:util').inspect(error)}\n`);
-    cluster.emit('warning', { message: `uncaught exception: ${headline(error)}` });
+  const trap = (error) => {
+    if (process.listeners('uncaughtException').some((listener) => listener !== trap && handles(listener))) return;
+    print(error);
+    try {
+      cluster.emit('warning', { message: `uncaught exception: ${headline(error)}` });
+    } catch (second) {
+      // Thrown further, it would come back here and be warned of again, for ever.
+      print(second);
+    }
     if (mode === 'recycle') tell({ act: 'recycle', why: 'exception' });
-  });
+  };
+  process.on('uncaughtException', trap);
 }
 
 module.exports = { reportExceptions, trapExceptions };
+
+// Whether a listener means to decide what becomes of the process. Node's and those of reporters do not: without others
+// they have the process end.
+function handles(listener) {
+  return listener.name !== LISTENER_OF_DOMAIN && !MARKS_OF_REPORTERS.some((mark) => listener[mark] === true);
+}
+
+// As Node prints an exception that ends a process: with its properties, its cause and the errors that it holds.
+function print(error) {
+  process.stderr.write(`${error instanceof Error ? '' : 'Uncaught:\n'}${traceOfThrown(error)}\n`);
+}

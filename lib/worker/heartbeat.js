@@ -7,8 +7,8 @@
 /** Counts the transactions that the application reports by events of its own. */
 function countTransactions(cluster, board) {
   cluster.on('rootTransaction', (transaction) => {
-    const duration = Number(transaction?.duration);
     board.add('transactions');
+    const duration = durationOf(transaction);
     if (duration > 0 && Number.isFinite(duration)) board.add('transactionMs', duration);
   });
   cluster.on('errorTransaction', () => board.add('errors'));
@@ -19,12 +19,22 @@ function startHeartbeat(cluster, board, interval) {
   let last = counts(board);
   process.heartbeat = setInterval(() => {
     const now = counts(board);
-    cluster.emit('heartbeat', beat(board, now, last));
+    const facts = beat(board, now, last);
     last = now;
+    cluster.emit('heartbeat', facts);
   }, interval).unref();
 }
 
 module.exports = { countTransactions, startHeartbeat };
+
+// Scripts of cluster2 give numbers, texts and objects that stand for numbers; others may give anything.
+function durationOf(transaction) {
+  try {
+    return Number(transaction.duration);
+  } catch {
+    return NaN;
+  }
+}
 
 // What restarts after each beat is a difference between two of these.
 function counts(board) {

@@ -5,6 +5,7 @@
 // master they drain. What is not needed to listen is loaded later, since each module delays the first answer.
 'use strict';
 
+const { callApplication } = require('../shared/application');
 const { collectApps } = require('../shared/create-app');
 const { Balance } = require('./serving/balance');
 const { trapExceptions } = require('./exceptions');
@@ -51,14 +52,18 @@ class Worker {
     process.once('disconnect', () => this.#calls?.end());
     this.#beginService();
     this.#ending.hearSignals((signal) => this.#onSignal(signal));
-    const { apps, monApp } = await collectApps(createApp);
+    const { apps, monApp } = await collectApps(createApp, {
+      monApp: this.#setup.monApp,
+      isWaiting: () => this.#calls?.isOpen ?? false,
+      warn: (message) => this.#warn(message),
+    });
     this.#ending.serves(apps);
     let waiting = apps.length;
     const onListening = (ports) => {
       waiting -= 1;
       this.#announceComponents();
       tell({ act: 'listening', ready: waiting === 0 });
-      for (const _ of ports) callback?.(apps, monApp);
+      for (const _ of ports) callApplication(() => callback?.(apps, monApp));
     };
     try {
       await this.#servers.listen(apps, onListening);
@@ -142,10 +147,12 @@ class Worker {
     this.#leaving = leaving;
   }
 
-  #obey({ cmd, act, why, fact, ack, isOut }) {
+  #obey(message) {
+    const { cmd, act, why, fact, ack, isOut } = message;
     if (cmd !== INTERNAL) return;
     if (act === 'turn') tell({ act: 'turned' });
     if (act === 'component') this.#hearComponent(fact);
+    if (act === 'signal') this.#emitSignal(message.signal);
     if (act === 'drain') this.#drain(why);
     if (act === 'end') this.#end();
     if (act === 'rotated') this.#calls?.answered(ack, { ok: true });
@@ -159,8 +166,10 @@ class Worker {
   }
 
   #emitSignal(signal) {
+    // Ctrl-C comes twice: to this process, and from the master.
+    if (this.#signal === signal) return;
     this.#signal = signal;
-    this.#cluster.emit(signal, { pid: process.pid, type: 'worker' });
+    callApplication(() => this.#cluster.emit(signal, { pid: process.pid, type: 'worker' }));
   }
 
   #drain(why) {
@@ -169,7 +178,7 @@ class Worker {
     this.#board.state = 'draining';
     // As in cluster2: what an old script looks for in a worker that goes.
     process.emitter = this.#cluster;
-    this.#cluster.emit('draining');
+    callApplication(() => this.#cluster.emit('draining'));
     this.#leaving.begin(this.#signal ?? 'SIGTERM');
   }
 

@@ -202,7 +202,9 @@ impl Fleet {
     fn on_gone(&mut self, id: WorkerId, clean: bool, now: Instant) {
         // Already gone, or never ours: it was counted then.
         let Some(worker) = self.workers.remove(&id) else { return };
-        let cause = worker.life.cause();
+        // Ctrl-C reaches a worker a moment before its master.
+        let is_shutdown = worker.life.cause() == DeathReason::Left && self.phase == Phase::ShuttingDown;
+        let cause = if is_shutdown { DeathReason::Drained } else { worker.life.cause() };
         self.report(Report::Died { worker: id, slot: worker.slot, cause });
         let Some(slot) = worker.slot else {
             self.on_spare_gone(&worker, now);

@@ -4,6 +4,7 @@
 //! the result through [`View`], and that is their only way in.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
@@ -135,7 +136,7 @@ fn show_itself(stats: &mut Stats) {
 }
 
 /// The snapshot of a cluster that has not begun.
-pub(crate) fn first_stats(options: &Options, started: Timestamp) -> Stats {
+pub(crate) fn first_stats(options: &Options, started: Timestamp, monitor: Option<SocketAddr>) -> Stats {
     let ports = options.ports.iter().map(|port| match port {
         options::Address::Tcp(port) => port.to_string(),
         options::Address::Path(path) => path.display().to_string(),
@@ -144,6 +145,7 @@ pub(crate) fn first_stats(options: &Options, started: Timestamp) -> Stats {
         no_workers: options.no_workers.get().into(),
         ports: ports.collect(),
         counts_gc: options.metrics.is_some_and(|metrics| metrics.gc),
+        monitor,
     };
     Stats::new(std::process::id(), started, shown)
 }

@@ -99,7 +99,8 @@ impl State {
     pub(super) fn new(setup: Setup, inputs: mpsc::Sender<Input>, shared: Shared, publish: Publish) -> Self {
         let (started, now, tasks) = (Timestamp::now(), Instant::now(), LocalTasks::default());
         let options = setup.options;
-        let stats = SharedStats::new(first_stats(&options, started));
+        let monitor = setup.monitor.as_ref().and_then(|listener| listener.local_addr().ok());
+        let stats = SharedStats::new(first_stats(&options, started, monitor));
         let Shared { writers, rotation: word, app_metrics } = shared;
         let (scoreboard, no_scoreboard) = match setup.scoreboard {
             Ok(board) => (Some(Rc::new(RefCell::new(board))), None),

@@ -69,7 +69,8 @@ function block() {
 }
 
 const c = new Cluster(options);
-reportEvents(c, 'forked', 'listening', 'spare', 'died', 'hung', 'SIGTERM', 'SIGINT', 'SIGKILL', 'warning', 'draining');
+reportEvents(c, 'forked', 'listening', 'spare', 'died', 'hung', 'SIGTERM', 'SIGINT', 'SIGKILL', 'warning', 'draining',
+  'heartbeat');
 c.on('listening', () => report('addresses', c.addresses()));
 c.listen((callback) => {
   report('createApp');

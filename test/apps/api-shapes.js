@@ -49,16 +49,24 @@ const shapes = {
     if (cluster.isWorker && cluster.worker.id === 2) await refused(options.port);
     callback(named('late'));
   },
+  idle: (callback) => callback(http.createServer(({ url }, response) => (url === '/never' ? 0 : response.end('idle')))),
   invalid: (callback) => callback({ not: 'an app' }),
 };
 
 const c = new Cluster(options);
-reportEvents(c, 'forked', 'listening', 'died', 'warning');
-if (process.env.ON_ERROR) c.on('error', (error) => report('error', error.code));
+reportEvents(c, 'forked', 'listening', 'died', ...(process.env.DEAF ? [] : ['warning']));
+const { ON_ERROR } = process.env;
+if (ON_ERROR === 'before') process.exitCode = 3;
+if (ON_ERROR) {
+  c.on('error', (error) => {
+    report('error', error.code);
+    if (ON_ERROR === 'in the listener') process.exitCode = 3;
+  });
+}
 c.on('listening', () => report('addresses', c.addresses()));
 const { REPORT_AFTER } = process.env;
 if (REPORT_AFTER) c.once('forked', () => setTimeout(() => report('time'), Number(REPORT_AFTER)));
 if (process.env.SHUTDOWN_ON_LISTENING) c.once('listening', () => c.shutdown());
 c.listen(shapes[shape], (apps, monApp) => {
-  report('callback', apps.map(({ port }) => port ?? null), typeof monApp);
+  report('callback', [apps].flat().map(({ port }) => port ?? null), typeof monApp);
 });

@@ -9,6 +9,7 @@ const Cluster = require('../support/cluster');
 const options = require('../support/options');
 const { report } = require('../support/report');
 
+if (process.argv[2] === 'advanced') cluster.setupPrimary({ serialization: 'advanced' });
 const c = new Cluster(options);
 
 const deeds = {

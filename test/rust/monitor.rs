@@ -40,8 +40,12 @@ const NASTY: &str = "<script>alert('x')</script>\"&\u{1b}[2J";
 fn stats() -> Stats {
     let time = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123);
     let started = Timestamp { time, ..Timestamp::now() };
-    let options =
-        ShownOptions { no_workers: 2, ports: vec!["3000".into(), NASTY.into()], ..ShownOptions::default() };
+    let options = ShownOptions {
+        no_workers: 2,
+        ports: vec!["3000".into(), NASTY.into()],
+        monitor: "127.0.0.1:3001".parse().ok(),
+        ..ShownOptions::default()
+    };
     let mut stats = Stats::new(4000, started, options);
     let worker = |id: u32, state, ready_at| Worker {
         id: WorkerId(id),
@@ -222,7 +226,7 @@ async fn json_has_the_fields_of_the_original_and_ours() {
         assert_eq!(master["workers"], json!({ "4001": { "4001": 1 }, "4003": { "4003": 0 } }));
         assert_eq!([&master["noWorkers"], &master["workersKilled"], &master["pid"]], [2, 1, 4000]);
         assert_eq!(master["start"], "2023-11-14T22:13:20.123Z");
-        assert_eq!(master["address"], json!({ "address": "127.0.0.1", "family": "IPv4", "port": 3000 }));
+        assert_eq!(master["address"], json!({ "address": "127.0.0.1", "family": "IPv4", "port": 3001 }));
         for field in ["hostname", "os", "coresUsed"] {
             assert!(master[field].is_string(), "{field} in {master}");
         }

@@ -4,6 +4,7 @@
 // file.
 
 const assert = require('node:assert');
+const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
@@ -47,6 +48,26 @@ describe('the native addon', () => {
   it('says what to run when it is missing', () => {
     const missing = { code: 'ERR_CLUSTER2_NATIVE_MISSING', message: /linux-x64-gnu is missing.*npm run build/ };
     assert.throws(() => locate('linux-x64-gnu', folder), missing);
+  });
+
+  it('says that a bundler has to leave the package out, where it has put it into a bundle', () => {
+    const part = (name) => {
+      const text = fs.readFileSync(require.resolve(`../../lib/shared/${name}`), 'utf8');
+      return `'./${name}': (module, require) => { ${text} }`;
+    };
+    const bundle = path.join(folder, 'bundle.js');
+    fs.writeFileSync(bundle, `
+      const parts = { ${part('errors')}, ${part('native')} };
+      function load(name) {
+        const module = {};
+        parts[name](module, Object.assign((inner) => (parts[inner] ? load(inner) : require(inner)), require));
+        return module.exports;
+      }
+      load('./native').load();`);
+    const { status, stderr } = spawnSync(process.execPath, [bundle], { encoding: 'utf8' });
+    assert.strictEqual(status, 1);
+    assert.match(stderr, /A bundler has put cluster2-rs into .*bundle\.js.*--external:cluster2-rs.*ERR_CLUSTER2_NATIVE/s);
+    assert.ok(!stderr.includes('install.js'), stderr);
   });
 
   it('matches the C library by the name of the dynamic loader', () => {

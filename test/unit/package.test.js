@@ -3,13 +3,15 @@
 // What the files that describe the package must agree on, so that nobody has to remember it at a release.
 
 const assert = require('node:assert');
+const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 
 const { SUPPORTED } = require('../../lib/shared/native.js');
 const { VERSIONS } = require('../../scripts/nodes.js');
 
-const read = (file) => fs.readFileSync(path.resolve(__dirname, '../..', file), 'utf8');
+const ROOT = path.resolve(__dirname, '../..');
+const read = (file) => fs.readFileSync(path.join(ROOT, file), 'utf8');
 
 describe('the package', () => {
   const described = JSON.parse(read('package.json'));
@@ -26,7 +28,7 @@ describe('the package', () => {
 
   // What that one script does, and when it does nothing, test/package.test.js tries.
   it('runs one script of its own when it is installed, and packs what that needs', () => {
-    const hooks = ['preinstall', 'install', 'postinstall', 'prepare', 'prepublish'];
+    const hooks = ['preinstall', 'install', 'postinstall', 'prepublish'];
     assert.deepStrictEqual(hooks.filter((name) => name in described.scripts), ['install']);
     assert.strictEqual(described.scripts.install, 'node scripts/install.js');
     for (const file of ['scripts/install.js', 'scripts/cargo.js', 'sources.json.gz']) {
@@ -55,8 +57,22 @@ describe('the package', () => {
   });
 
   it('is tried on every Node that it says it supports', () => {
-    const oldest = Number(described.engines.node.match(/^>=(\d+)$/)[1]);
-    assert.strictEqual(Number.parseInt(VERSIONS[0]), oldest);
+    const [, oldest] = described.engines.node.match(/^>=(\d+)\.\d+$/);
+    assert.strictEqual(Number.parseInt(VERSIONS[0]), Number(oldest));
+  });
+
+  it('says what it needs in an older Node, before it meets what that does not have', () => {
+    const [, oldest] = described.engines.node.match(/^>=(.*)$/);
+    const [major, minor] = oldest.split('.').map(Number);
+    for (const version of [`${major}.${minor - 1}.9`, `${major - 1}.99.0`]) {
+      const code = `
+        Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '${version}' } });
+        require(${JSON.stringify(ROOT)});`;
+      const { status, stderr } = spawnSync(process.execPath, ['-e', code], { encoding: 'utf8' });
+      assert.strictEqual(status, 1);
+      assert.ok(stderr.includes(`cluster2-rs needs Node ${oldest} or later, and this is ${version}`), stderr);
+      assert.match(stderr, /ERR_CLUSTER2_UNSUPPORTED_NODE/);
+    }
   });
 
   /** Looks for a package as Node does: beside the one that needs it, then further and further up. */

@@ -6,11 +6,12 @@ const assert = require('node:assert/strict');
 const { Thresholds } = require('../../lib/worker/counting/thresholds');
 
 const OPTIONS = {
-  connThreshold: 100, requestThreshold: 1000, uptimeThreshold: 1e6, memoryThreshold: 2 ** 50, recycleJitter: 0,
+  connThreshold: 100, connThresholdGiven: true, requestThreshold: 1000, uptimeThreshold: 1e6,
+  memoryThreshold: 2 ** 50, recycleJitter: 0,
 };
 
-const exceeded = (options, counts, random) =>
-  new Thresholds({ ...OPTIONS, ...options }, { connections: 0, requests: 0, ...counts }, random).exceeded();
+const exceeded = (options, counts, random, uptime) =>
+  new Thresholds({ ...OPTIONS, ...options }, { connections: 0, requests: 0, ...counts }, random, uptime).exceeded();
 
 describe('thresholds', () => {
   it('are exceeded by more, not by as many', () => {
@@ -19,6 +20,13 @@ describe('thresholds', () => {
     assert.equal(exceeded({}, { requests: 1001 }), 'requests');
     assert.equal(exceeded({ uptimeThreshold: 0.001 }), 'uptime');
     assert.equal(exceeded({ memoryThreshold: 1000 }), 'memory');
+  });
+
+  it('of connections count from ten minutes on where they are the default', () => {
+    const isExceeded = (connThresholdGiven, age) =>
+      exceeded({ connThresholdGiven }, { connections: 101 }, undefined, () => age) === 'connections';
+    assert.deepEqual([isExceeded(false, 599), isExceeded(false, 601)], [false, true]);
+    assert.deepEqual([isExceeded(true, 1), isExceeded(true, 601)], [true, true]);
   });
 
   it('that are off are never exceeded', () => {

@@ -7,6 +7,8 @@
 
 const fs = require('node:fs');
 
+const { textOfThrown } = require('../../shared/application');
+
 const STATES = { starting: 1, serving: 2, draining: 3 };
 
 // The global is a getter, at a quarter of the price of `clock`.
@@ -111,9 +113,14 @@ class Board {
 
 module.exports = { Board, clock, headline };
 
-/** An error's first line. */
+/** The first line of what was thrown, which may be anything. */
 function headline(error) {
-  const text = error instanceof Error ? `${error.name}: ${error.message}` : require('node:util').inspect(error);
+  let text;
+  try {
+    text = error instanceof Error ? `${error.name}: ${error.message}` : require('node:util').inspect(error);
+  } catch {
+    text = textOfThrown(error);
+  }
   return text.split('\n')[0].slice(0, 500);
 }
 

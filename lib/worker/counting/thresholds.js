@@ -6,14 +6,16 @@
 'use strict';
 
 const CHECK_MS = 1000;
+// The default number of connections is soon reached at a high rate: it counts for workers that are so many seconds old.
+const GROWN_UP_S = 600;
 
 class Thresholds {
   #limits;
   #values;
   #timer;
 
-  /** `counts` has the getters `connections` and `requests`; `random` gives numbers from 0 to 1. */
-  constructor(options, counts, random = Math.random) {
+  /** `counts` has the getters `connections` and `requests`; `random` gives numbers from 0 to 1, `uptime` seconds. */
+  constructor(options, counts, random = Math.random, uptime = () => process.uptime()) {
     this.#limits = Object.entries({
       connections: options.connThreshold,
       requests: options.requestThreshold,
@@ -23,9 +25,9 @@ class Thresholds {
       .filter(([, limit]) => limit)
       .map(([why, limit]) => ({ why, limit: limit * (1 + random() * options.recycleJitter) }));
     this.#values = {
-      connections: () => counts.connections,
+      connections: () => (options.connThresholdGiven || uptime() > GROWN_UP_S ? counts.connections : 0),
       requests: () => counts.requests,
-      uptime: () => process.uptime(),
+      uptime,
       memory: () => process.memoryUsage.rss(),
     };
   }

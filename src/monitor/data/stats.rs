@@ -151,6 +151,8 @@ pub struct ShownOptions {
     pub ports: Vec<String>,
     /// `metrics.gc`: whether workers count their collections of garbage.
     pub counts_gc: bool,
+    /// Where the monitor listens.
+    pub monitor: Option<SocketAddr>,
 }
 
 impl Stats {

@@ -118,7 +118,7 @@ fn master(stats: &Stats, host: &Host, boot: &Host, busy: Option<f64>) -> Value {
         "totalMem": host.total_memory.map(|bytes| format!("{bytes}.000")),
         "currentMemoryUsage": memory_used(host).map(|bytes| approximate(bytes) / MEMORY_USAGE_UNIT),
         "hostCpu": busy.map(|percent| format!("{percent:.2}")),
-        "address": stats.addresses.first().map(address),
+        "address": stats.options.monitor.map(Address::Ip).as_ref().map(address),
     })
 }
 

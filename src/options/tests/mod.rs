@@ -364,7 +364,7 @@ fn index_d_ts_names_the_same_options_and_defaults() {
             "port" => "3000".to_owned(),
             "ecv" => "{path: '/ecv', control: false}".to_owned(),
             "monitor" => "{control: false}".to_owned(),
-            "noWorkers" => "os.cpus().length".to_owned(),
+            "noWorkers" => "os.availableParallelism()".to_owned(),
             "pids" | "logs" => format!("'<cwd>/{name}'"),
             "startTimeout" | "recycleTimeout" => {
                 "60000, or the environment variable DEATH_TIMEOUT".to_owned()
