@@ -67,7 +67,10 @@ pub enum ToMaster {
         text: String,
     },
     /// The worker has more connections than others and gives this one back unread; the descriptor comes beside it.
-    Excess,
+    Excess {
+        /// To be echoed in [`ToWorker::Excess`].
+        seq: u64,
+    },
     /// Our own JavaScript in the worker speaks.
     Agent(FromAgent),
     /// Our own JavaScript said something that is not understood.
@@ -307,18 +310,23 @@ fn from_agent(envelope: &Envelope<'_>, line: &[u8]) -> Result<ToMaster, String> 
 /// A message with a handle: ours, if it gives a connection back, else the application's.
 fn handle(envelope: &Envelope<'_>) -> ToMaster {
     let text = envelope.msg.map_or("null", RawValue::get);
-    if let Some(ToMaster::Excess) = parse_excess(text) {
-        return ToMaster::Excess;
+    if let Some(excess) = parse_excess(text) {
+        return excess;
     }
     let kind = string(envelope.datagram_kind).or_else(|| string(envelope.kind)).unwrap_or_default();
     ToMaster::AppHandle { kind, text: text.to_owned() }
 }
 
 fn parse_excess(text: &str) -> Option<ToMaster> {
+    #[derive(Deserialize)]
+    struct Seq {
+        seq: u64,
+    }
     memmem::find(text.as_bytes(), b"NODE_CLUSTER2")?;
     let envelope: Envelope<'_> = serde_json::from_str(text).ok()?;
     let is_ours = string(envelope.cmd)? == "NODE_CLUSTER2" && envelope.act()? == "excess";
-    is_ours.then_some(ToMaster::Excess)
+    let Seq { seq } = fields(text.as_bytes()).ok()?;
+    is_ours.then_some(ToMaster::Excess { seq })
 }
 
 /// What the master says to a worker. Those that lend or hand over a socket travel with its descriptor.
@@ -367,6 +375,13 @@ pub enum ToWorker {
     },
     /// Please disconnect: `worker.disconnect()` in the master.
     Disconnect,
+    /// What came of a connection that the worker gave back; ours.
+    Excess {
+        /// The `seq` of what is answered.
+        ack: u64,
+        /// It arrived; otherwise the worker serves it itself.
+        is_taken: bool,
+    },
     /// The application's handle has arrived.
     HandleAck,
     /// The application's message came without its handle: please send it again.
@@ -407,6 +422,9 @@ impl ToWorker {
             Self::Disconnect => json!({ "cmd": "NODE_CLUSTER", "act": "disconnect" }).to_string(),
             Self::HandleAck => json!({ "cmd": "NODE_HANDLE_ACK" }).to_string(),
             Self::HandleNack => json!({ "cmd": "NODE_HANDLE_NACK" }).to_string(),
+            Self::Excess { ack, is_taken } => {
+                ours(json!({ "act": "excess", "ack": ack, "isTaken": is_taken }))
+            }
             Self::Turn => ours(json!({ "act": "turn" })),
             Self::Drain { why } => ours(json!({ "act": "drain", "why": why })),
             Self::End => ours(json!({ "act": "end" })),
@@ -503,8 +521,8 @@ mod tests {
             assert_eq!((kind.as_str(), text.as_str()), ("net.Socket", message));
         }
         let line =
-            br#"{"cmd":"NODE_HANDLE","type":"net.Native","msg":{"cmd":"NODE_CLUSTER2","act":"excess"}}"#;
-        assert!(matches!(parse(line), Some(ToMaster::Excess)));
+            br#"{"cmd":"NODE_HANDLE","type":"net.Native","msg":{"cmd":"NODE_CLUSTER2","act":"excess","seq":3}}"#;
+        assert!(matches!(parse(line), Some(ToMaster::Excess { seq: 3 })));
         let line = br#"{"cmd":"NODE_HANDLE","type":"dgram.Socket","dgramType":"udp6","msg":1}"#;
         assert!(matches!(parse(line), Some(ToMaster::AppHandle { kind, .. }) if kind == "udp6"));
     }

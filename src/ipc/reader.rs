@@ -3,7 +3,8 @@
 //! The supervisor runs one [`Reader`] per worker. Each call reads once and gives everything that was whole: messages of the
 //! protocol one by one, lines of the application in one piece, in the order in which they came. Acknowledgements of
 //! descriptors are handled here. A descriptor that this process had no room for costs its message alone: the message is
-//! reported as [`Incoming::HandleMissing`], whoever reads refuses it, and Node sends it again.
+//! reported as [`Incoming::HandleMissing`], whoever reads refuses it, and Node sends it again. A connection that a worker gave
+//! back is the exception: it is reported without its descriptor.
 
 use std::collections::VecDeque;
 use std::io;
@@ -126,15 +127,18 @@ impl Reader {
                 Refused::GivenUp { hand_over } => Some(Incoming::NotDelivered { hand_over }),
             };
         }
-        if !matches!(message, ToMaster::AppHandle { .. } | ToMaster::Excess) {
+        let is_excess = matches!(message, ToMaster::Excess { .. });
+        if !is_excess && !matches!(message, ToMaster::AppHandle { .. }) {
             return Some(Incoming::Protocol(message, None));
         }
-        let Some(fd) = self.fds.pop_front() else {
-            let is_fd_lost = std::mem::take(&mut self.is_fd_lost);
+        let fd = self.fds.pop_front();
+        let is_fd_lost = fd.is_none() && std::mem::take(&mut self.is_fd_lost);
+        // Node never sends a connection again that it gave away as a bare handle; who gave it still has it.
+        if fd.is_none() && !is_excess {
             return Some(Incoming::HandleMissing { is_fd_lost });
-        };
+        }
         self.writer.say(&ToWorker::HandleAck);
-        Some(Incoming::Protocol(message, Some(fd)))
+        Some(Incoming::Protocol(message, fd))
     }
 
     /// How many lines were dropped because they were longer than can be read.

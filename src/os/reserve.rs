@@ -64,9 +64,14 @@ impl Reserve {
         }
     }
 
+    /// Something had to do without a descriptor.
+    pub fn note_shortage(&self) {
+        self.is_news.set(true);
+    }
+
     /// Lets the reserve go, for a descriptor that is about to arrive; says whether there was anything to let go.
     pub fn let_go(&self) -> bool {
-        self.is_news.set(true);
+        self.note_shortage();
         !self.held.take().is_empty()
     }
 

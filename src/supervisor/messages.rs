@@ -48,9 +48,13 @@ impl State {
                 self.connections.turned(id, false, now);
                 self.connections.handed_over(id, ack, accepted);
             }
-            ToMaster::Excess => {
-                if let Some(fd) = fd {
-                    self.connections.take_excess(id, fd, now);
+            ToMaster::Excess { seq } => {
+                if let Some(worker) = self.workers.get(id) {
+                    worker.writer.say(&ToWorker::Excess { ack: seq, is_taken: fd.is_some() });
+                }
+                match fd {
+                    Some(fd) => self.connections.take_excess(id, fd, now),
+                    None => self.reserve.note_shortage(),
                 }
             }
             ToMaster::Agent(said) => self.hear_agent(id, said, now),

@@ -8,7 +8,7 @@
 // to the master, which gives it to the least loaded worker. Where connections come and go within a second, the worker
 // compares nothing: such clients are as well off anywhere, and a detour would cost them time. A connection that the
 // master handed over stays, so no connection travels twice.
-// Invariant: a connection is served by this worker unless it was certainly sent off.
+// Invariant: this worker keeps a connection until the master says that it has arrived, and serves it if it has not.
 'use strict';
 
 const { clock } = require('../counting/scoreboard');
@@ -33,7 +33,9 @@ class Balance {
   #shortConnections;
   #places;
   #held = [];
-  #sent = new Set();
+  // By the number under which each was sent.
+  #sent = new Map();
+  #lastSent = 0;
   #handed = new WeakSet();
   #left = MOST;
   #leftAt = 0;
@@ -81,11 +83,12 @@ class Balance {
     this.#isWatching = true;
     onClusterMessage((message, handle) => {
       if (message?.act === 'newconn' && handle) this.#handed.add(handle);
+      if (message?.cmd === INTERNAL && message.act === 'excess') this.#settle(message.ack, message.isTaken);
     }, true);
     // Nobody is left who would take it; what is in the queue to the master will never leave.
     process.once('disconnect', () => {
       this.end();
-      for (const entry of this.#sent) this.#keep(entry);
+      for (const number of this.#sent.keys()) this.#settle(number, false);
     });
   }
 
@@ -143,15 +146,19 @@ class Balance {
 
   #give(entry) {
     this.#board.addLoad(-1);
-    this.#sent.add(entry);
-    process.send({ cmd: INTERNAL, act: 'excess' }, entry.client, {}, (error) => {
-      if (error) this.#keep(entry);
-      else if (this.#sent.delete(entry)) entry.client.close();
+    this.#lastSent += 1;
+    const seq = this.#lastSent;
+    this.#sent.set(seq, entry);
+    process.send({ cmd: INTERNAL, act: 'excess', seq }, entry.client, {}, (error) => {
+      if (error) this.#settle(seq, false);
     });
   }
 
-  #keep(entry) {
-    if (this.#sent.delete(entry)) entry.serve();
+  #settle(number, isTaken) {
+    const entry = this.#sent.get(number);
+    if (!this.#sent.delete(number)) return;
+    if (isTaken) entry.client.close();
+    else entry.serve();
   }
 
   // What can't be given need not wait.
