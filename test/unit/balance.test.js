@@ -34,6 +34,7 @@ class Client {
 
 describe('a worker that compares its connections with those of others', () => {
   let sent;
+  let lastSeq;
   let answer;
   let handle;
   let header;
@@ -46,7 +47,8 @@ describe('a worker that compares its connections with those of others', () => {
     answer = null;
     before.send = process.send;
     before.listeners = ['internalMessage', 'disconnect'].map((event) => [event, process.listeners(event)]);
-    process.send = (message, client, options, callback) => {
+    process.send = ({ seq }, client, options, callback) => {
+      lastSeq = seq;
       sent.push(client);
       process.nextTick(callback, answer);
     };
@@ -88,12 +90,23 @@ describe('a worker that compares its connections with those of others', () => {
     assert.deepEqual(sent, []);
   });
 
-  it('gives back what is, and closes its own end when that is sent', async () => {
+  it('gives back what is, and closes its own end when the master has it', async () => {
     load(2, 0, 5);
     const client = arrive();
     assert.ok(!isServed(client));
-    await eventually(() => client.isClosed);
+    await eventually(() => sent.length > 0);
+    assert.ok(!client.isClosed);
+    process.emit('internalMessage', { cmd: 'NODE_CLUSTER2', act: 'excess', ack: lastSeq, isTaken: true });
+    assert.ok(client.isClosed);
     assert.deepEqual([sent, handle.served], [[client], []]);
+  });
+
+  it('serves what did not arrive in the master', async () => {
+    load(2, 0, 5);
+    const client = arrive();
+    await eventually(() => sent.length > 0);
+    process.emit('internalMessage', { cmd: 'NODE_CLUSTER2', act: 'excess', ack: lastSeq, isTaken: false });
+    assert.deepEqual([handle.served, client.isClosed], [[client], false]);
   });
 
   it('sees soon that others have lost theirs', async () => {
