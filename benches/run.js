@@ -19,7 +19,6 @@ const { buildLoad } = require('./lib/load');
 const { obtainPm2 } = require('./lib/pm2');
 const { asText } = require('./lib/table');
 const { obtainNodes } = require('../scripts/nodes');
-const { root, run } = require('../scripts/tools');
 
 const MEASURES = path.join(__dirname, 'measures');
 /** In the order in which they are run and told. */
@@ -48,8 +47,6 @@ async function main() {
   const pm2 = await obtainPm2();
   if (pm2 === null) console.log('PM2 could not be fetched: it is left out.');
   for (const node of values.nodes ? await chosenNodes(values.nodes) : [values.node]) {
-    // As the installation of the package by that Node does.
-    await run(node, [path.join(root, 'scripts/compile.js')]);
     await measureOn(new Bench({ node, pm2, quick: values.quick }), names, values.write);
   }
 }
