@@ -12,26 +12,24 @@ const NODE = process.env.CLUSTER2_TEST_NODE ?? process.execPath;
 const isFailedStart = ({ event, args: [warning] = [] }) =>
   event === 'warning' && warning.code === 'ERR_CLUSTER2_SPAWN';
 
-if (hasStrace) {
-  describe('a process that was forked and cannot be watched', () => {
-    afterEach(reap);
-    let end;
-    afterEach(() => end?.());
+(hasStrace ? describe : describe.skip)('a process that was forked and cannot be watched', () => {
+  afterEach(reap);
+  let end;
+  afterEach(() => end?.());
 
-    it('is a failed start: it is killed and reaped, and the next one is tried', async () => {
-      const program = await startCluster({ noWorkers: 1 });
-      end = await meddle(program.pid, 'pidfd_open:error=EMFILE');
-      process.kill(program.workers[0], 'SIGKILL');
-      const [{ args: [{ message }] }] = await program.lines(isFailedStart, 2);
-      assert.match(message, /too many open files/i);
-      await eventually(() => childrenOf(program.pid).length === 0);
-      assert.equal(program.seen('forked').length, 1);
-      await end();
-      await program.lines('listening', 2);
-      assert.deepEqual(childrenOf(program.pid).map(({ isZombie }) => isZombie), [false]);
-    });
+  it('is a failed start: it is killed and reaped, and the next one is tried', async () => {
+    const program = await startCluster({ noWorkers: 1 });
+    end = await meddle(program.pid, 'pidfd_open:error=EMFILE');
+    process.kill(program.workers[0], 'SIGKILL');
+    const [{ args: [{ message }] }] = await program.lines(isFailedStart, 2);
+    assert.match(message, /too many open files/i);
+    await eventually(() => childrenOf(program.pid).length === 0);
+    assert.equal(program.seen('forked').length, 1);
+    await end();
+    await program.lines('listening', 2);
+    assert.deepEqual(childrenOf(program.pid).map(({ isZombie }) => isZombie), [false]);
   });
-}
+});
 
 describe('a master that has used up its descriptors', () => {
   afterEach(reap);

@@ -176,50 +176,48 @@ describe('a directory in which no pid file can be written', () => {
   });
 });
 
-if (hasStrace) {
-  describe('a disk that does not answer', () => {
-    afterEach(reap);
-    let end;
-    afterEach(() => end?.());
+(hasStrace ? describe : describe.skip)('a disk that does not answer', () => {
+  afterEach(reap);
+  let end;
+  afterEach(() => end?.());
 
-    it('delays neither health, nor the replacement of a worker, nor a graceful end', async () => {
-      const monPort = await freePort();
-      const program = await startCluster({ noWorkers: 1, monPort });
-      const [first] = program.workers;
-      // Longer than all that follows takes: whichever thread renames or removes a file is away for so long.
-      end = await meddle(program.pid, `rename,renameat,renameat2,unlink,unlinkat:delay_enter=${20e6}`);
-      process.kill(first, 'SIGKILL');
-      await program.lines('listening', 2, { within: 2000 });
-      const [, { args: [second] }] = program.seen('forked');
-      assert.equal((await inTime(request(monPort, { path: '/live' }), '/live', 1000)).status, 200);
-      assert.deepEqual(pidFiles(program), [`master.${program.pid}.pid`, `worker.${first}.pid`].sort());
-      process.kill(second, 'SIGKILL');
-      await program.lines('listening', 3, { within: 3000 });
-      const isWarning = ({ event, args: [warning] = [] }) => event === 'warning' && /disk/.test(warning.message);
-      assert.equal(program.seen(isWarning).length, 1);
-      program.kill('SIGTERM');
-      // The thread that is held by strace is all that is left of it.
-      await eventually(() => !isAlive(program.pid), { within: 3000 });
-      await end();
-      assert.deepEqual(await program.exit(), { code: 0, signal: null });
-    });
-
-    it('does not delay the end of a cluster on a unix socket either', async () => {
-      const program = await startCluster({ noWorkers: 1, port: './app.sock' });
-      end = await meddle(program.pid, `unlink,unlinkat:delay_enter=${20e6}`);
-      program.kill('SIGTERM');
-      await eventually(() => !isAlive(program.pid), { within: 4000 });
-      await end();
-      assert.deepEqual(await program.exit(), { code: 0, signal: null });
-    });
-
-    it('is caught up with as soon as it answers', async () => {
-      const program = await startCluster({ noWorkers: 1 });
-      end = await meddle(program.pid, `rename,renameat,renameat2,unlink,unlinkat:delay_enter=${500e3}`);
-      process.kill(program.workers[0], 'SIGKILL');
-      const [, { args: [pid] }] = await program.lines('listening', 2);
-      const expected = [`master.${program.pid}.pid`, `worker.${pid}.pid`].sort().join();
-      await eventually(() => pidFiles(program).join() === expected);
-    });
+  it('delays neither health, nor the replacement of a worker, nor a graceful end', async () => {
+    const monPort = await freePort();
+    const program = await startCluster({ noWorkers: 1, monPort });
+    const [first] = program.workers;
+    // Longer than all that follows takes: whichever thread renames or removes a file is away for so long.
+    end = await meddle(program.pid, `rename,renameat,renameat2,unlink,unlinkat:delay_enter=${20e6}`);
+    process.kill(first, 'SIGKILL');
+    await program.lines('listening', 2, { within: 2000 });
+    const [, { args: [second] }] = program.seen('forked');
+    assert.equal((await inTime(request(monPort, { path: '/live' }), '/live', 1000)).status, 200);
+    assert.deepEqual(pidFiles(program), [`master.${program.pid}.pid`, `worker.${first}.pid`].sort());
+    process.kill(second, 'SIGKILL');
+    await program.lines('listening', 3, { within: 3000 });
+    const isWarning = ({ event, args: [warning] = [] }) => event === 'warning' && /disk/.test(warning.message);
+    assert.equal(program.seen(isWarning).length, 1);
+    program.kill('SIGTERM');
+    // The thread that is held by strace is all that is left of it.
+    await eventually(() => !isAlive(program.pid), { within: 3000 });
+    await end();
+    assert.deepEqual(await program.exit(), { code: 0, signal: null });
   });
-}
+
+  it('does not delay the end of a cluster on a unix socket either', async () => {
+    const program = await startCluster({ noWorkers: 1, port: './app.sock' });
+    end = await meddle(program.pid, `unlink,unlinkat:delay_enter=${20e6}`);
+    program.kill('SIGTERM');
+    await eventually(() => !isAlive(program.pid), { within: 4000 });
+    await end();
+    assert.deepEqual(await program.exit(), { code: 0, signal: null });
+  });
+
+  it('is caught up with as soon as it answers', async () => {
+    const program = await startCluster({ noWorkers: 1 });
+    end = await meddle(program.pid, `rename,renameat,renameat2,unlink,unlinkat:delay_enter=${500e3}`);
+    process.kill(program.workers[0], 'SIGKILL');
+    const [, { args: [pid] }] = await program.lines('listening', 2);
+    const expected = [`master.${program.pid}.pid`, `worker.${pid}.pid`].sort().join();
+    await eventually(() => pidFiles(program).join() === expected);
+  });
+});

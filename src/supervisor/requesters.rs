@@ -183,6 +183,8 @@ impl State {
         let until = now + LAST_WORDS;
         self.requesters.failed = Some(Failed { requesters: running.requesters, worker, replaced, until });
         self.timers.set(Due::FailedReload, until, now);
+        // What sent a worker away is known at once, and its exit, which follows from that, tells nothing more.
+        self.tell_failure(false);
     }
 
     /// Looks whether it is known now why a reload failed.
