@@ -5,7 +5,7 @@ const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const path = require('node:path');
 
-const { eventually, freePort, reap, request, start } = require('./support');
+const { connectTo, eventually, freePort, reap, request, start } = require('./support');
 
 describe('a worker that opens a server of its own before it hands its application over', () => {
   afterEach(reap);
@@ -24,5 +24,16 @@ describe('a worker that opens a server of its own before it hands its applicatio
     assert.equal((await answer).body, 'app');
     await program.line('listening');
     await eventually(async () => (await request(monPort, { path: '/ready' })).status === 200);
+  });
+
+  it('lets the clients of that server finish when it is not wanted any more', async () => {
+    const program = start('early-server', { options: { noWorkers: 2 } });
+    const [{ pid: first, args: [port] }, { pid: second }] = await program.lines('metrics', 2);
+    fs.writeFileSync(path.join(program.cwd, `now-${first}`), '');
+    await program.line('listening');
+    const client = await connectTo(port, second);
+    client.get('/slow');
+    program.kill('SIGTTOU');
+    await client.until(new RegExp(`\\r\\n\\r\\n${second}$`));
   });
 });

@@ -1,4 +1,5 @@
-// A worker that opens a server for its metrics long before it calls `listen`; the test says when, by a file.
+// Workers that open a server for their metrics long before they call `listen`; the test says when, by a file for all or
+// one for each.
 'use strict';
 
 const cluster = require('node:cluster');
@@ -9,14 +10,18 @@ const Cluster = require('../support/cluster');
 const options = require('../support/options');
 const { report, reportEvents } = require('../support/report');
 
+const SLOW_MS = 600;
 const c = new Cluster(options);
 reportEvents(c, 'listening', 'died');
 if (cluster.isPrimary) {
   begin();
 } else {
-  http.createServer((request, response) => response.end('metrics')).listen(0, '127.0.0.1', () => report('metrics'));
+  const server = http.createServer((request, response) => {
+    setTimeout(() => response.end(String(process.pid)), request.url === '/slow' ? SLOW_MS : 0);
+  });
+  server.listen(0, '127.0.0.1', () => report('metrics', server.address().port));
   const watch = setInterval(() => {
-    if (!fs.existsSync('now')) return;
+    if (!fs.existsSync('now') && !fs.existsSync(`now-${process.pid}`)) return;
     clearInterval(watch);
     begin();
   }, 10);
