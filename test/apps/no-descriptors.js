@@ -3,11 +3,11 @@
 'use strict';
 
 const cluster = require('node:cluster');
-const fs = require('node:fs');
 const http = require('node:http');
 
 const Cluster = require('../support/cluster');
 const options = require('../support/options');
+const { useUpDescriptors } = require('../support/descriptors');
 const { report, reportEvents } = require('../support/report');
 
 process.on('message', () => process.send({ type: 'suicide', pid: process.pid }));
@@ -15,17 +15,7 @@ process.on('message', () => process.send({ type: 'suicide', pid: process.pid }))
 const c = new Cluster(options);
 reportEvents(c, 'forked', 'listening', 'died', 'warning');
 c.once('listening', () => {
-  report('full', useUp());
+  report('full', useUpDescriptors());
   for (const worker of Object.values(cluster.workers)) worker.send('go');
 });
 c.listen((callback) => callback(http.createServer((request, response) => response.end('hello'))));
-
-function useUp() {
-  for (;;) {
-    try {
-      fs.openSync('/dev/zero');
-    } catch (error) {
-      return error.code;
-    }
-  }
-}
