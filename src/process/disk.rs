@@ -2,7 +2,7 @@
 //!
 //! `supervisor::setup` hands the [`PidDir`] over to a thread named `cluster2-disk`; the supervisor sends it jobs through
 //! [`PidFiles`] and never touches the directory itself. Scripts expect a worker's file to be there when `forked` is emitted,
-//! so the supervisor waits for that job, for [`PATIENCE`] at most. Once that was too short it waits no more until the disk
+//! so the supervisor waits for that job, for `PATIENCE` at most. Once that was too short it waits no more until the disk
 //! has done everything that it owes: a disk that hangs costs supervision one wait.
 //! The thread ends with its [`PidFiles`].
 

@@ -4,7 +4,7 @@
 //! be reported as an exception, and moves it to one thread of its own, named `cluster2`. That thread is the only one that
 //! forks, and it lives until the last worker is gone. JavaScript holds a [`Handle`].
 //!
-//! One loop, below, receives an [`Input`] and lets `state` take it in. `effects` does what the fleet wants done, `messages`
+//! One loop, below, receives an `Input` and lets `state` take it in. `effects` does what the fleet wants done, `messages`
 //! answers workers, `calls` obeys JavaScript and other processes, `requesters` keeps callers of a reload until it is done.
 //! `connections` decides who gets which client, `shutdown` when sockets close, `watch` how workers are, `snapshot` what is
 //! shown. `timers` is the one table of deadlines, by the time of `fair_clock`.
