@@ -3,7 +3,8 @@
 //! `supervisor::setup` hands the [`PidDir`] over to a thread named `cluster2-disk`; the supervisor sends it jobs through
 //! [`PidFiles`] and never touches the directory itself. Scripts expect a worker's file to be there when `forked` is emitted,
 //! so the supervisor waits for that job, for `PATIENCE` at most. Once that was too short it waits no more until the disk
-//! has done everything that it owes: a disk that hangs costs supervision one wait.
+//! has done everything that it owes: a disk that hangs costs supervision one wait. A disk that owes something for `SLOW`
+//! is told of.
 //! The thread ends with its [`PidFiles`].
 
 use std::fmt::{self, Display, Formatter};
@@ -19,6 +20,8 @@ use crate::os::quiet_thread;
 const NAME: &str = "cluster2-disk";
 /// How long a worker's birth waits for its file.
 const PATIENCE: Duration = Duration::from_millis(20);
+/// After how long people are told that the disk does not answer; a busy machine is late by less.
+const SLOW: Duration = Duration::from_secs(1);
 /// How long the end waits for all files to be gone.
 const CLOSING: Duration = Duration::from_millis(300);
 
@@ -59,8 +62,8 @@ pub struct PidFiles {
     answers: Receiver<Option<Trouble>>,
     /// How many jobs have not been answered.
     owed: usize,
-    /// The last wait was in vain, and something is owed since.
-    is_late: bool,
+    /// When a wait was in vain; something is owed since.
+    late_since: Option<Instant>,
     /// People know that the disk is slow.
     is_told: bool,
 }
@@ -94,16 +97,31 @@ impl PidFiles {
             }
         };
         quiet_thread::start(NAME, Builder::new(), body)?;
-        Ok(Self { jobs, answers, owed: 0, is_late: false, is_told: false })
+        Ok(Self { jobs, answers, owed: 0, late_since: None, is_told: false })
     }
 
     /// Writes the file of a worker that was just started; says what is to be told.
-    pub fn worker_started(&mut self, pid: u32) -> Vec<Trouble> {
+    pub fn worker_started(&mut self, pid: u32, now: Instant) -> Vec<Trouble> {
         self.send(Job::Started(pid));
-        let patience = if self.is_late { Duration::ZERO } else { PATIENCE };
-        let mut troubles = self.wait(patience);
-        self.is_late = self.owed > 0;
-        if self.is_late && !std::mem::replace(&mut self.is_told, true) {
+        let patience = if self.late_since.is_some() { Duration::ZERO } else { PATIENCE };
+        let troubles = self.wait(patience);
+        if self.owed > 0 {
+            self.late_since.get_or_insert(now);
+        }
+        troubles
+    }
+
+    /// When [`Self::look`] may have something to tell.
+    #[must_use]
+    pub fn next_look(&self) -> Option<Instant> {
+        self.late_since.filter(|_| !self.is_told).map(|since| since + SLOW)
+    }
+
+    /// Takes in what the disk has done meanwhile; says what is to be told.
+    pub fn look(&mut self, now: Instant) -> Vec<Trouble> {
+        let mut troubles = self.wait(Duration::ZERO);
+        if self.next_look().is_some_and(|at| at <= now) {
+            self.is_told = true;
             troubles.push(Trouble::Slow);
         }
         troubles
@@ -137,6 +155,9 @@ impl PidFiles {
             self.owed -= 1;
             troubles.extend(answer);
         }
+        if self.owed == 0 {
+            self.late_since = None;
+        }
         troubles
     }
 }
@@ -168,12 +189,16 @@ mod tests {
         .unwrap();
 
         let begin = Instant::now();
-        assert!(matches!(files.worker_started(1)[..], [Trouble::Slow]));
+        assert!(files.worker_started(1, begin).is_empty());
         assert!(begin.elapsed() >= PATIENCE);
+        assert_eq!(files.next_look(), Some(begin + SLOW));
+        assert!(files.look(begin).is_empty());
+        assert!(matches!(files.look(begin + SLOW)[..], [Trouble::Slow]));
+        assert_eq!(files.next_look(), None);
         let begin = Instant::now();
         files.worker_gone(1);
         for pid in 2..52 {
-            assert!(files.worker_started(pid).is_empty());
+            assert!(files.worker_started(pid, begin).is_empty());
         }
         assert!(begin.elapsed() < PATIENCE * 10, "{:?}", begin.elapsed());
 
@@ -184,8 +209,9 @@ mod tests {
         let expected = [Job::Started(1), Job::Gone(1)].into_iter().chain((2..52).map(Job::Started));
         assert!(seen.lock().unwrap().iter().copied().eq(expected));
         // It waits again for a disk that has caught up, and does not say twice that it is slow.
-        assert!(files.worker_started(53).is_empty());
-        assert!(files.is_late);
+        assert_eq!(files.late_since, None);
+        assert!(files.worker_started(53, begin).is_empty());
+        assert_eq!((files.late_since, files.next_look()), (Some(begin), None));
         writer.write_all(&[0; 10]).unwrap();
     }
 
@@ -197,7 +223,7 @@ mod tests {
             Job::Gone(_) | Job::Close => None,
         })
         .unwrap();
-        assert!(matches!(files.worker_started(5)[..], [Trouble::Unwritten(5, _)]));
+        assert!(matches!(files.worker_started(5, Instant::now())[..], [Trouble::Unwritten(5, _)]));
     }
 
     #[test]

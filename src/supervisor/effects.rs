@@ -26,6 +26,7 @@ use crate::ipc::reader::{Incoming, Reader};
 use crate::ipc::writer::Writer;
 use crate::options::{Options, Restart};
 use crate::os::reserve::Reserve;
+use crate::process::disk::Trouble;
 use crate::process::exit::{Child, Exit};
 use crate::process::spawn::{Place, Spawned, Unborn};
 use crate::scoreboard::RowIndex;
@@ -125,11 +126,16 @@ impl State {
         if let Some(slot) = slot {
             self.connections.add(id, slot, false);
         }
-        for trouble in self.pids.as_mut().map(|pids| pids.worker_started(pid)).unwrap_or_default() {
-            self.warn(trouble.to_string(), json!({ "code": "ERR_CLUSTER2_PIDS" }));
-        }
+        let troubles = self.pids.as_mut().map(|pids| pids.worker_started(pid, now)).unwrap_or_default();
+        self.warn_of_disk(troubles);
         self.publish(Event::Forked { worker: id, pid });
         None
+    }
+
+    pub(super) fn warn_of_disk(&self, troubles: Vec<Trouble>) {
+        for trouble in troubles {
+            self.warn(trouble.to_string(), json!({ "code": "ERR_CLUSTER2_PIDS" }));
+        }
     }
 
     /// Starts the process, with a row of the scoreboard where there is one left, and opens its channel.

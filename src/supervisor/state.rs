@@ -244,6 +244,10 @@ impl State {
                 self.shutdown.close_slot(slot, &mut self.connections, &mut self.timers, now);
             }
             Due::TakeBack => self.connections.take_back_unserved(now),
+            Due::DiskLook => {
+                let troubles = self.pids.as_mut().map(|pids| pids.look(now)).unwrap_or_default();
+                self.warn_of_disk(troubles);
+            }
             Due::FreshSettings => self.use_known_settings(now),
             Due::FailedReload => self.advance_requesters(now),
             // Settling looks at all that waits for a worker.
@@ -307,6 +311,7 @@ impl State {
         self.timers.follow(Due::PassOver, self.connections.pass_over_at(), now);
         self.timers.follow(Due::TakeBack, self.connections.take_back_at(), now);
         self.timers.follow(Due::AcceptAgain, self.connections.accept_again_at(), now);
+        self.timers.follow(Due::DiskLook, self.pids.as_ref().and_then(PidFiles::next_look), now);
         self.timers.follow(Due::Heartbeat, self.heartbeat.due(), now);
         if self.reserve.is_worth_telling(now) {
             self.warn(

@@ -38,6 +38,8 @@ pub(crate) enum Due {
     Closing,
     /// The sockets of a slot that was given up are to be closed.
     CloseSlot(SlotIndex),
+    /// The disk owes a pid file for so long that people should know.
+    DiskLook,
     /// JavaScript had its time to say with what workers are to be started.
     FreshSettings,
     /// A reload that failed waits no longer for the reason.
