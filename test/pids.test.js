@@ -195,6 +195,7 @@ describe('a directory in which no pid file can be written', () => {
     process.kill(second, 'SIGKILL');
     await program.lines('listening', 3, { within: 3000 });
     const isWarning = ({ event, args: [warning] = [] }) => event === 'warning' && /disk/.test(warning.message);
+    await program.lines(isWarning, 1, { within: 3000 });
     assert.equal(program.seen(isWarning).length, 1);
     program.kill('SIGTERM');
     // The thread that is held by strace is all that is left of it.
