@@ -155,3 +155,13 @@ describe('from another process', () => {
     assert.deepEqual(await program.exit(), { code: 0, signal: null });
   });
 });
+
+describe('before createApp has come to its end', () => {
+  afterEach(reap);
+
+  it('stop() and shutdown() end the master', async () => {
+    for (const [what, exit] of [['shutdown', { code: 0, signal: null }], ['stop', { code: null, signal: 'SIGKILL' }]]) {
+      assert.deepEqual(await start('unfinished', { args: [what] }).exit(), exit);
+    }
+  });
+});

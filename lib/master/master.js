@@ -118,6 +118,8 @@ class Master {
   /** Kills the workers, says `died` for each, and ends this process by SIGKILL, as cluster2 did. */
   stop() {
     this.#isStopping = true;
+    // Nothing was begun yet.
+    if (!this.#native) process.kill(process.pid, 'SIGKILL');
     this.#native.stop();
     setTimeout(() => {
       this.#native.close();
@@ -134,6 +136,8 @@ class Master {
 
   #shutDown() {
     this.#isShuttingDown = true;
+    // Nothing was begun yet.
+    if (!this.#native) process.exit();
     this.#native.shutdown();
   }
 
