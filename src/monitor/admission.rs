@@ -81,10 +81,10 @@ impl Connections {
     /// descriptors, others leave for each that comes.
     pub(crate) fn admit(self: &Rc<Self>, short: bool) -> Option<Admitted> {
         if short {
-            self.make_room();
+            self.make_room_among(true);
         }
         let is_full = short || self.open.borrow().len() >= self.limit;
-        let is_for_health_only = is_full && !self.make_room();
+        let is_for_health_only = is_full && !self.make_room_among(short || !self.has_strangers());
         let is_too_long = self.open.borrow().len() >= self.limit + self.for_health;
         if is_for_health_only
             && is_too_long
@@ -103,13 +103,22 @@ impl Connections {
         Some(Admitted { connection, list: Rc::clone(self), is_for_health_only })
     }
 
-    /// Closes the connection that can best be spared; `false` if none can.
+    /// Closes the connection that can best be spared; `false` if none can. While there are clients that have not asked yet,
+    /// idle ones that have are kept.
     pub(crate) fn make_room(&self) -> bool {
+        self.make_room_among(!self.has_strangers())
+    }
+
+    fn make_room_among(&self, idle_too: bool) -> bool {
         self.close_one(|connection| match connection.stage.get() {
             Stage::Stranger => connection.moved.get().elapsed() >= FIRST_REQUEST,
-            Stage::Idle => true,
+            Stage::Idle => idle_too,
             Stage::Answering => connection.stuck.get().is_some_and(|since| since.elapsed() >= PATIENCE),
         })
+    }
+
+    fn has_strangers(&self) -> bool {
+        self.open.borrow().iter().any(|connection| connection.stage.get() == Stage::Stranger)
     }
 
     fn close_one(&self, may_go: impl Fn(&Connection) -> bool) -> bool {
