@@ -81,15 +81,13 @@ impl Connections {
     /// descriptors, others leave for each that comes.
     pub(crate) fn admit(self: &Rc<Self>, short: bool) -> Option<Admitted> {
         if short {
-            self.make_room_among(true);
+            self.make_room();
         }
         let is_full = short || self.open.borrow().len() >= self.limit;
-        let is_for_health_only = is_full && !self.make_room_among(short || !self.has_strangers());
+        let has_room = || if short { self.make_room() } else { self.make_room_for_another() };
+        let is_for_health_only = is_full && !has_room();
         let is_too_long = self.open.borrow().len() >= self.limit + self.for_health;
-        if is_for_health_only
-            && is_too_long
-            && !self.close_one(|connection| connection.stage.get() == Stage::Stranger)
-        {
+        if is_for_health_only && is_too_long && !self.close_one(|connection| connection.is(Stage::Stranger)) {
             return None;
         }
         let connection = Rc::new(Connection {
@@ -103,22 +101,17 @@ impl Connections {
         Some(Admitted { connection, list: Rc::clone(self), is_for_health_only })
     }
 
-    /// Closes the connection that can best be spared; `false` if none can. While there are clients that have not asked yet,
-    /// idle ones that have are kept.
+    /// Closes the connection that can best be spared; `false` if none can.
     pub(crate) fn make_room(&self) -> bool {
-        self.make_room_among(!self.has_strangers())
+        self.close_one(Connection::can_be_spared)
     }
 
-    fn make_room_among(&self, idle_too: bool) -> bool {
-        self.close_one(|connection| match connection.stage.get() {
-            Stage::Stranger => connection.moved.get().elapsed() >= FIRST_REQUEST,
-            Stage::Idle => idle_too,
-            Stage::Answering => connection.stuck.get().is_some_and(|since| since.elapsed() >= PATIENCE),
+    /// The same for the sake of another client: idle ones are kept while there are some that have not asked yet.
+    fn make_room_for_another(&self) -> bool {
+        let has_stranger = self.open.borrow().iter().any(|connection| connection.is(Stage::Stranger));
+        self.close_one(|connection| {
+            connection.can_be_spared() && !(has_stranger && connection.is(Stage::Idle))
         })
-    }
-
-    fn has_strangers(&self) -> bool {
-        self.open.borrow().iter().any(|connection| connection.stage.get() == Stage::Stranger)
     }
 
     fn close_one(&self, may_go: impl Fn(&Connection) -> bool) -> bool {
@@ -138,8 +131,8 @@ impl Admitted {
         let list = &self.list;
         !self.is_for_health_only
             || list.open.borrow().len() <= list.limit
-            || list.make_room()
-            || list.close_one(|connection| connection.stage.get() == Stage::Stranger)
+            || list.make_room_for_another()
+            || list.close_one(|connection| connection.is(Stage::Stranger))
     }
 
     /// Whether the connection ends with its next answer, so that there is a place for the next question about health.
@@ -162,6 +155,18 @@ impl Connection {
     /// Whether its answer may go on for ever.
     pub(crate) fn is_endless(&self) -> bool {
         self.is_endless.get()
+    }
+
+    fn is(&self, stage: Stage) -> bool {
+        self.stage.get() == stage
+    }
+
+    fn can_be_spared(&self) -> bool {
+        match self.stage.get() {
+            Stage::Stranger => self.moved.get().elapsed() >= FIRST_REQUEST,
+            Stage::Idle => true,
+            Stage::Answering => self.stuck.get().is_some_and(|since| since.elapsed() >= PATIENCE),
+        }
     }
 
     /// Resolves when the connection should be closed: for the sake of another, or because nothing moved for `idle_time`.
