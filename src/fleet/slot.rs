@@ -104,85 +104,41 @@ impl Life {
     }
 
     fn ready(self) -> Self {
-        match self {
-            Self::Starting { .. } => Self::Serving,
-            // Each further server of a worker says so again; and one that is on its way out takes no clients.
-            // A spare has nothing to listen on.
-            Self::Spare
-            | Self::Serving
-            | Self::Departing { .. }
-            | Self::Draining { .. }
-            | Self::Adrift { .. }
-            | Self::Ending { .. }
-            | Self::Killed { .. } => self,
-        }
+        // Each further server of a worker says so again; and one that is on its way out takes no clients. A spare has
+        // nothing to listen on.
+        if matches!(self, Self::Starting { .. }) { Self::Serving } else { self }
     }
 
     fn warm(self) -> Self {
-        match self {
-            Self::Starting { .. } => Self::Spare,
-            // It is said once by whoever has more than one server.
-            Self::Spare
-            | Self::Serving
-            | Self::Departing { .. }
-            | Self::Draining { .. }
-            | Self::Adrift { .. }
-            | Self::Ending { .. }
-            | Self::Killed { .. } => self,
-        }
+        // It is said again by whoever has more than one server.
+        if matches!(self, Self::Starting { .. }) { Self::Spare } else { self }
     }
 
     fn serve(self, ready_by: Instant) -> Self {
-        match self {
-            Self::Spare => Self::Starting { ready_by, has_socket: false },
-            // One that still boots has a deadline, and listens when it comes to that.
-            Self::Starting { .. }
-            | Self::Serving
-            | Self::Departing { .. }
-            | Self::Draining { .. }
-            | Self::Adrift { .. }
-            | Self::Ending { .. }
-            | Self::Killed { .. } => self,
-        }
+        // One that still boots has a deadline, and listens when it comes to that.
+        if self == Self::Spare { Self::Starting { ready_by, has_socket: false } } else { self }
     }
 
     fn lent(self) -> Self {
-        match self {
-            Self::Starting { ready_by, .. } => Self::Starting { ready_by, has_socket: true },
-            // The others have clients already, or get no more.
-            Self::Spare
-            | Self::Serving
-            | Self::Departing { .. }
-            | Self::Draining { .. }
-            | Self::Adrift { .. }
-            | Self::Ending { .. }
-            | Self::Killed { .. } => self,
+        // The others have clients already, or get no more.
+        if let Self::Starting { ready_by, .. } = self {
+            Self::Starting { ready_by, has_socket: true }
+        } else {
+            self
         }
     }
 
     fn depart(self, cause: DeathReason) -> Self {
-        match self {
-            Self::Starting { .. } | Self::Spare | Self::Serving => Self::Departing { cause },
-            // It is going already, for the reason that came first.
-            Self::Departing { .. }
-            | Self::Draining { .. }
-            | Self::Adrift { .. }
-            | Self::Ending { .. }
-            | Self::Killed { .. } => self,
-        }
+        // One that is going already goes for the reason that came first.
+        if self.is_in_post() { Self::Departing { cause } } else { self }
     }
 
     fn drain(self, cause: DeathReason, by: Instant) -> (Self, Option<Order>) {
-        match self {
-            Self::Starting { .. } | Self::Spare | Self::Serving => {
-                (Self::Draining { cause, end_by: by }, Some(Order::Drain { by }))
-            }
-            // It is going already, for the reason that came first.
-            Self::Departing { .. }
-            | Self::Draining { .. }
-            | Self::Adrift { .. }
-            | Self::Ending { .. }
-            | Self::Killed { .. } => (self, None),
+        // One that is going already goes for the reason that came first.
+        if self.is_in_post() {
+            (Self::Draining { cause, end_by: by }, Some(Order::Drain { by }))
+        } else {
+            (self, None)
         }
     }
 
@@ -218,18 +174,11 @@ impl Life {
     }
 
     fn kill(self, cause: DeathReason, now: Instant) -> (Self, Option<Order>) {
-        match self {
-            Self::Starting { .. }
-            | Self::Spare
-            | Self::Serving
-            | Self::Departing { .. }
-            | Self::Draining { .. }
-            | Self::Adrift { .. }
-            | Self::Ending { .. } => {
-                (Self::Killed { cause, give_up_by: after(now, UNKILLABLE) }, Some(Order::Kill))
-            }
-            // A process dies once.
-            Self::Killed { .. } => (self, None),
+        // A process dies once.
+        if matches!(self, Self::Killed { .. }) {
+            (self, None)
+        } else {
+            (Self::Killed { cause, give_up_by: after(now, UNKILLABLE) }, Some(Order::Kill))
         }
     }
 
@@ -278,6 +227,11 @@ impl Life {
         }
     }
 
+    /// Not on its way out.
+    fn is_in_post(self) -> bool {
+        self.state() != State::Draining
+    }
+
     /// What the outside sees.
     pub(super) fn state(self) -> State {
         match self {
@@ -324,7 +278,7 @@ pub(super) struct Member {
 impl Member {
     /// Not on its way out.
     pub(super) fn is_in_post(&self) -> bool {
-        self.life.state() != State::Draining
+        self.life.is_in_post()
     }
 
     /// How long it has taken clients; `None` if it never did.

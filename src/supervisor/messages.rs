@@ -49,9 +49,7 @@ impl State {
                 self.connections.handed_over(id, ack, accepted);
             }
             ToMaster::Excess { seq } => {
-                if let Some(worker) = self.workers.get(id) {
-                    worker.writer.say(&ToWorker::Excess { ack: seq, is_taken: fd.is_some() });
-                }
+                self.workers.say(id, &ToWorker::Excess { ack: seq, is_taken: fd.is_some() });
                 match fd {
                     Some(fd) => self.connections.take_excess(id, fd, now),
                     None => self.reserve.note_shortage(),

@@ -5,7 +5,8 @@
 //! address, by Node's own `newconn`. Connections stay in the kernel's queue until a worker can take them. What a worker
 //! refused, or had not accepted when its channel ended, goes to the next. With `scheduling: 'rr'` there is one queue, no
 //! worker takes from it, and every connection comes this way.
-//! Invariant: at most [`PER_WORKER`] connections are under way to one worker, so they don't pile up on one that is stopped.
+//! Invariant: while [`PER_WORKER`] connections are under way to a worker it is given no more, so they don't pile up on one
+//! that is stopped.
 
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
@@ -42,13 +43,12 @@ pub(super) struct HandOff {
     /// Sockets from whose queues no worker takes, each watched for connections.
     stranded: HashMap<(ListenerId, SlotIndex), AbortHandle>,
     last_seq: u64,
-    under_way: usize,
 }
 
 impl HandOff {
-    /// Nothing is under way and nothing came back.
+    /// Nothing came back.
     pub(super) fn is_idle(&self) -> bool {
-        self.returned.is_empty() && self.excess.is_empty() && self.under_way == 0
+        self.returned.is_empty() && self.excess.is_empty()
     }
 
     /// Closes what came back and stops looking for more.
@@ -89,7 +89,6 @@ impl HandOff {
 
     /// The channel of a worker ended with these unaccepted.
     pub(super) fn take_back(&mut self, in_flight: VecDeque<InFlight>) {
-        self.under_way = self.under_way.saturating_sub(in_flight.len());
         self.returned.extend(in_flight);
     }
 
@@ -213,7 +212,6 @@ impl Connections {
         let message = ToWorker::NewConnection { seq: connection.seq, key };
         server.handed_over += 1;
         server.in_flight.push_back(connection);
-        self.handoff.under_way += 1;
         self.orders.push(Order { worker, message, fd: Some(copy) });
     }
 
@@ -244,7 +242,6 @@ impl Connections {
         let Some(server) = self.servers.get_mut(&worker) else { return };
         let Some(at) = server.in_flight.iter().position(|connection| connection.seq == seq) else { return };
         let Some(mut connection) = server.in_flight.remove(at) else { return };
-        self.handoff.under_way = self.handoff.under_way.saturating_sub(1);
         connection.refusals += 1;
         if is_accepted && connection.is_excess {
             self.moves.moved += 1;

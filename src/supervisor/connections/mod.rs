@@ -233,7 +233,8 @@ impl Connections {
 
     /// No connection waits in a queue or is under way, and no handshake either, so closing the sockets loses nobody.
     pub(crate) fn may_close(&mut self, now: Instant) -> bool {
-        self.handoff.is_idle() && self.sockets.may_close(now)
+        let is_none_under_way = self.servers.values().all(|server| server.in_flight.is_empty());
+        self.handoff.is_idle() && is_none_under_way && self.sockets.may_close(now)
     }
 
     /// No worker holds a socket of ours.

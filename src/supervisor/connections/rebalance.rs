@@ -17,8 +17,8 @@ use crate::os::clock::monotonic_ms;
 use crate::scoreboard::layout::Field;
 use crate::socket::ListenerId;
 
-/// How many connections may be under way to one worker.
-const PER_WORKER: usize = 16;
+/// How many connections may be under way to a worker that is given one more of another's.
+const UNDER_WAY: usize = 16;
 
 impl Connections {
     /// Says who compares their loads. Where clients belong to slots, or the kernel does not choose, there is nothing to
@@ -88,7 +88,7 @@ impl Connections {
     fn emptiest(&self, listener: ListenerId, now: Instant) -> Option<WorkerId> {
         let able = self
             .turning(listener)
-            .filter(|(_, server)| server.in_flight.len() < PER_WORKER && !server.is_silent(now));
+            .filter(|(_, server)| server.in_flight.len() < UNDER_WAY && !server.is_silent(now));
         let load = able.map(|(id, server)| {
             let shown = self.board.as_ref().map_or(0.0, |board| board.borrow().load(id));
             (whole(shown) + server.in_flight.len() as u64, id)
