@@ -362,6 +362,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn one_that_has_asked_is_kept_while_strangers_come_but_not_where_descriptors_are_short() {
+        let list = Connections::new(2, 1);
+        let known = list.admit(false).unwrap();
+        drop(known.connection.answering(nothing(), None, false));
+        let _strangers = [list.admit(false).unwrap(), list.admit(false).unwrap()];
+        assert!(!must_go(&known));
+        let _another = list.admit(true).unwrap();
+        assert!(must_go(&known));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn one_that_is_being_answered_is_never_closed_for_another() {
         let list = Connections::new(2, 0);
         let (one, other) = (list.admit(false).unwrap(), list.admit(false).unwrap());
