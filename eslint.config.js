@@ -46,6 +46,6 @@ module.exports = [
   },
   { files: ['**/*.mjs'], languageOptions: { ecmaVersion: 2022, sourceType: 'module', globals: readonly(NODE) } },
   { files: ['src/monitor/views/assets/*.js'], languageOptions: { globals: readonly(BROWSER) } },
-  { files: ['test/page.test.js'], languageOptions: { globals: readonly(BROWSER) } },
+  { files: ['test/monitor/page.test.js'], languageOptions: { globals: readonly(BROWSER) } },
   { files: ['test/**/*.js'], languageOptions: { globals: readonly(MOCHA) } },
 ];

@@ -4,9 +4,9 @@
 // and at the very end one line that sums them all. A failed step stops only the steps that cannot run without
 // it.
 //
-//   npm test                                every step but "frameworks" and "matrix"
-//   npm test -- clippy cargo-test           these steps only, after those that they need
-//   npm test -- test/one.test.js            mocha, or the named steps that run it, with these files only
+//   npm test                                  every step but "frameworks" and "matrix"
+//   npm test -- clippy cargo-test             these steps only, after those that they need
+//   npm test -- test/lifecycle/stop.test.js   mocha, or the named steps that run it, with these files only
 //
 // With CI=true in the environment a skip counts as a failure: there, everything has to be present.
 
@@ -23,7 +23,7 @@ const { root, isFile, run, runTool, say } = require('./tools.js');
  * What the smoke of all supported Nodes runs: the shortest tests in which the addon, master and workers take
  * part.
  */
-const SMOKE = ['test/unit/native.test.js', 'test/unit/node-internals.test.js', 'test/seed.test.js'];
+const SMOKE = ['test/unit/native.test.js', 'test/unit/node-internals.test.js', 'test/cluster2/readme.test.js'];
 
 /** Frameworks whose packages are too heavy to be dev dependencies; the tests fetch them. */
 const FRAMEWORKS = ['test/frameworks/frameworks.test.js'];

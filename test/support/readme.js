@@ -1,8 +1,9 @@
-// The scripts of cluster2's own README, from start to stop, as tests: test/seed.test.js runs them with this checkout,
-// test/migrating.test.js with the package as users install it.
+// The scripts of cluster2's own README, from start to stop, as tests: test/cluster2/readme.test.js runs them with this
+// checkout, test/cluster2/migrating.test.js with the package as users install it.
 //
 // They are run from a directory that has the package in node_modules, as their users have it; only the ports, which are
-// fixed there, are exchanged for free ones. `test/seed/` has them as they are printed but for the package's name.
+// fixed there, are exchanged for free ones. `test/apps/readme/` has them as they are printed but for the package's
+// name.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -13,7 +14,7 @@ const { connect, freePort, refused, request } = require('./client');
 const { makeDirectory, reap, start } = require('./program');
 const { eventually } = require('./wait');
 
-const SEED = path.join(__dirname, '..', 'seed');
+const SCRIPTS = path.join(__dirname, '..', 'apps', 'readme');
 const MODULES = path.join(__dirname, '..', '..', 'node_modules');
 
 /** Describes them under `title`; `install(cwd)` gives the directory node_modules with a package `name`. */
@@ -31,7 +32,7 @@ function describeReadme(title, name, install) {
     afterEach(() => fs.rmSync(cwd, { recursive: true, force: true }));
 
     function run(file) {
-      const printed = fs.readFileSync(path.join(SEED, file), 'utf8');
+      const printed = fs.readFileSync(path.join(SCRIPTS, file), 'utf8');
       const ports = `port: ${port}, monPort: ${monPort}`;
       const text = printed.replace("'cluster2-rs'", `'${name}'`).replace('port: 3000', ports);
       const script = path.join(cwd, file);

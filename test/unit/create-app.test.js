@@ -10,7 +10,7 @@ const https = require('node:https');
 const net = require('node:net');
 const { collectApps, toServer } = require('../../lib/shared/create-app');
 const { extraServer, extraServers } = require('../../lib/worker/serving/extra-ports');
-const { cert, cleanUp, closed, connect, key, listen, received } = require('./support');
+const { cert, cleanUp, closed, connect, key, listen, received } = require('../support/in-process');
 
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
 const invalid = { code: 'ERR_CLUSTER2_INVALID_APP' };

@@ -13,7 +13,9 @@ const { performance } = require('node:perf_hooks');
 const tls = require('node:tls');
 const { WebSocket, WebSocketServer } = require('ws');
 const { extraServer } = require('../../lib/worker/serving/extra-ports');
-const { cert, cleanUp, closed, connect, key, listen, opened, received, refused, serversOf } = require('./support');
+const {
+  cert, cleanUp, closed, connect, key, listen, opened, received, refused, serversOf,
+} = require('../support/in-process');
 
 const GRACE = 250;
 // On a busy machine.

@@ -10,7 +10,7 @@ const https = require('node:https');
 const net = require('node:net');
 const tls = require('node:tls');
 const { performance } = require('node:perf_hooks');
-const { cert, cleanUp, closed, connect, key, opened, received, serversOf } = require('./support');
+const { cert, cleanUp, closed, connect, key, opened, received, serversOf } = require('../support/in-process');
 
 const TIMEOUT = 120;
 // Timers and two processes' worth of other tests on the same machine may be late, never early.

@@ -12,7 +12,7 @@ const tls = require('node:tls');
 const internals = require('../../lib/shared/node-internals');
 const { eventually } = require('../support');
 const { wrapped } = require('../support/wrapped');
-const { cert, cleanUp, connect, key, listen, opened, received } = require('./support');
+const { cert, cleanUp, connect, key, listen, opened, received } = require('../support/in-process');
 
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
 

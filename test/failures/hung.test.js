@@ -1,0 +1,55 @@
+// Hung workers: reported, with the stack of what they are stuck in, and replaced.
+'use strict';
+
+const assert = require('node:assert/strict');
+
+const { connectTo, died, isRefused, reap, request, startCluster, underWay } = require('../support');
+
+const HANG_MS = 1000;
+
+describe('a worker that hangs', () => {
+  afterEach(reap);
+
+  async function hang(options, act) {
+    const program = await startCluster({ noWorkers: 2, hangTimeout: HANG_MS, ...options });
+    const [victim] = program.workers;
+    await act(program, victim);
+    const { args: [pid, facts], role } = await program.line('hung');
+    assert.deepEqual([pid, role], [victim, 'master']);
+    assert.ok(facts.ms >= HANG_MS, JSON.stringify(facts));
+    const { signal, reason } = await died(program, victim);
+    assert.deepEqual([signal, reason], ['SIGKILL', 'its event loop hung, killed by SIGKILL']);
+    assert.equal(program.seen('listening').length, 3, 'the successor listens first');
+    assert.equal(program.seen('hung').length, 1);
+    assert.equal((await request(program.port)).body, 'hello');
+    return { program, facts };
+  }
+
+  it('is replaced, successor first', async () => {
+    const { facts } = await hang({}, (program, victim) => underWay(program, victim, '/block'));
+    assert.deepEqual(Object.keys(facts), ['ms']);
+  });
+
+  it('is told of with the JavaScript that it is stuck in, and leaves no debugging port', async () => {
+    const { program, facts } = await hang({ captureStack: true },
+      (_, victim) => underWay(_, victim, '/block'));
+    assert.match(facts.stack, /^ {4}at block \(.*\/api-cluster\.js:\d+:\d+\)\n {4}at .*api-cluster/);
+    const [, port] = /Debugger listening on ws:\/\/127\.0\.0\.1:(\d+)/.exec(program.stderr);
+    assert.ok(await isRefused(Number(port)));
+  });
+
+  it('is replaced without a stack when it is stopped', async () => {
+    const { facts } = await hang({ captureStack: true }, (_, victim) => process.kill(victim, 'SIGSTOP'));
+    assert.deepEqual(Object.keys(facts), ['ms']);
+  });
+
+  it('is not one that stands still for a shorter time', async () => {
+    const program = await startCluster({ noWorkers: 2, hangTimeout: 3000 });
+    const [busy] = program.workers;
+    const connection = await connectTo(program.port, busy);
+    await connection.get(`/block?${HANG_MS}`).until(/blocked$/);
+    assert.deepEqual(program.seen('hung'), []);
+    assert.deepEqual(program.seen('died'), []);
+    connection.close();
+  });
+});

@@ -1,0 +1,66 @@
+// Forks that fail, and forks when the master has no descriptor left.
+'use strict';
+
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
+
+const { childrenOf, connect, eventually, makeDirectory, reap, start, startCluster } = require('../support');
+const { hasStrace, meddle } = require('../support/tracer');
+
+const NODE = process.env.CLUSTER2_TEST_NODE ?? process.execPath;
+const isFailedStart = ({ event, args: [warning] = [] }) =>
+  event === 'warning' && warning.code === 'ERR_CLUSTER2_SPAWN';
+
+(hasStrace ? describe : describe.skip)('a process that was forked and cannot be watched', () => {
+  afterEach(reap);
+  let end;
+  afterEach(() => end?.());
+
+  it('is a failed start: it is killed and reaped, and the next one is tried', async () => {
+    const program = await startCluster({ noWorkers: 1 });
+    end = await meddle(program.pid, 'pidfd_open:error=EMFILE');
+    process.kill(program.workers[0], 'SIGKILL');
+    const [{ args: [{ message }] }] = await program.lines(isFailedStart, 2);
+    assert.match(message, /too many open files/i);
+    await eventually(() => childrenOf(program.pid).length === 0);
+    assert.equal(program.seen('forked').length, 1);
+    await end();
+    await program.lines('listening', 2);
+    assert.deepEqual(childrenOf(program.pid).map(({ isZombie }) => isZombie), [false]);
+  });
+});
+
+describe('a master that has used up its descriptors', () => {
+  afterEach(reap);
+  const directory = makeDirectory();
+  after(() => fs.rmSync(directory, { recursive: true }));
+
+  it('still starts the successor of a worker', async () => {
+    const few = path.join(directory, 'node');
+    fs.writeFileSync(few, `#!/bin/sh\nulimit -n 100\nexec '${NODE}' "$@"\n`, { mode: 0o755 });
+    const program = start('no-descriptors', { options: { noWorkers: 1 }, node: few });
+    assert.deepEqual((await program.line('full')).args, ['EMFILE']);
+    await program.lines('listening', 2);
+    assert.deepEqual(program.seen(isFailedStart), []);
+    await program.line('died');
+    program.kill('SIGTERM');
+    assert.deepEqual(await program.exit(), { code: 0, signal: null });
+  });
+
+  it('loses no connection and no worker while workers give connections back', async () => {
+    const few = path.join(directory, 'few');
+    fs.writeFileSync(few, `#!/bin/sh\nulimit -n 160\nexec '${NODE}' "$@"\n`, { mode: 0o755 });
+    const program = start('short-of-descriptors', { options: { noWorkers: 4 }, node: few });
+    const { args: [code, port] } = await program.line('full');
+    assert.equal(code, 'EMFILE');
+    const clients = await Promise.all(Array.from({ length: 64 }, () => connect(port)));
+    const answers = await Promise.all(clients.map((client) => client.get('/').until(/\r\n\r\n(\d+)$/)));
+    for (const client of clients) client.close();
+    assert.equal(answers.length, 64);
+    assert.deepEqual(program.seen('died'), []);
+    assert.equal(program.seen('forked').length, 4);
+    program.kill('SIGTERM');
+    assert.deepEqual(await program.exit(), { code: 0, signal: null });
+  });
+});

@@ -1,0 +1,49 @@
+// A machine that gives no shared memory: the cluster serves and supervises all the same, and costs nothing while idle.
+'use strict';
+
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
+
+const { makeDirectory, reap, request, startCluster } = require('../support');
+const { hasStrace } = require('../support/tracer');
+
+const NODE = process.env.CLUSTER2_TEST_NODE ?? process.execPath;
+const TICKS_PER_SECOND = 100;
+// Two seconds, for two workers with one every 200 ms each.
+const BEATS = 20;
+
+(hasStrace ? describe : describe.skip)('a cluster without shared memory', () => {
+  afterEach(reap);
+  const directory = makeDirectory();
+  after(() => fs.rmSync(directory, { recursive: true }));
+
+  it('is warned of once, and its master rests when nothing happens', async () => {
+    const node = path.join(directory, 'node');
+    // With -D it is the program that keeps the pid.
+    const strace = 'strace -D -f --seccomp-bpf -qq -o /dev/null';
+    const deny = '-e trace=memfd_create -e inject=memfd_create:error=EPERM';
+    fs.writeFileSync(node, `#!/bin/sh\nexec ${strace} ${deny} '${NODE}' "$@"\n`, { mode: 0o755 });
+    const program = await startCluster({ noWorkers: 2, heartbeatInterval: 200, hangTimeout: 2000 }, { node });
+    const { body } = await request(program.port, { path: '/pid' });
+    assert.ok(program.workers.includes(Number(body)));
+    const isShared = ({ event, args: [warning] }) => event === 'warning' && /shared memory/.test(warning.message);
+    assert.equal(program.seen(isShared).length, 1);
+    const thread = supervisor(program.pid);
+    const before = usedMs(thread);
+    await program.lines('heartbeat', program.seen('heartbeat').length + BEATS);
+    assert.ok(usedMs(thread) - before < 100, `${usedMs(thread) - before} ms of processor time`);
+    assert.equal(program.seen(isShared).length, 1);
+  });
+});
+
+function supervisor(pid) {
+  const threads = fs.readdirSync(`/proc/${pid}/task`).map((thread) => `/proc/${pid}/task/${thread}`);
+  return threads.find((thread) => fs.readFileSync(`${thread}/comm`, 'utf8') === 'cluster2\n');
+}
+
+function usedMs(thread) {
+  const [, facts] = fs.readFileSync(`${thread}/stat`, 'utf8').split(') ');
+  const [user, system] = facts.split(' ').slice(11, 13).map(Number);
+  return (user + system) * (1000 / TICKS_PER_SECOND);
+}
