@@ -6,5 +6,7 @@ pub mod frame;
 pub mod listen;
 pub mod message;
 pub mod reader;
+#[cfg(test)]
+mod tests;
 mod text;
 pub mod writer;

@@ -16,6 +16,8 @@ mod follow;
 mod list;
 mod path;
 mod range;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -174,29 +176,4 @@ fn missing() -> Response<Body> {
 
 fn busy() -> Response<Body> {
     text(StatusCode::SERVICE_UNAVAILABLE, "The disk does not answer; try again later.\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_query_asks_for_the_file_its_end_or_what_comes() {
-        for (query, asked) in [
-            ("", Some(Asked::File)),
-            ("x=1&follow=0", Some(Asked::File)),
-            ("tail=0", Some(Asked::Tail(0))),
-            ("tail=100000", Some(Asked::Tail(100_000))),
-            ("follow=1", Some(Asked::Follow(10))),
-            ("follow=true&tail=3", Some(Asked::Follow(3))),
-            ("tail=", None),
-            ("tail=-1", None),
-            ("tail=1.5", None),
-            ("tail=100001", None),
-            ("tail=99999999999999999999999", None),
-            ("follow=1&tail=%31", None),
-        ] {
-            assert_eq!(Asked::read(query), asked, "{query}");
-        }
-    }
 }

@@ -1,0 +1,162 @@
+//! A whole channel, with a worker's end that the test speaks for: what passes, in which order, and when it ends.
+
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use tokio::task::{AbortHandle, JoinHandle, LocalSet};
+
+use super::channel::open;
+use super::message::{ServerData, ToMaster, ToWorker};
+use super::reader::{Incoming, Reader};
+use super::writer::Writer;
+
+struct Ours {
+    writer: Writer,
+    reader: Reader,
+    heard: VecDeque<Incoming>,
+    writing: AbortHandle,
+}
+
+impl Ours {
+    async fn next(&mut self) -> Incoming {
+        while self.heard.is_empty() {
+            self.reader.read(&mut self.heard).await;
+        }
+        self.heard.pop_front().unwrap()
+    }
+}
+
+impl Drop for Ours {
+    fn drop(&mut self) {
+        self.writing.abort();
+    }
+}
+
+/// The worker's side is a blocking socket on a thread of its own, or in the same thread where nothing waits.
+fn pair() -> (Ours, UnixStream) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    theirs.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let (writer, reader, writing) = open(ours.into()).unwrap();
+    let writing = tokio::task::spawn_local(writing).abort_handle();
+    (Ours { writer, reader, heard: VecDeque::new(), writing }, theirs)
+}
+
+fn read_in_thread(mut from: UnixStream, bytes: usize) -> JoinHandle<(UnixStream, Vec<u8>)> {
+    tokio::task::spawn_blocking(move || {
+        let mut read = vec![0; bytes];
+        from.read_exact(&mut read).unwrap();
+        (from, read)
+    })
+}
+
+async fn run(test: impl Future<Output = ()>) {
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn megabytes_pass_in_both_directions() {
+    run(async {
+        let (mut ours, theirs) = pair();
+        let text = "x".repeat(5_000_000);
+        ours.writer.pass(text.clone(), None);
+        let (mut theirs, read) = read_in_thread(theirs, text.len() + 1).await.unwrap();
+        assert!(read.starts_with(b"xxx") && read.ends_with(b"x\n"));
+        assert_eq!(ours.writer.waiting(), 0);
+        let writing = std::thread::spawn(move || theirs.write_all(&read));
+        let mut lines = Vec::new();
+        while lines.len() < text.len() {
+            let Incoming::Application(line) = ours.next().await else { panic!("not the application's") };
+            lines.extend(line);
+        }
+        assert_eq!(lines.len(), text.len());
+        writing.join().unwrap().unwrap();
+        assert!(matches!(ours.next().await, Incoming::Closed));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn after_a_descriptor_everything_waits_for_its_acknowledgement() {
+    run(async {
+        let (mut ours, theirs) = pair();
+        let fd = std::fs::File::open("/dev/null").unwrap().into();
+        let lend = ToWorker::Lend { ack: 1, key: "k".into(), data: ServerData::default() };
+        let first = lend.to_line() + "\n";
+        ours.writer.say_with(&lend, fd);
+        ours.writer.say(&ToWorker::Disconnect);
+        let (mut theirs, read) = read_in_thread(theirs, first.len()).await.unwrap();
+        assert_eq!(read, first.as_bytes());
+        assert!(!ours.writer.has_work());
+        theirs
+            .write_all(b"{\"cmd\":\"NODE_HANDLE_NACK\"}\n{\"cmd\":\"NODE_HANDLE_ACK\"}\n{\"x\":1}\n")
+            .unwrap();
+        // That it was sent again is nobody's business.
+        assert!(matches!(ours.next().await, Incoming::Application(text) if text == b"{\"x\":1}"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_connection_that_can_not_be_delivered_is_named() {
+    run(async {
+        let (mut ours, theirs) = pair();
+        let fd = std::fs::File::open("/dev/null").unwrap().into();
+        let message = ToWorker::NewConnection { seq: 7, key: "k".into() };
+        let length = message.to_line().len() + 1;
+        ours.writer.say_with(&message, fd);
+        let mut theirs = theirs;
+        for _ in 0..3 {
+            theirs = read_in_thread(theirs, length).await.unwrap().0;
+            theirs.write_all(b"{\"cmd\":\"NODE_HANDLE_NACK\"}\n{\"x\":1}\n").unwrap();
+            let heard = ours.next().await;
+            if let Incoming::NotDelivered { hand_over } = heard {
+                assert_eq!(hand_over, Some(7));
+                return;
+            }
+            assert!(matches!(heard, Incoming::Application(_)), "{heard:?}");
+        }
+        panic!("it was sent for ever");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_message_without_its_handle_is_told_and_what_follows_is_read() {
+    run(async {
+        let (mut ours, mut theirs) = pair();
+        theirs
+            .write_all(b"{\"cmd\":\"NODE_HANDLE\",\"type\":\"net.Socket\",\"msg\":1}\n{\"x\":1}\n")
+            .unwrap();
+        assert!(matches!(ours.next().await, Incoming::HandleMissing { is_fd_lost: false }));
+        assert!(matches!(ours.next().await, Incoming::Application(text) if text == b"{\"x\":1}"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_said_after_the_end_is_dropped_and_uncounted() {
+    run(async {
+        let (mut ours, theirs) = pair();
+        drop(theirs);
+        assert!(matches!(ours.next().await, Incoming::Closed));
+        ours.writer.pass("{}".into(), None);
+        assert_eq!(ours.writer.waiting(), 0);
+        assert!(ours.writer.is_closed());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_acknowledgement_is_the_channels_own_affair() {
+    run(async {
+        let (mut ours, mut theirs) = pair();
+        theirs
+            .write_all(b"{\"cmd\":\"NODE_HANDLE_ACK\"}\n{\"cmd\":\"NODE_CLUSTER\",\"act\":\"online\"}\n")
+            .unwrap();
+        assert!(matches!(ours.next().await, Incoming::Protocol(ToMaster::Online, None)));
+    })
+    .await;
+}
