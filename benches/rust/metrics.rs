@@ -41,16 +41,11 @@ fn stats(workers: u16) -> Stats {
         Stats::new(1, started, ShownOptions { no_workers: workers.into(), ..ShownOptions::default() });
     stats.workers = (0..workers)
         .map(|slot| Worker {
-            id: WorkerId(u32::from(slot) + 1),
-            pid: 1000 + u32::from(slot),
             slot: Some(SlotIndex(slot)),
             state: WorkerState::Serving,
-            since: started,
-            forked_at: started,
             ready_at: Some(started),
-            generation: 0,
             listening: 1,
-            restarts: 0,
+            ..Worker::new(WorkerId(u32::from(slot) + 1), 1000 + u32::from(slot), started)
         })
         .collect();
     stats.addresses = vec![Address::Ip(SocketAddr::from((Ipv4Addr::LOCALHOST, 3000)))];

@@ -121,18 +121,7 @@ fn show_itself(stats: &mut Stats) {
     let ready_at = (life == WorkerState::Serving).then_some(since);
     let listening = u32::from(ready_at.is_some());
     stats.wanted = 1;
-    stats.workers = vec![Worker {
-        id: OWN_ROW,
-        pid,
-        slot: None,
-        state: life,
-        since,
-        forked_at: since,
-        ready_at,
-        generation: 0,
-        listening,
-        restarts: 0,
-    }];
+    stats.workers = vec![Worker { state: life, ready_at, listening, ..Worker::new(OWN_ROW, pid, since) }];
 }
 
 /// The snapshot of a cluster that has not begun.

@@ -48,16 +48,12 @@ fn stats() -> Stats {
     };
     let mut stats = Stats::new(4000, started, options);
     let worker = |id: u32, state, ready_at| Worker {
-        id: WorkerId(id),
-        pid: 4000 + id,
         slot: Some(SlotIndex(u16::try_from(id - 1).unwrap())),
         state,
-        since: started,
-        forked_at: started,
         ready_at,
-        generation: 0,
         listening: u32::from(ready_at.is_some()),
         restarts: u64::from(id > 2),
+        ..Worker::new(WorkerId(id), 4000 + id, started)
     };
     stats.state = ClusterState::Serving;
     stats.workers =

@@ -185,30 +185,13 @@ mod tests {
 
     use super::*;
     use crate::ids::WorkerId;
-    use crate::monitor::data::stats::ShownOptions;
-    use crate::scoreboard::Snapshot;
     use crate::timestamp::Timestamp;
 
     const LIMITS: Limits = Limits { live_max_age: Duration::from_secs(30), ready_quorum: 1 };
 
     /// A cluster that began at `started` and whose one worker turned last at `tick` (`CLOCK_MONOTONIC`, ms).
     fn cluster(started: Timestamp, tick: f64) -> Stats {
-        let mut stats = Stats::new(1, started, ShownOptions::default());
-        stats.workers = vec![Worker {
-            id: WorkerId(1),
-            pid: 2,
-            slot: None,
-            state: WorkerState::Serving,
-            since: started,
-            forked_at: started,
-            ready_at: Some(started),
-            generation: 0,
-            listening: 1,
-            restarts: 0,
-        }];
-        let rows = vec![(WorkerId(1), Row::with(&[(Field::Tick, tick)]))];
-        stats.board = Some(Snapshot { rows, ..Snapshot::default() });
-        stats
+        Stats::with_serving(started, vec![(WorkerId(1), Row::with(&[(Field::Tick, tick)]))])
     }
 
     #[test]

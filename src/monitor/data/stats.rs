@@ -280,6 +280,25 @@ impl Stats {
     }
 }
 
+impl Worker {
+    /// A worker that was just forked: it fills no slot and does not listen.
+    #[must_use]
+    pub fn new(id: WorkerId, pid: u32, forked_at: Timestamp) -> Self {
+        Self {
+            id,
+            pid,
+            slot: None,
+            state: WorkerState::Starting,
+            since: forked_at,
+            forked_at,
+            ready_at: None,
+            generation: 0,
+            listening: 0,
+            restarts: 0,
+        }
+    }
+}
+
 impl ClusterState {
     /// What people and programs are shown.
     #[must_use]
@@ -310,8 +329,29 @@ impl WorkerState {
 }
 
 #[cfg(test)]
-mod tests {
+impl Stats {
+    /// For tests: a cluster whose workers have served since `started`, each in a slot and with a row of its own.
+    pub(crate) fn with_serving(started: Timestamp, rows: Vec<(WorkerId, Row)>) -> Self {
+        let mut stats = Self::new(1, started, ShownOptions::default());
+        let mut board = Snapshot::default();
+        for (slot, (id, row)) in (0..).zip(&rows) {
+            stats.workers.push(Worker {
+                slot: Some(SlotIndex(slot)),
+                state: WorkerState::Serving,
+                ready_at: Some(started),
+                listening: 1,
+                ..Worker::new(*id, 1000 + id.0, started)
+            });
+            board.totals.add(row);
+        }
+        board.rows = rows;
+        stats.board = Some(board);
+        stats
+    }
+}
 
+#[cfg(test)]
+mod tests {
     use serde_json::Value;
 
     use super::*;

@@ -260,35 +260,12 @@ fn percentile(counts: &[f64], part: f64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::SlotIndex;
-    use crate::monitor::data::stats::{ShownOptions, Worker, WorkerState};
-    use crate::scoreboard::Snapshot;
     use crate::timestamp::Timestamp;
 
     const ONE: WorkerId = WorkerId(1);
 
     fn cluster(workers: &[(WorkerId, Row)]) -> Stats {
-        let at = Timestamp::now();
-        let mut stats = Stats::new(1, at, ShownOptions::default());
-        let mut board = Snapshot::default();
-        for (id, row) in workers {
-            stats.workers.push(Worker {
-                id: *id,
-                pid: id.0,
-                slot: Some(SlotIndex(0)),
-                state: WorkerState::Serving,
-                since: at,
-                forked_at: at,
-                ready_at: None,
-                generation: 0,
-                listening: 1,
-                restarts: 0,
-            });
-            board.totals.add(row);
-            board.rows.push((*id, row.clone()));
-        }
-        stats.board = Some(board);
-        stats
+        Stats::with_serving(Timestamp::now(), workers.to_vec())
     }
 
     fn row(requests: f64, cpu: f64) -> Row {

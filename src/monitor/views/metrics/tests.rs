@@ -4,29 +4,16 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::ids::{SlotIndex, WorkerId};
+use crate::ids::WorkerId;
 use crate::monitor::data::health::Limits;
-use crate::monitor::data::stats::{ShownOptions, Tallies};
-use crate::scoreboard::Snapshot;
+use crate::monitor::data::stats::Tallies;
 use crate::timestamp::Timestamp;
 
 fn stats() -> Stats {
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
     let started = Timestamp { time, ..Timestamp::now() };
-    let mut stats = Stats::new(1, started, ShownOptions { counts_gc: true, ..ShownOptions::default() });
-    stats.workers = vec![Worker {
-        id: WorkerId(3),
-        pid: 77,
-        slot: Some(SlotIndex(0)),
-        state: WorkerState::Serving,
-        since: started,
-        forked_at: started,
-        ready_at: Some(started),
-        generation: 0,
-        listening: 1,
-        restarts: 0,
-    }];
-    stats.board = Some(Snapshot { rows: vec![(WorkerId(3), Row::default())], ..Snapshot::default() });
+    let mut stats = Stats::with_serving(started, vec![(WorkerId(3), Row::default())]);
+    stats.options.counts_gc = true;
     stats.tallies = Tallies { deaths: BTreeMap::from([("crash", 2)]), ..Tallies::default() };
     stats
 }
@@ -72,7 +59,7 @@ fn the_two_formats_name_counters_each_in_its_way() {
         ),
         (&open, "# TYPE cluster2_worker_deaths counter\ncluster2_worker_deaths_total{reason=\"crash\"} 2\n"),
         (&open, "# TYPE cluster2_gc_pause_seconds counter\n# UNIT cluster2_gc_pause_seconds seconds\n"),
-        (&plain, "cluster2_worker_up{worker=\"3\",pid=\"77\"} 1\n"),
+        (&plain, "cluster2_worker_up{worker=\"3\",pid=\"1003\"} 1\n"),
         (&plain, "cluster2_http_request_duration_seconds_bucket{le=\"+Inf\"} 0\n"),
     ] {
         assert!(text.contains(declared), "{declared}\nis missing in\n{text}");
