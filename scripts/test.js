@@ -7,6 +7,7 @@
 //   npm test                                  every step but "frameworks" and "matrix"
 //   npm test -- clippy cargo-test             these steps only, after those that they need
 //   npm test -- test/lifecycle/stop.test.js   mocha, or the named steps that run it, with these files only
+//   npm test -- test/lifecycle                the same with every test file of a folder
 //
 // With CI=true in the environment a skip counts as a failure: there, everything has to be present.
 
@@ -52,8 +53,9 @@ const STEPS = [
 ];
 
 async function main(args) {
-  const files = args.filter((arg) => isFile(path.join(root, arg)));
-  const names = args.filter((arg) => !files.includes(arg));
+  const named = new Map(args.map((arg) => [arg, filesAt(arg)]));
+  const files = [...named.values()].flat();
+  const names = args.filter((arg) => named.get(arg).length === 0);
   const steps = chooseSteps(names.length === 0 && files.length > 0 ? ['mocha'] : names);
   if (steps === null) {
     process.exitCode = 2;
@@ -62,6 +64,12 @@ async function main(args) {
   const done = new Map();
   for (const step of steps) done.set(step.name, await perform(step, files, done));
   report(done);
+}
+
+/** The file of that name, or all test files of the folder; none where it is the name of a step. */
+function filesAt(arg) {
+  if (isFile(path.join(root, arg))) return [arg];
+  return allTests().filter((file) => file.startsWith(`${arg.replace(/\/+$/, '')}/`));
 }
 
 /** The steps that were asked for and what they need, in order; null if one is unknown. */

@@ -8,6 +8,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 
 const { SUPPORTED } = require('../../lib/shared/native.js');
+const { allTests } = require('../../scripts/mocha.js');
 const { VERSIONS } = require('../../scripts/nodes.js');
 
 const ROOT = path.resolve(__dirname, '../..');
@@ -59,6 +60,12 @@ describe('the package', () => {
   it('is tried on every Node that it says it supports', () => {
     const [, oldest] = described.engines.node.match(/^>=(\d+)\.\d+$/);
     assert.strictEqual(Number.parseInt(VERSIONS[0]), Number(oldest));
+  });
+
+  it('has a row of test/README.md for every test file, and none for another', () => {
+    const listed = [...read('test/README.md').matchAll(/^\|.* \| `([\w-]+\/[\w-]+)` \|$/gm)].map(([, name]) => name);
+    const files = allTests().map((file) => file.replace(/^test\/(.*)\.test\.js$/, '$1'));
+    assert.deepStrictEqual(listed.sort(), files.sort());
   });
 
   it('says what it needs in an older Node, before it meets what that does not have', () => {
