@@ -99,6 +99,7 @@ class Cluster extends EventEmitter {
       monApp: this.#monApp,
       board,
       servers,
+      awaitsSocket,
       cleanups: this.#cleanups,
       raw: this.#given,
       parsed: this.#parsed,
@@ -342,8 +343,9 @@ Object.defineProperty(Cluster, 'defaultOptions', { get: defaultOptions, enumerab
 // one that fails to load is left behind.
 const board = isWorker ? joinMaster(load()) : undefined;
 load();
-// Before the application runs too: whatever it has listen is looked after.
+// Before the application runs too: whatever it has listen is looked after, and waited for.
 const servers = isWorker ? adoptServers() : undefined;
+const awaitsSocket = isWorker ? require('./shared/node-internals').watchLoans() : undefined;
 // What the master has to know to tell when this worker is ready: the script may hand servers over, or not.
 if (isWorker) tellMaster({ act: 'loaded' });
 

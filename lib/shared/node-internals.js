@@ -3,9 +3,11 @@
 // The files in lib/worker/serving and lib/worker/drain call it. Each function reads or sets one thing, the same in
 // Node 18 to 26; test/unit/node-internals.test.js checks each one on every supported Node. Where a thing is missing,
 // the function does without it, and says so once to the listener of `onMissing`, with what is then not promised. The
-// file owns the hooks that it sets: on `http.ServerResponse`, on `process.emit` and, before Node 20, on `net.Server`.
+// file owns the hooks that it sets: on `http.ServerResponse`, `process.emit`, `cluster._getServer` and, before Node 20,
+// `net.Server`.
 'use strict';
 
+const cluster = require('node:cluster');
 const diagnostics = require('node:diagnostics_channel');
 const { EventEmitter } = require('node:events');
 const net = require('node:net');
@@ -20,6 +22,7 @@ const PROMISES = {
   'the advice to clients': 'the header Keep-Alive is missing from answers',
   'the accepting handle': 'connections are not spread evenly',
   'the owner of a connection': "an app's server on several ports may say 'close' too early",
+  'the sockets that a worker asks for': 'a createApp that waits for a server to listen may be taken for a failed one',
 };
 
 const told = new Set();
@@ -204,6 +207,24 @@ function onClusterMessage(listener, isFirst = false) {
   else process.on('internalMessage', listener);
 }
 
+/** In a worker, before it listens: gives a function that says whether Node waits for a socket that the master lends. */
+function watchLoans() {
+  const { _getServer: getServer } = cluster;
+  let open = 0;
+  if (typeof getServer !== 'function') {
+    lacks('the sockets that a worker asks for');
+    return () => false;
+  }
+  cluster._getServer = function askAndCount(asker, options, answer) {
+    open += 1;
+    return Reflect.apply(getServer, this, [asker, options, (...given) => {
+      open -= 1;
+      answer(...given);
+    }]);
+  };
+  return () => open > 0;
+}
+
 /**
  * From now on `holds(signal)` is called when one of `signals` comes; the process's listeners are called only if it
  * gives false. `keeper` is added to them, since Node hears a signal only while it has a listener.
@@ -227,5 +248,5 @@ function interceptSignals(signals, keeper, holds) {
 
 module.exports = {
   advise, answerOn, below, countOf, interceptSignals, leaveOpen, onClusterMessage, onHeaders, onListen, onMissing,
-  openStreams, passOn, receiving, replaceAccept, requestOn, serverOf, speaksHttp1,
+  openStreams, passOn, receiving, replaceAccept, requestOn, serverOf, speaksHttp1, watchLoans,
 };

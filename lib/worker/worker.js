@@ -45,7 +45,7 @@ class Worker {
   }
 
   async run() {
-    const { createApp, callback, parsed } = this.#setup;
+    const { awaitsSocket, createApp, callback, parsed } = this.#setup;
     guardHandOvers(this.#board);
     onClusterMessage((message) => this.#obey(message));
     tell({ act: 'hello' });
@@ -54,7 +54,7 @@ class Worker {
     this.#ending.hearSignals((signal) => this.#onSignal(signal));
     const { apps, monApp } = await collectApps(createApp, {
       monApp: this.#setup.monApp,
-      isWaiting: () => this.#calls?.isOpen ?? false,
+      isWaiting: () => awaitsSocket() || (this.#calls?.isOpen ?? false),
       warn: (message) => this.#warn(message),
     });
     this.#ending.serves(apps);

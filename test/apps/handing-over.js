@@ -2,7 +2,10 @@
 'use strict';
 
 const cluster = require('node:cluster');
+const dgram = require('node:dgram');
+const { once } = require('node:events');
 const http = require('node:http');
+const net = require('node:net');
 
 const Cluster = require('../support/cluster');
 const options = require('../support/options');
@@ -52,6 +55,18 @@ const shapes = {
     if (!cluster.isWorker) return callback(app);
     cluster.worker.once('message', () => callback(app));
     return process.send({ hello: true });
+  },
+  'waits until another server listens': async (callback) => {
+    if (cluster.isWorker) await once(net.createServer().listen({ port: 0, host: '127.0.0.1' }), 'listening');
+    callback(app);
+  },
+  'waits until a UDP socket is bound': async (callback) => {
+    if (cluster.isWorker) await once(dgram.createSocket('udp4').bind(0, '127.0.0.1'), 'listening');
+    callback(app);
+  },
+  'listens by itself, and hands nothing over': async (callback) => {
+    if (cluster.isWorker) await once(http.createServer(app).listen(options.port, '127.0.0.1'), 'listening');
+    callback([]);
   },
   forgets: () => {},
   'forgets, with a callback': (callback) => { if (!callback) throw new Error('no callback'); },

@@ -17,16 +17,26 @@ describe('an app', function () {
     'returns it', 'returns a server', 'async, returns it', 'async, with a callback that it does not use',
     'takes a callback and returns it', 'returns a server that is ready later',
     'returns something else and calls back later', 'async, resolves with something else and calls back later',
-    'waits for the master', 'waits for a message',
+    'waits for the master', 'waits for a message', 'waits until another server listens',
+    'waits until a UDP socket is bound',
   ]) {
     it(`is served by workers where createApp ${shape}`, async () => {
-      const program = await ready(begin(shape), 1);
+      const program = await ready(begin(shape, { port: await freePort() }), 1);
       assert.equal((await request(program.port)).body, String(program.workers[0]));
       await program.lines('callback', 2);
       assert.equal(program.seen('forked').length, 1);
       assert.equal(program.stderr, '');
     });
   }
+
+  it('may listen by itself before createApp hands over nothing', async () => {
+    const port = await freePort();
+    const program = begin('listens by itself, and hands nothing over', { port });
+    const { args: [pid] } = await program.line('forked');
+    await eventually(() => request(port).catch(() => undefined));
+    assert.equal((await request(port)).body, String(pid));
+    assert.equal(program.stderr, '');
+  });
 
   it('is served at its own port where createApp returns a list', async () => {
     const port = await freePort();

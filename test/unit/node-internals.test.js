@@ -190,6 +190,13 @@ describe('what is known of the inside of this Node', () => {
     assert.equal(internals.countOf(to), 0);
   });
 
+  it('watchLoans tells whether a worker waits for a socket of its master', async () => {
+    const worker = fork(require.resolve('../apps/loans.js'), { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+    const [answers] = await once(worker, 'message');
+    assert.deepEqual(answers, { tcp: [false, true, false], udp: [false, true, false], busy: [false, true, false] });
+    await once(worker, 'exit');
+  });
+
   it('interceptSignals and onClusterMessage hear what others do not', async () => {
     const child = fork(require.resolve('../apps/internals.js'), { stdio: ['ignore', 'ignore', 'ignore', 'ipc'] });
     const heard = [];
