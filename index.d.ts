@@ -619,9 +619,10 @@ interface ClusterOptions {
 
   /**
    * What becomes of a worker in which an exception was not caught. `'recycle'` prints it, starts a successor and lets
-   * the worker finish its other requests; `'continue'` prints it and goes on; `'exit'` ends the worker, as Node does. A
-   * listener of the application for 'uncaughtException' takes precedence; those that `node:domain`, Sentry and PostHog
-   * add by themselves do not.
+   * the worker finish its other requests; `'continue'` prints it and goes on, from when `listen` is called; `'exit'` ends
+   * the worker, as Node does. Before it serves, a worker with `'recycle'` ends too, and so does any worker whose
+   * `createApp` throws. A listener of the application for 'uncaughtException' takes precedence; those that `node:domain`,
+   * Sentry and PostHog add by themselves do not.
    * @default 'recycle'
    */
   onUncaughtException?: 'recycle' | 'continue' | 'exit';

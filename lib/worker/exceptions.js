@@ -1,7 +1,7 @@
 // Uncaught exceptions in a worker: the master is told of each, and a worker that serves goes on with other requests.
 //
 // lib/cluster.js calls `reportExceptions` when a worker loads the package, lib/worker/worker.js calls `trapExceptions`
-// when the worker serves. Owns two listeners of the process.
+// when the worker serves, or when it starts if it is to go on in any case. Owns two listeners of the process.
 'use strict';
 
 const { traceOfThrown } = require('../shared/application');
@@ -24,10 +24,10 @@ function reportExceptions() {
 /**
  * From now on an uncaught exception is printed, `warning` is emitted, and `mode` counts: with 'recycle' the worker goes
  * on until a successor serves, with 'continue' it goes on, with 'exit' it ends as Node does. A listener of the
- * application for 'uncaughtException' takes all of that over.
+ * application for 'uncaughtException' takes all of that over. Gives a function that ends it.
  */
 function trapExceptions(cluster, mode) {
-  if (mode === 'exit') return;
+  if (mode === 'exit') return () => {};
   const trap = (error) => {
     if (process.listeners('uncaughtException').some((listener) => listener !== trap && handles(listener))) return;
     print(error);
@@ -40,6 +40,7 @@ function trapExceptions(cluster, mode) {
     if (mode === 'recycle') tell({ act: 'recycle', why: 'exception' });
   };
   process.on('uncaughtException', trap);
+  return () => process.removeListener('uncaughtException', trap);
 }
 
 module.exports = { reportExceptions, trapExceptions };

@@ -45,6 +45,20 @@ class Worker {
   }
 
   async run() {
+    const { onUncaughtException } = this.#setup.parsed;
+    const isToContinue = onUncaughtException === 'continue';
+    const endTrap = isToContinue ? trapExceptions(this.#cluster, onUncaughtException) : undefined;
+    try {
+      await this.#start();
+    } catch (error) {
+      // This worker will never serve.
+      endTrap?.();
+      throw error;
+    }
+    if (!isToContinue) trapExceptions(this.#cluster, onUncaughtException);
+  }
+
+  async #start() {
     const { awaitsSocket, createApp, callback, parsed } = this.#setup;
     guardHandOvers(this.#board);
     onClusterMessage((message) => this.#obey(message));
@@ -72,7 +86,6 @@ class Worker {
       if (error.code === 'ECANCELED') return;
       throw error;
     }
-    trapExceptions(this.#cluster, parsed.onUncaughtException);
     this.#board.state = 'serving';
     if (apps.length === 0) tell({ act: 'ready' });
     startHeartbeat(this.#cluster, this.#board, parsed.heartbeatInterval);

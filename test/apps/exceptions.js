@@ -1,9 +1,11 @@
-// A worker that throws what the path names, beside the listener for uncaught exceptions that $HANDLER names.
+// A worker that throws what the path names, beside the listener for uncaught exceptions that $HANDLER names. With
+// $AT_START it throws before it serves as well: in a callback of its own ('callback'), or in createApp ('createApp').
 //
 // `sentry` is how @sentry/node's default integration listens since version 8, `sentry7` how it did before, and
 // `posthog` how posthog-node does: they report, and end the process only where no other listener is there.
 'use strict';
 
+const cluster = require('node:cluster');
 const http = require('node:http');
 
 const Cluster = require('../support/cluster');
@@ -62,4 +64,10 @@ const server = http.createServer((request, response) => {
   setImmediate(() => { throw thrown[name](); });
   return response.end();
 });
-c.listen((callback) => callback(server));
+c.listen((callback) => {
+  const { AT_START } = process.env;
+  if (!cluster.isWorker || AT_START === undefined) return callback(server);
+  if (AT_START === 'createApp') throw new Error('thrown by createApp');
+  setImmediate(() => { throw new Error('thrown at the start'); });
+  return setTimeout(() => callback(server), 50);
+});

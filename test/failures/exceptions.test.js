@@ -64,6 +64,24 @@ describe('an exception that a worker does not catch', () => {
     assert.deepEqual(masterEvents(program, 'forked', 'died'), ['forked']);
   });
 
+  it('is ignored with continue before the worker serves, too', async () => {
+    const options = { noWorkers: 1, onUncaughtException: 'continue' };
+    const program = await ready(start('exceptions', { options, env: { AT_START: 'callback' } }), 1);
+    const { args: [{ message }] } = await program.line('warning');
+    assert.match(message, /thrown at the start/);
+    assert.match(program.stderr, /Error: thrown at the start\n\s+at /);
+    assert.equal((await request(program.port, { path: '/pid' })).body, String(program.workers[0]));
+    assert.equal(program.seen('forked').length, 1);
+  });
+
+  it('ends the worker with continue if createApp throws it, since the worker will never serve', async () => {
+    const options = { noWorkers: 1, onUncaughtException: 'continue' };
+    const program = start('exceptions', { options, env: { AT_START: 'createApp' } });
+    const { args: [, { code, reason }] } = await program.line('died');
+    assert.equal(code, 1);
+    assert.match(reason, /thrown by createApp/);
+  });
+
   it('ends the worker with status 1 with exit, and died says why', async () => {
     const program = await startCluster({ noWorkers: 1, onUncaughtException: 'exit' });
     await provoke(program, '/throw');
