@@ -42,6 +42,8 @@ const FOREIGN = "this process is a worker of another cluster, such as PM2's clus
   'without workers and without monitor; start the script with `node` or `cluster2 start` to have both';
 
 let listening = false;
+// How this worker ends at once; until `listen` is called nobody has anything to do at its end.
+let endWorker = () => process.exit(0);
 
 class Cluster extends EventEmitter {
   #role;
@@ -109,6 +111,7 @@ class Cluster extends EventEmitter {
       onComponents: (status) => this.#componentsReady(status),
       wantsComponents: () => this.#components !== undefined || this.listenerCount(COMPONENTS) > 0,
     });
+    if (isWorker) endWorker = () => this.#role.end();
     // What fails here is the script's own failure: it ends the process as any uncaught exception would.
     this.#role.run().catch((error) => process.nextTick(() => { throw error; }));
     return this;
@@ -259,6 +262,12 @@ class Cluster extends EventEmitter {
   }
 }
 
+// The cluster ends and gives no socket to this worker. One that serves is ordered to go; one that was still starting
+// may have been told before it could hear it.
+function leaveUnlessServing() {
+  if (servers.sockets === 0) endWorker();
+}
+
 function tellMaster(message) {
   require('./worker/send-to-master').tell(message);
 }
@@ -345,7 +354,7 @@ const board = isWorker ? joinMaster(load()) : undefined;
 load();
 // Before the application runs too: whatever it has listen is looked after, and waited for.
 const servers = isWorker ? adoptServers() : undefined;
-const awaitsSocket = isWorker ? require('./shared/node-internals').watchLoans() : undefined;
+const awaitsSocket = isWorker ? require('./shared/node-internals').watchLoans(leaveUnlessServing) : undefined;
 // What the master has to know to tell when this worker is ready: the script may hand servers over, or not.
 if (isWorker) tellMaster({ act: 'loaded' });
 

@@ -21,6 +21,14 @@ const SETS = {
     },
   },
   next: { node: [20, 9], packages: { 'next': '16', 'react': '19', 'react-dom': '19' } },
+  servers: {
+    node: [20, 19],
+    packages: { '@grpc/grpc-js': '1', '@hapi/hapi': '21', '@hono/node-server': '2', 'hono': '4' },
+  },
+  apollo: {
+    node: [20, 0],
+    packages: { '@apollo/server': '5', '@as-integrations/express5': '1', 'express': '5', 'graphql': '16' },
+  },
   tsx: { node: [18, 0], packages: { 'tsx': '4' } },
 };
 

@@ -152,8 +152,9 @@ function howToServe(app) {
   if (has('prepare', 'getRequestHandler')) {
     return 'call `await app.prepare()`, then hand over `http.createServer(app.getRequestHandler())`';
   }
+  // Before Hono: h3 2 has a `fetch` as well.
+  if (has('use') && 'handler' in app) return 'hand over `toNodeHandler(app)` of h3/node (h3 1: `toNodeListener(app)`)';
   if (has('fetch')) return 'hand over `createAdaptorServer(app)` of @hono/node-server';
-  if (has('use') && 'handler' in app) return 'hand over `toNodeListener(app)` of h3';
   return undefined;
 }
 

@@ -11,6 +11,7 @@ const cluster = require('node:cluster');
 const diagnostics = require('node:diagnostics_channel');
 const { EventEmitter } = require('node:events');
 const net = require('node:net');
+const { constants: { errno: { ECANCELED } } } = require('node:os');
 
 const PROMISES = {
   'the list of HTTP connections': 'a worker that leaves may close a connection on which half a request has arrived',
@@ -207,8 +208,12 @@ function onClusterMessage(listener, isFirst = false) {
   else process.on('internalMessage', listener);
 }
 
-/** In a worker, before it listens: gives a function that says whether Node waits for a socket that the master lends. */
-function watchLoans() {
+/**
+ * In a worker, before it listens: gives a function that says whether Node waits for a socket that the master lends.
+ * When the cluster ends, the master lends nothing more: `onRefusal()` is called then, and the server or UDP socket that
+ * asked waits on, since its error would be taken for a failure.
+ */
+function watchLoans(onRefusal) {
   const { _getServer: getServer } = cluster;
   let open = 0;
   if (typeof getServer !== 'function') {
@@ -217,9 +222,13 @@ function watchLoans() {
   }
   cluster._getServer = function askAndCount(asker, options, answer) {
     open += 1;
-    return Reflect.apply(getServer, this, [asker, options, (...given) => {
+    return Reflect.apply(getServer, this, [asker, options, (errno, ...given) => {
+      if (errno === -ECANCELED) {
+        onRefusal();
+        return;
+      }
       open -= 1;
-      answer(...given);
+      answer(errno, ...given);
     }]);
   };
   return () => open > 0;

@@ -79,13 +79,7 @@ class Worker {
       tell({ act: 'listening', ready: waiting === 0 });
       for (const _ of ports) callApplication(() => callback?.(apps, monApp));
     };
-    try {
-      await this.#servers.listen(apps, onListening);
-    } catch (error) {
-      // A shutdown came first, and with it the order to go.
-      if (error.code === 'ECANCELED') return;
-      throw error;
-    }
+    await this.#servers.listen(apps, onListening);
     this.#board.state = 'serving';
     if (apps.length === 0) tell({ act: 'ready' });
     startHeartbeat(this.#cluster, this.#board, parsed.heartbeatInterval);
@@ -167,7 +161,7 @@ class Worker {
     if (act === 'component') this.#hearComponent(fact);
     if (act === 'signal') this.#emitSignal(message.signal);
     if (act === 'drain') this.#drain(why);
-    if (act === 'end') this.#end();
+    if (act === 'end') this.end();
     if (act === 'rotated') this.#calls?.answered(ack, { ok: true });
     if (act === 'rotation') this.#isOut = isOut;
   }
@@ -195,7 +189,8 @@ class Worker {
     this.#leaving.begin(this.#signal ?? 'SIGTERM');
   }
 
-  #end() {
+  /** The order to go at once: clients are cut off, the application cleans up. */
+  end() {
     const held = this.#leaving.endNow();
     if (held) this.#warn(held);
   }

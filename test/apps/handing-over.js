@@ -24,6 +24,7 @@ class ApolloServer { start() {} executeOperation() {} }
 const hapi = { listener: http.createServer(), start() {}, initialize() {}, route() {} };
 const next = { prepare() {}, getRequestHandler() {} };
 const h3 = { use() {}, handler() {} };
+const newH3 = { ...h3, fetch() {} };
 
 const shapes = {
   'returns it': () => app,
@@ -68,6 +69,16 @@ const shapes = {
     if (cluster.isWorker) await once(http.createServer(app).listen(options.port, '127.0.0.1'), 'listening');
     callback([]);
   },
+  'listens by itself when the cluster ends': async (callback) => {
+    const letGo = () => Object.values(cluster.workers).forEach((worker) => worker.send('go'));
+    if (cluster.isMaster) c.once('SIGTERM', letGo);
+    else {
+      report('waits');
+      await once(cluster.worker, 'message');
+      await once(http.createServer(app).listen(options.port, '127.0.0.1'), 'listening');
+    }
+    callback([]);
+  },
   forgets: () => {},
   'forgets, with a callback': (callback) => { if (!callback) throw new Error('no callback'); },
   'forgets, async': async () => { await null; },
@@ -79,6 +90,7 @@ const shapes = {
   apollo: (callback) => callback(new ApolloServer()),
   next: (callback) => callback(next),
   h3: (callback) => callback(h3),
+  'h3 2': (callback) => callback(newH3),
   promise: (callback) => callback(Promise.resolve(app)),
   plain: (callback) => callback({ some: 'thing' }),
   text: (callback) => callback('app'),

@@ -24,7 +24,7 @@ async function runMaster() {
 }
 
 async function runWorker() {
-  const isWaiting = watchLoans();
+  const isWaiting = watchLoans(() => {});
   const ask = async (begin, event) => {
     const before = isWaiting();
     let meanwhile = false;

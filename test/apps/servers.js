@@ -71,6 +71,10 @@ const kinds = {
     afterwards[kind] = () => opens('second', named('second'), local);
     return named('app');
   },
+  'a second server when it drains': () => {
+    c.once('draining', () => opens('second', named('second'), local));
+    return named('app');
+  },
   // As a framework's helper on loopback: what is asked of the app it asks there, during the drain too.
   'a server for itself': () => {
     const inside = opens('inside', http.createServer((request, response) => response.end('from inside')), local);

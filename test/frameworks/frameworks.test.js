@@ -5,6 +5,7 @@
 const assert = require('node:assert/strict');
 const { spawnSync } = require('node:child_process');
 const path = require('node:path');
+const { promisify } = require('node:util');
 
 const { obtainSet } = require('../../scripts/frameworks');
 const { connect, eventually, freePort, reap, request, start } = require('../support');
@@ -48,6 +49,51 @@ describe('Next 16', function () {
     const isPage = (body) => assert.match(body, /<p>hello from worker (<!-- -->)?\d+<\/p>/);
     isPage(await server.get('/'));
     await reloadUnderLoad(server, isPage);
+    await shutDown(server);
+  });
+});
+
+describe('hapi 21, Hono 4 and gRPC', function () {
+  this.timeout(60000);
+  const set = setOf('servers');
+  afterEach(reap);
+
+  for (const file of ['hapi-server.js', 'hono-server.mjs']) {
+    it(`${file} answers from every worker, loses no request in a reload, and ends gracefully`, async () => {
+      const server = await serve(path.join(set.examples, file));
+      await reloadUnderLoad(server, (body) => assert.equal(body, 'hello'));
+      await shutDown(server);
+    });
+  }
+
+  it('grpc-server.js answers calls beside requests, loses none in a reload, and ends gracefully', async () => {
+    const rpcPort = await freePort();
+    const server = await serve(path.join(set.examples, 'grpc-server.js'), { env: { GRPC_PORT: String(rpcPort) } });
+    assert.equal(await server.get('/'), 'hello');
+    const grpc = require(path.join(set.home, 'node_modules/@grpc/grpc-js'));
+    const client = new grpc.Client(`127.0.0.1:${rpcPort}`, grpc.credentials.createInsecure());
+    const toBytes = (value) => Buffer.from(value);
+    const call = promisify(client.makeUnaryRequest.bind(client, '/Greeter/Greet', toBytes, String));
+    try {
+      await reloadUnderLoad({ ...server, get: () => call('you') }, (said) => assert.match(said, /^hello you from \d+$/));
+      await shutDown(server);
+    } finally {
+      client.close();
+    }
+  });
+});
+
+describe('Apollo 5', function () {
+  this.timeout(60000);
+  const set = setOf('apollo');
+  afterEach(reap);
+
+  it('answers from every worker, loses no query in a reload, and ends gracefully', async () => {
+    const server = await serve(path.join(set.examples, 'apollo-server.mjs'));
+    const query = { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"query":"{hello}"}' };
+    const get = async () => (await request(server.port, { path: '/graphql', ...query })).body;
+    await reloadUnderLoad({ ...server, get }, (body) => assert.equal(body, '{"data":{"hello":"hello"}}\n'));
+    assert.match((await request(server.port, { path: '/ecv' })).body, /^status=AVAILABLE/);
     await shutDown(server);
   });
 });

@@ -29,6 +29,7 @@ describe('the example', function () {
     'esm-server.mjs': /^\/\/ node examples\/esm-server/,
     'fastify-server.js': /^\{"hello":"world"\}$/,
     'koa-server.js': /^hello$/,
+    'listening-server.js': /^hello$/,
   };
   for (const [file, expected] of Object.entries(ANSWERS)) {
     it(`${file} answers, and ends gracefully`, async () => {

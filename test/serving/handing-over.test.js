@@ -38,6 +38,16 @@ describe('an app', function () {
     assert.equal(program.stderr, '');
   });
 
+  it('may be about to listen by itself when the cluster ends: its worker leaves with 0 and says nothing', async () => {
+    const program = begin('listens by itself when the cluster ends', { port: await freePort() });
+    await program.line('waits');
+    program.kill();
+    const { args: [, { code, signal }] } = await program.line('died');
+    assert.deepEqual([code, signal], [0, null]);
+    assert.deepEqual(await program.exit(), { code: 0, signal: null });
+    assert.equal(program.stderr, '');
+  });
+
   it('is served at its own port where createApp returns a list', async () => {
     const port = await freePort();
     const program = await ready(begin('returns a list', { port }), 1);
@@ -95,6 +105,7 @@ describe('an app', function () {
     ['apollo', /ApolloServer.*expressMiddleware/],
     ['next', /app\.prepare\(\).*getRequestHandler/],
     ['h3', /toNodeListener/],
+    ['h3 2', /toNodeHandler/],
     ['promise', /Promise.*await/],
     ['plain', /some: 'thing'/],
     ['text', /'app'/],

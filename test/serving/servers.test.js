@@ -95,6 +95,16 @@ describe('a second server of a worker', () => {
     assert.equal((await died(program, program.workers[0])).code, 0);
   });
 
+  it('that is to listen when the cluster ends already never opens, and costs no request', async () => {
+    const program = await startServers(['a second server when it drains']);
+    const connection = await connect(program.port);
+    await asksAndLeaves(program, connection, () => program.kill('SIGTERM'));
+    await connection.until(/\r\n\r\nheld$/);
+    assert.equal((await died(program, program.workers[0])).code, 0);
+    assert.deepEqual(await program.exit(), { code: 0, signal: null });
+    assert.deepEqual([program.seen('opened'), program.seen('warning'), program.stderr], [[], [], '']);
+  });
+
   it('holds the worker while a raw connection of its is open, and ends it at the deadline', async () => {
     const program = await startServers(['a second server of tcp'], { shutdownTimeout: 300 });
     const connection = await connect(await opened(program));
