@@ -196,7 +196,9 @@ async function catchServer(app) {
     return await new Promise((resolve, reject) => {
       const missed = () => reject(invalidApp(app, 'its `listen` opens no net.Server of this process'));
       const failed = (error) => reject(invalidApp(app, 'its `listen` failed', error));
-      catcher.run(resolve, async () => app.listen(0)).then(missed, failed);
+      // Adapters that were written for cluster2 take what it gave: a port, a host and a callback.
+      const rest = app.listen.length >= 3 ? ['127.0.0.1', () => {}] : [];
+      catcher.run(resolve, async () => app.listen(0, ...rest)).then(missed, failed);
     });
   } finally {
     catching -= 1;

@@ -107,6 +107,12 @@ describe('toServer', () => {
         });
       },
     }),
+    "an object that takes cluster2's arguments, and calls back before it listens": () => ({
+      listen(port, host, callback) {
+        callback();
+        http.createServer((request, response) => response.end('hello')).listen(port, host);
+      },
+    }),
     'an object with a server': () => ({
       server: http.createServer((request, response) => response.end('hello')),
     }),
