@@ -236,7 +236,8 @@ function watchLoans(onRefusal) {
 
 /**
  * From now on `holds(signal)` is called when one of `signals` comes; the process's listeners are called only if it
- * gives false. `keeper` is added to them, since Node hears a signal only while it has a listener.
+ * gives false, those that are hidden from `process.listeners` in any case. `keeper` is added to them, since Node hears
+ * a signal only while it has a listener.
  */
 function interceptSignals(signals, keeper, holds) {
   // Node binds the `emit` of the moment when the first listener is added, so those that are there are added again.
@@ -246,13 +247,23 @@ function interceptSignals(signals, keeper, holds) {
   process.emit = function emitOrHold(event, first, second) {
     // Most events are messages, and V8 is slow with `arguments`.
     if (event === 'message' || event === 'internalMessage') return emit.call(this, event, first, second);
-    if (signals.includes(event) && holds(event)) return true;
+    if (signals.includes(event) && holds(event)) {
+      for (const listener of hiddenListeners(event)) listener.call(this, first, second);
+      return true;
+    }
     return emit.apply(this, arguments);
   };
   for (const [at, signal] of signals.entries()) {
     process.on(signal, keeper);
     for (const listener of before[at]) process.on(signal, listener);
   }
+}
+
+// tsx adds a listener that tells its parent of the signal, or the parent would kill this process; it hides that one
+// from `listeners`, since it decides nothing.
+function hiddenListeners(signal) {
+  const shown = process.listeners(signal);
+  return process.rawListeners(signal).filter((listener) => !shown.includes(listener.listener ?? listener));
 }
 
 module.exports = {
