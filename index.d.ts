@@ -663,10 +663,11 @@ interface ClusterOptions {
   recycleTimeout?: number | string;
 
   /**
-   * How connections are spread over the workers. `'slots'` (Linux only): each worker slot has a listening socket of its
-   * own, so that a dead or blocked worker's queue can be moved. `'shared'`: all workers accept from one socket. `'rr'`:
-   * the master accepts and hands each connection to the worker with the fewest; the fewest are lost in a crash, and each
-   * costs the master time.
+   * How connections are spread over the workers. `'slots'` (Linux only): each worker slot has a listening socket, from
+   * which its worker and three others accept, whoever is idle first; even, and no client waits for a busy worker.
+   * `'shared'`: all workers accept from one socket; uneven, and each connection wakes all who are idle. `'rr'`: the
+   * master accepts and hands each connection to the worker with the fewest; each costs the master time.
+   * docs/operations.md compares them.
    * @default 'slots' on Linux, else 'shared'
    */
   scheduling?: 'slots' | 'shared' | 'rr';

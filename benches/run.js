@@ -22,8 +22,8 @@ const { obtainNodes } = require('../scripts/nodes');
 
 const MEASURES = path.join(__dirname, 'measures');
 /** In the order in which they are run and told. */
-const NAMES = ['short', 'keepalive', 'blocked', 'kill', 'recovery', 'reload', 'stop', 'probe', 'start', 'delegation',
-  'scrape', 'watch', 'connections', 'scoreboard', 'growth'];
+const NAMES = ['short', 'keepalive', 'mixed', 'blocked', 'kill', 'recovery', 'reload', 'stop', 'probe', 'start',
+  'delegation', 'scrape', 'watch', 'connections', 'scoreboard', 'growth'];
 
 async function main() {
   const { values, positionals } = parseArgs({

@@ -299,7 +299,8 @@ function clientFor(delegations) {
 function adoptServers() {
   const { Servers } = require('./worker/serving/servers');
   const { Traffic } = require('./worker/counting/traffic');
-  return new Servers(new Traffic(board)).adoptAll();
+  const { Neighbours } = require('./worker/serving/neighbours');
+  return new Servers(new Traffic(board), new Neighbours(board)).adoptAll();
 }
 
 function notRunning() {

@@ -16,6 +16,15 @@ function cpuMilliseconds(pid) {
   return nanoseconds / 1e6;
 }
 
+/** How often the main thread of a process has gone to sleep by itself; 0 if it is gone. */
+function voluntarySwitches(pid) {
+  try {
+    return Number(/^voluntary_ctxt_switches:\s+(\d+)/m.exec(fs.readFileSync(`/proc/${pid}/status`, 'latin1'))[1]);
+  } catch {
+    return 0;
+  }
+}
+
 /** Memory in MB: `rss` counts pages that are shared in full, `pss` by their share. */
 function memory(pid) {
   const text = fs.readFileSync(`/proc/${pid}/smaps_rollup`, 'latin1');
@@ -55,4 +64,4 @@ function signal(pid, name) {
   }
 }
 
-module.exports = { cpuMilliseconds, isAlive, memory, processesWith, signal };
+module.exports = { cpuMilliseconds, isAlive, memory, processesWith, signal, voluntarySwitches };

@@ -19,6 +19,8 @@ pub(crate) struct Client {
     partial: Vec<u8>,
     /// What the latency counts from: the start, or the planned start, of the request under way.
     pub(crate) begun: Instant,
+    /// Whether the request under way is a heavy one.
+    pub(crate) is_heavy: bool,
     /// Whether a pause of this client already stands in the engine's queue.
     pub(crate) pauses: bool,
 }
@@ -43,7 +45,7 @@ pub(crate) enum News {
 
 impl Client {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { stream: None, phase: Phase::Idle, partial: Vec::new(), begun: now, pauses: false }
+        Self { stream: None, phase: Phase::Idle, partial: Vec::new(), begun: now, is_heavy: false, pauses: false }
     }
 
     pub(crate) fn stream(&self) -> Option<&TcpStream> {

@@ -29,7 +29,10 @@ const OPENING: usize = 64;
 
 pub(crate) struct Engine {
     orders: Orders,
-    request: Vec<u8>,
+    /// The usual request, and the heavy one.
+    requests: [Vec<u8>; 2],
+    /// Requests begun so far.
+    asked: u32,
     epoll: Epoll,
     timer: TimerFd,
     clients: Vec<Client>,
@@ -57,7 +60,8 @@ impl Engine {
             epoll.add(io::stdin().as_fd(), EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, STDIN));
         let now = Instant::now();
         Ok(Self {
-            request: orders.request(),
+            requests: orders.requests(),
+            asked: 0,
             until: now + Duration::from_secs_f64(orders.seconds),
             orders,
             epoll,
@@ -162,14 +166,17 @@ impl Engine {
 
     /// Begins one request, on the connection that is open or on a new one.
     fn begin(&mut self, index: usize, from: Instant) -> io::Result<()> {
+        self.asked = self.asked.wrapping_add(1);
         let client = &mut self.clients[index];
         client.begun = from;
+        client.is_heavy = self.asked.checked_rem(self.orders.heavy_every) == Some(0);
         self.busy += 1;
+        let request = &self.requests[usize::from(client.is_heavy)];
         let news = if client.stream().is_some() {
-            client.send(&self.request)
+            client.send(request)
         } else {
             self.tally.connection();
-            let news = client.connect(self.orders.port, &self.request);
+            let news = client.connect(self.orders.port, request);
             if let Some(stream) = client.stream() {
                 // One that is still connecting is looked at once more, when it can be written to.
                 let writable = if client.is_connecting() {
@@ -265,7 +272,8 @@ impl Engine {
                 _ => {}
             }
             let Ok(index) = usize::try_from(event.data()) else { continue };
-            let news = self.clients[index].look(&self.request, &mut scratch);
+            let client = &mut self.clients[index];
+            let news = client.look(&self.requests[usize::from(client.is_heavy)], &mut scratch);
             self.heed(index, news)?;
         }
         Ok(())

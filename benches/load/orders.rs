@@ -22,6 +22,11 @@ pub(crate) struct Orders {
     /// For `Rate`: connections begun in a second, whatever became of earlier ones.
     #[serde(default)]
     pub(crate) rate: u32,
+    /// Every so-manieth request asks for `heavy_path` instead; 0 means none.
+    #[serde(default)]
+    pub(crate) heavy_every: u32,
+    #[serde(default = "root")]
+    pub(crate) heavy_path: String,
     /// How long a client pauses between an answer and its next request.
     #[serde(default)]
     pub(crate) think_ms: u64,
@@ -52,12 +57,17 @@ impl Orders {
         (0..count).map(|thread| Self { clients: share(thread), ..self.clone() }).collect()
     }
 
-    pub(crate) fn request(&self) -> Vec<u8> {
+    /// The usual request, and the heavy one.
+    pub(crate) fn requests(&self) -> [Vec<u8>; 2] {
+        [&self.path, &self.heavy_path].map(|path| self.request(path))
+    }
+
+    fn request(&self, path: &str) -> Vec<u8> {
         let closing = match self.mode {
             Mode::Short | Mode::Rate => "Connection: close\r\n",
             Mode::Kept | Mode::Idle => "",
         };
-        format!("GET {} HTTP/1.1\r\nHost: localhost\r\n{closing}\r\n", self.path).into_bytes()
+        format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{closing}\r\n").into_bytes()
     }
 
     pub(crate) fn timeout(&self) -> Duration {

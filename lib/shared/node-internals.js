@@ -21,7 +21,7 @@ const PROMISES = {
   'the socket below TLS': 'a worker that leaves may cut requests over TLS',
   'the streams of an HTTP/2 session': 'a worker that leaves may cut requests over HTTP/2',
   'the advice to clients': 'the header Keep-Alive is missing from answers',
-  'the accepting handle': 'connections are not spread evenly',
+  'the accepting handle': 'connections are not spread evenly, and may wait for a busy worker while others are idle',
   'the owner of a connection': "an app's server on several ports may say 'close' too early",
   'the sockets that a worker asks for': 'a createApp that waits for a server to listen may be taken for a failed one',
 };
@@ -182,6 +182,38 @@ function replaceAccept(server, make) {
   handle.onconnection = make((status, client) => onconnection.call(handle, status, client));
 }
 
+/** The socket from which a server accepts; nothing while it does not listen. */
+function handleOf(server) {
+  if (server._handle === undefined) lacks('the accepting handle');
+  return server._handle ?? undefined;
+}
+
+/** Calls `listener()` right before a server closes its socket `handle`. */
+function onClose(handle, listener) {
+  const { close } = handle;
+  handle.close = function tellAndClose(...args) {
+    listener();
+    return Reflect.apply(close, this, args);
+  };
+}
+
+/**
+ * What comes in at the listening socket `other` goes to the server that accepts from `own`; `onTaken()` is called after
+ * each. `other` keeps no process alive.
+ */
+function acceptAlso(own, other, { backlog, onTaken }) {
+  if (typeof own.onconnection !== 'function') {
+    lacks('the accepting handle');
+    return;
+  }
+  other.onconnection = (status, client) => {
+    own.onconnection(status, client);
+    onTaken();
+  };
+  other.listen(backlog);
+  other.unref();
+}
+
 /** Has `to` count an accepted connection in the place of `from`, for its 'close' event and `getConnections`. */
 function passOn(socket, from, to) {
   // Whom a socket tells of its end.
@@ -267,6 +299,7 @@ function hiddenListeners(signal) {
 }
 
 module.exports = {
-  advise, answerOn, below, countOf, interceptSignals, leaveOpen, onClusterMessage, onHeaders, onListen, onMissing,
-  openStreams, passOn, receiving, replaceAccept, requestOn, serverOf, speaksHttp1, watchLoans,
+  acceptAlso, advise, answerOn, below, countOf, handleOf, interceptSignals, leaveOpen, onClose, onClusterMessage,
+  onHeaders, onListen, onMissing, openStreams, passOn, receiving, replaceAccept, requestOn, serverOf, speaksHttp1,
+  watchLoans,
 };

@@ -203,7 +203,8 @@ impl Fleet {
         // Already gone, or never ours: it was counted then.
         let Some(worker) = self.workers.remove(&id) else { return };
         // Ctrl-C reaches a worker a moment before its master.
-        let is_shutdown = worker.life.cause() == DeathReason::Left && self.phase == Phase::ShuttingDown;
+        let is_closing = matches!(self.phase, Phase::Closing | Phase::ShuttingDown);
+        let is_shutdown = worker.life.cause() == DeathReason::Left && is_closing;
         let cause = if is_shutdown { DeathReason::Drained } else { worker.life.cause() };
         self.report(Report::Died { worker: id, slot: worker.slot, cause });
         let Some(slot) = worker.slot else {

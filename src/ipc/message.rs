@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use super::listen::{ListeningAddress, Query};
 use super::text::{self, Text};
 use crate::fleet::reasons::RecycleReason;
+use crate::ids::SlotIndex;
 
 /// What every internal `cmd` begins with.
 const INTERNAL: &str = "NODE_";
@@ -121,6 +122,18 @@ pub enum FromAgent {
     Fatal {
         /// First line of the error.
         text: String,
+    },
+    /// The worker has lately accepted more than others and leaves its neighbours' queues alone, or does so no more.
+    Ahead {
+        /// Which of the two.
+        is_ahead: bool,
+    },
+    /// The answer to [`ToWorker::Unwatch`].
+    Unwatched {
+        /// The loan.
+        key: String,
+        /// The slot whose queue is left alone.
+        slot: SlotIndex,
     },
     /// The answer to [`ToWorker::Turn`].
     Turned,
@@ -249,6 +262,16 @@ fn from_agent(envelope: &Envelope<'_>, line: &[u8]) -> Result<ToMaster, String> 
         ready: bool,
     }
     #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Ahead {
+        is_ahead: bool,
+    }
+    #[derive(Deserialize)]
+    struct Unwatched {
+        key: String,
+        slot: u16,
+    }
+    #[derive(Deserialize)]
     struct Recycle {
         why: RecycleReason,
     }
@@ -289,6 +312,14 @@ fn from_agent(envelope: &Envelope<'_>, line: &[u8]) -> Result<ToMaster, String> 
         "fatal" => {
             let Sentence { text } = fields(line)?;
             FromAgent::Fatal { text }
+        }
+        "ahead" => {
+            let Ahead { is_ahead } = fields(line)?;
+            FromAgent::Ahead { is_ahead }
+        }
+        "unwatched" => {
+            let Unwatched { key, slot } = fields(line)?;
+            FromAgent::Unwatched { key, slot: SlotIndex(slot) }
         }
         "turned" => FromAgent::Turned,
         "rotate" => {
@@ -368,6 +399,22 @@ pub enum ToWorker {
         /// The loan of the listening socket.
         key: String,
     },
+    /// Accept from this socket of another slot too, for the server that listens under `key`: it comes with the message; ours.
+    Watch {
+        /// The loan of the worker's own listening socket.
+        key: String,
+        /// Whose socket it is.
+        slot: SlotIndex,
+        /// The length of the queue.
+        backlog: u32,
+    },
+    /// Accept no more from the socket of another slot; ours.
+    Unwatch {
+        /// The loan of the worker's own listening socket.
+        key: String,
+        /// Whose socket it is.
+        slot: SlotIndex,
+    },
     /// A bare nod.
     Ack {
         /// The `seq` of what is acknowledged.
@@ -418,6 +465,10 @@ impl ToWorker {
             Self::NewConnection { seq, key } => with_handle(
                 &json!({ "cmd": "NODE_CLUSTER", "act": "newconn", "key": key, "seq": seq }).to_string(),
             ),
+            Self::Watch { key, slot, backlog } => {
+                with_handle(&ours(json!({ "act": "watch", "key": key, "slot": slot.0, "backlog": backlog })))
+            }
+            Self::Unwatch { key, slot } => ours(json!({ "act": "unwatch", "key": key, "slot": slot.0 })),
             Self::Ack { ack } => json!({ "cmd": "NODE_CLUSTER", "ack": ack }).to_string(),
             Self::Disconnect => json!({ "cmd": "NODE_CLUSTER", "act": "disconnect" }).to_string(),
             Self::HandleAck => json!({ "cmd": "NODE_HANDLE_ACK" }).to_string(),

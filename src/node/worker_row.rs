@@ -77,6 +77,7 @@ pub fn scoreboard_layout() -> Value {
             "takers": header::TAKERS,
             "takerRows": header::TAKER_ROWS,
             "loads": header::LOADS,
+            "accepted": header::ACCEPTED,
             "claimed": header::CLAIMED,
             "revoked": header::REVOKED,
         },

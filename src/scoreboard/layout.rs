@@ -7,9 +7,9 @@
 /// The first word of the header: `c2brd` in bytes.
 pub const MAGIC: f64 = 426_047_074_916.0;
 /// Raised by every change of the layout.
-pub const VERSION: f64 = 3.0;
-/// Bytes of the header: a page, and three words for each row.
-pub const HEADER_SIZE: usize = 4096 + 3 * ROWS * 8;
+pub const VERSION: f64 = 4.0;
+/// Bytes of the header: a page, and four words for each row.
+pub const HEADER_SIZE: usize = 4096 + 4 * ROWS * 8;
 /// Bytes of a row.
 pub const ROW_SIZE: usize = 16_384;
 /// Rows of the board: each of 1024 slots may have a worker and a successor, and there are spares. Untouched ones take no
@@ -18,7 +18,7 @@ pub const ROWS: usize = 4096;
 /// Bytes of the board.
 pub const BOARD_SIZE: usize = HEADER_SIZE + ROWS * ROW_SIZE;
 
-/// Words of the header, which the master alone writes, but for each worker's own load.
+/// Words of the header, which the master alone writes, but for what each worker says of its own connections.
 pub mod header {
     /// [`super::MAGIC`].
     pub const MAGIC: usize = 0;
@@ -52,6 +52,8 @@ pub mod header {
     pub const CLAIMED: usize = LOADS + super::ROWS;
     /// Up to which number the master has taken connections back from each worker, as a whole number, by the number of its row.
     pub const REVOKED: usize = CLAIMED + super::ROWS;
+    /// How many connections each worker has ever accepted, by the number of its row; written by that worker.
+    pub const ACCEPTED: usize = REVOKED + super::ROWS;
 }
 
 /// What becomes of a number when its worker is gone.
@@ -200,7 +202,7 @@ pub mod fatal {
 
 /// The parts of a row stand one behind the other and don't overlap.
 const _: () = {
-    assert!((header::REVOKED + ROWS) * 8 <= HEADER_SIZE);
+    assert!((header::ACCEPTED + ROWS) * 8 <= HEADER_SIZE);
     assert!(FIELD_COUNT <= histogram::AT);
     assert!(histogram::AT + histogram::BUCKETS <= ring::AT);
     assert!(ring::AT + ring::ENTRIES * ring::ENTRY_WORDS <= fatal::LENGTH);
@@ -228,6 +230,6 @@ mod tests {
             assert!(document.contains(&line), "docs/scoreboard.md lacks the line\n{line}");
         }
         let rows = document.lines().filter(|line| line.starts_with("| ") && line.contains(" | `")).count();
-        assert_eq!(rows, FIELD_COUNT + 14, "docs/scoreboard.md has a line too many");
+        assert_eq!(rows, FIELD_COUNT + 15, "docs/scoreboard.md has a line too many");
     }
 }

@@ -194,7 +194,7 @@ impl Scoreboard {
         // From here on no other thread looks for the worker in its row.
         self.share();
         row::clear(self.memory(), index.first_word());
-        for word in [header::LOADS, header::CLAIMED, header::REVOKED] {
+        for word in [header::LOADS, header::CLAIMED, header::REVOKED, header::ACCEPTED] {
             self.memory().set_word(word + index.get(), 0);
         }
         self.free.push(index);

@@ -127,10 +127,14 @@ pub(super) fn adopt(fd: RawFd, kind: Type) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// The length of a queue for which 0 means Node's default.
+pub(super) fn backlog(wanted: u32) -> u32 {
+    if wanted == 0 { DEFAULT_BACKLOG } else { wanted }
+}
+
 /// Begins to listen; changes the length of the queue if the socket listens already.
 pub(super) fn listen(socket: &Socket, backlog: u32) -> io::Result<()> {
-    let backlog = if backlog == 0 { DEFAULT_BACKLOG } else { backlog };
-    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))
+    socket.listen(i32::try_from(self::backlog(backlog)).unwrap_or(i32::MAX))
 }
 
 fn new(domain: Domain, kind: Type) -> io::Result<Socket> {

@@ -193,6 +193,12 @@ impl Listener {
         }
     }
 
+    /// See [`super::Sockets::duplicate`].
+    pub(super) fn duplicate(&self, slot: SlotIndex) -> Option<(OwnedFd, u32)> {
+        let socket = self.socket(slot)?.try_clone().ok()?;
+        Some((socket.into(), bind::backlog(self.want.backlog)))
+    }
+
     /// The socket that the worker in `slot` accepts from.
     pub(super) fn socket(&self, slot: SlotIndex) -> Option<&Arc<Socket>> {
         match &self.hold {

@@ -294,6 +294,13 @@ impl Sockets {
         self.listeners.get(&listener)?.socket(slot).map(AsFd::as_fd)
     }
 
+    /// A close-on-exec duplicate of the socket of `slot`, to be sent to a worker of another slot, and the length of its queue.
+    /// `None` if there is no such socket, or no descriptor left.
+    #[must_use]
+    pub fn duplicate(&self, listener: ListenerId, slot: SlotIndex) -> Option<(OwnedFd, u32)> {
+        self.listeners.get(&listener)?.duplicate(slot)
+    }
+
     /// Closes the sockets of `slot` in all listeners; connections in their queues are reset. Shared sockets stay.
     ///
     /// To be called when the slot's worker is gone or has closed its servers: the sockets end in the worker too, and a server

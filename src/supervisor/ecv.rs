@@ -114,7 +114,7 @@ impl State {
             return;
         }
         self.told_out = is_out;
-        for (_, worker) in self.workers.iter().filter(|(_, worker)| worker.has_agent) {
+        for (_, worker) in self.workers.iter().filter(|(_, worker)| worker.takes_orders) {
             worker.writer.say(&ToWorker::OutOfRotation { is_out });
         }
     }

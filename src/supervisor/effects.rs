@@ -183,7 +183,7 @@ impl State {
             Phase::Closing | Phase::ShuttingDown | Phase::Stopping | Phase::Finished => "shutdown",
         };
         // Without our package in it, Node's own order to leave must do.
-        let order = if worker.has_agent { ToWorker::Drain { why } } else { ToWorker::Disconnect };
+        let order = if worker.takes_orders { ToWorker::Drain { why } } else { ToWorker::Disconnect };
         worker.writer.say(&order);
     }
 

@@ -49,9 +49,11 @@ impl State {
                 self.connections.handed_over(id, ack, accepted);
             }
             ToMaster::Excess { seq } => {
-                self.workers.say(id, &ToWorker::Excess { ack: seq, is_taken: fd.is_some() });
-                match fd {
-                    Some(fd) => self.connections.take_excess(id, fd, now),
+                // It is handed on as a copy. One for which no descriptor is left would wait here, so its worker serves it.
+                let pair = fd.and_then(|fd| Some((fd.try_clone().ok()?, fd)));
+                self.workers.say(id, &ToWorker::Excess { ack: seq, is_taken: pair.is_some() });
+                match pair {
+                    Some((copy, fd)) => self.connections.take_excess(id, fd, copy, now),
                     None => self.reserve.note_shortage(),
                 }
             }
@@ -72,12 +74,15 @@ impl State {
         let Some(worker) = self.workers.get_mut(id) else { return };
         let pid = worker.pid();
         match said {
-            FromAgent::Loaded => worker.readiness = Readiness::FirstServerUnlessAnnounced,
+            FromAgent::Loaded => {
+                worker.readiness = Readiness::FirstServerUnlessAnnounced;
+                worker.has_package = true;
+                self.connections.has_package(id);
+            }
             FromAgent::Announces => worker.readiness = Readiness::HandOver,
             FromAgent::Hello => {
-                worker.has_agent = true;
+                worker.takes_orders = true;
                 worker.readiness = Readiness::HandOver;
-                self.connections.has_agent(id);
                 self.greet(id);
             }
             FromAgent::Listening { ready } => {
@@ -96,6 +101,8 @@ impl State {
                 self.step(Step::Leaving { worker: id }, now);
             }
             FromAgent::Recycle { why } => self.step(Step::Recycle { worker: id, why }, now),
+            FromAgent::Ahead { is_ahead } => self.connections.set_ahead(id, is_ahead),
+            FromAgent::Unwatched { key, slot } => self.connections.unwatched(id, &key, slot),
             FromAgent::Turned => self.connections.turned(id, true, now),
             FromAgent::Component { fact } => self.publish(Event::Component { worker: id, fact }),
             FromAgent::Fatal { text } => worker.last_words = Some(text),
@@ -177,7 +184,7 @@ impl State {
         worker.slot = Some(slot);
         let (pid, needs_no_socket) = (worker.pid(), worker.needs_no_socket);
         let questions = std::mem::take(&mut worker.questions);
-        self.connections.add(id, slot, worker.has_agent);
+        self.connections.add(id, slot, worker.has_package);
         self.requesters.note(id, Some(slot), pid);
         for question in questions {
             self.lend(id, question, now);

@@ -21,6 +21,8 @@ const QUEUES: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(2);
 /// How long the sockets of a slot that was given up are kept for handshakes under way: longer than a round trip takes.
 const RETIRING: Duration = Duration::from_secs(1);
+/// How often it is looked whether its neighbours have left its queue; one whose loop does not turn can't.
+const UNWATCHING: Duration = Duration::from_millis(50);
 /// How long they are kept at most while a connection still waits there that no worker can take.
 const LONGEST_RETIRING: Duration = Duration::from_secs(5);
 
@@ -129,6 +131,10 @@ impl Shutdown {
         let Some(by) = self.retiring.get(&slot) else { return };
         if connections.has_queue(slot) && *by > now {
             timers.set(Due::CloseSlot(slot), now + LOOK, now);
+            return;
+        }
+        if !connections.leave_slot(slot) {
+            timers.set(Due::CloseSlot(slot), now + UNWATCHING, now);
             return;
         }
         self.retiring.remove(&slot);

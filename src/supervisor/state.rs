@@ -229,6 +229,7 @@ impl State {
     fn fire(&mut self, due: Due, now: Instant) {
         match due {
             Due::Fleet => self.step(Step::Tick, now),
+            Due::WakeOrder => self.connections.order_wakes(),
             Due::QueueLook => self.connections.look(now),
             Due::HangLook => self.look_for_hung(now),
             Due::Heartbeat => self.beat(now),
@@ -307,6 +308,7 @@ impl State {
         self.give_orders();
         self.shutdown.settle(&self.connections);
         self.timers.follow(Due::Fleet, self.fleet.next_deadline(), now);
+        self.timers.follow(Due::WakeOrder, self.connections.order_wakes_at(), now);
         self.timers.follow(Due::QueueLook, self.connections.next_look(), now);
         self.timers.follow(Due::PassOver, self.connections.pass_over_at(), now);
         self.timers.follow(Due::TakeBack, self.connections.take_back_at(), now);

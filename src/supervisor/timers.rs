@@ -20,6 +20,8 @@ pub(crate) enum Due {
     QueueLook,
     /// A worker that owes an answer is passed over.
     PassOver,
+    /// Workers watch the queues of their neighbours anew.
+    WakeOrder,
     /// Connections that a worker has not begun to serve are taken back.
     TakeBack,
     /// Descriptors were short: what could not be accepted is tried again.

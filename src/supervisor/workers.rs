@@ -48,8 +48,10 @@ pub(crate) struct Worker {
     pub(crate) addresses: Vec<ListeningAddress>,
     /// It got a signal and told us: the reason for its drain.
     pub(crate) is_signalled: bool,
+    /// Our package is loaded in it.
+    pub(crate) has_package: bool,
     /// Its script has called `listen` of our package, so it takes our orders.
-    pub(crate) has_agent: bool,
+    pub(crate) takes_orders: bool,
     /// What makes it ready.
     pub(crate) readiness: Readiness,
     /// Its channel has ended.
@@ -75,7 +77,8 @@ impl Worker {
             needs_no_socket: false,
             addresses: Vec::new(),
             is_signalled: false,
-            has_agent: false,
+            has_package: false,
+            takes_orders: false,
             readiness: Readiness::FirstServer,
             is_cut_off: false,
             exit: None,

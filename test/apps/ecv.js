@@ -97,10 +97,11 @@ const deeds = {
   enable: () => c.enable().then(() => report('done', 'enable')),
   shutdown: () => c.shutdown(),
 };
-// Whatever the master says, but for connections that it hands over.
+// Whatever the master says, but for sockets and connections that it hands over.
 if (cluster.isWorker && process.env.MESSAGES) {
   process.on('message', (message) => report('message', message));
-  process.on('internalMessage', (message) => { if (message.act !== 'newconn') report('message', message); });
+  const isHandedOver = ({ act, msg }) => ['newconn', 'watch'].includes(msg?.act ?? act);
+  process.on('internalMessage', (message) => { if (!isHandedOver(message)) report('message', message); });
 }
 let turn = 0;
 if (!cluster.isWorker && ON_SIGNAL) {

@@ -31,7 +31,7 @@ describe('the scoreboard', () => {
   it('has a row per worker, with its pid, state, memory and processor time', async () => {
     const program = await startApp({ noWorkers: 2 });
     const { version, masterPid, rows } = readScoreboard(program.pid);
-    assert.deepEqual([version, masterPid], [3, program.pid]);
+    assert.deepEqual([version, masterPid], [4, program.pid]);
     assert.deepEqual(rows.map(({ pid }) => pid).sort(), [...program.workers].sort());
     for (const row of rows) {
       assert.ok(row.tick > 0 && row.heapUsed > 1e6 && row.heapTotal > row.heapUsed && row.rss > 1e7, row);

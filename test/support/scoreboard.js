@@ -13,7 +13,7 @@ function readScoreboard(masterPid) {
     const header = readAt(fd, 0, 64);
     const rows = [];
     for (let row = 0; row < 16; row += 1) {
-      const numbers = readAt(fd, 4096 + 3 * 4096 * 8 + row * rowSize, rowSize);
+      const numbers = readAt(fd, 4096 + 4 * 4096 * 8 + row * rowSize, rowSize);
       if (numbers[fields.pid] === 0) continue;
       const named = Object.fromEntries(Object.entries(fields).map(([name, word]) => [name, numbers[word]]));
       rows.push({ ...named, requests: requestsOf(numbers, ring) });

@@ -1,7 +1,8 @@
 // The application of every contestant: an answer of fixed length whose last byte tells which worker gave it.
 //
 // It says when it listens by a line in the file BENCH_NOTES, which is how the harness learns of workers, whoever
-// forks them. SIGWINCH blocks its event loop for BENCH_BLOCK_MS, and `/slow` answers after 300 ms.
+// forks them. SIGWINCH blocks its event loop for BENCH_BLOCK_MS, `/slow` answers after 300 ms, and `/hold/40` holds
+// the event loop for 40 ms without using the processor, as if each worker had one of its own.
 'use strict';
 
 const cluster = require('node:cluster');
@@ -9,12 +10,15 @@ const fs = require('node:fs');
 const http = require('node:http');
 
 const SLOW_MS = 300;
+const HOLD = '/hold/';
+const nobodyWakes = new Int32Array(new SharedArrayBuffer(4));
 
 function createApp() {
   // In the master, where this package runs it too, nobody asks it anything. PM2 counts its workers from 0.
   const number = cluster.worker?.id ?? Number(process.env.NODE_APP_INSTANCE ?? 0);
   const text = `hello world ${String.fromCharCode(48 + number % 64)}`;
   const server = http.createServer((req, res) => {
+    if (req.url.startsWith(HOLD)) Atomics.wait(nobodyWakes, 0, 0, Number(req.url.slice(HOLD.length)));
     if (req.url === '/slow') setTimeout(() => res.end(text), SLOW_MS);
     else res.end(text);
   });

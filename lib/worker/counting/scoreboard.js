@@ -30,8 +30,9 @@ class Board {
   /** What the master writes; undefined where nothing is shared. */
   header;
   #bytes;
-  // Where this worker's load stands in the header.
+  // Where this worker's load stands in the header, and what it has accepted.
   #load;
+  #accepted;
 
   /** `place` is `{fd, row}`, or undefined where the master has no scoreboard. */
   constructor(native, place) {
@@ -83,6 +84,13 @@ class Board {
     if (this.header !== undefined) this.header[this.#load] += more;
   }
 
+  /** One more connection was accepted, as others see it. */
+  accept() {
+    if (this.header === undefined) return;
+    this.header[this.#load] += 1;
+    this.header[this.#accepted] += 1;
+  }
+
   /** Leaves the text of an error behind, for the moment when this process is gone. */
   note(text) {
     const { length, text: at, textSize } = this.layout.fatal;
@@ -100,6 +108,7 @@ class Board {
         this.header = header;
         bytes = row;
         this.#load = this.layout.header.loads + place.row;
+        this.#accepted = this.layout.header.accepted + place.row;
         // Mapped, it needs no descriptor, which programs started by the application would inherit.
         fs.closeSync(place.fd);
       } catch (error) {

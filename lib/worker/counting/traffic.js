@@ -100,7 +100,7 @@ class Traffic {
     subscribe('net.server.socket', ({ socket }) => {
       numbers[connectionsTotal] += 1;
       numbers[connectionsOpen] += 1;
-      board.addLoad(1);
+      board.accept();
       // The time of the last loop turn is accurate enough and saves a look at the clock.
       if (open.add(socket, numbers[tick])) socket.on('close', onClose);
     });

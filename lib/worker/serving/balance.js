@@ -25,7 +25,7 @@ const LOOK_MS = 10;
 const HOLD_MS = 4;
 const LOOKS = 5;
 // How many may be given back at once, and from then on in a second, so that the master's part is bounded.
-const MOST = 24;
+const MOST = 64;
 const PER_SECOND = 10;
 
 class Balance {

@@ -45,6 +45,7 @@ class Adopted {
 
 class Servers {
   traffic;
+  #neighbours;
   #all = new WeakMap();
   // Those that listen, or still have connections.
   #adopted = new Map();
@@ -58,9 +59,10 @@ class Servers {
   #ecv;
   #balance;
 
-  /** `traffic` counts: the one of this process. */
-  constructor(traffic) {
+  /** `traffic` counts: the one of this process. `neighbours` are there in a worker. */
+  constructor(traffic, neighbours) {
     this.traffic = traffic;
+    this.#neighbours = neighbours;
   }
 
   /** Adopts whatever listens from now on. Gives itself. */
@@ -129,8 +131,7 @@ class Servers {
       for (const [at, port] of ports.entries()) {
         const listener = at === 0 ? server : extraServer(server);
         await listening(listener, port, { host, backlog });
-        if (at > 0) this.#balance?.watch(listener);
-        if (at > 0) this.#extras += 1;
+        if (at > 0) this.#listensToo(listener);
       }
       onListening(ports);
     }
@@ -148,6 +149,12 @@ class Servers {
     const counts = this.#drained().endNow();
     const held = Object.entries(counts).filter(([, count]) => count > 0).map(([kind, count]) => `${count} ${kind}`);
     return held.length > 0 ? `still open at the deadline: ${held.join(', ')}` : undefined;
+  }
+
+  #listensToo(extra) {
+    this.#extras += 1;
+    this.#balance?.watch(extra);
+    this.#neighbours?.listens(extra);
   }
 
   // A server may serve without ever listening: the application gives it connections that another server has accepted.
@@ -188,6 +195,7 @@ class Servers {
     adopted.isClosed = false;
     this.#adopted.set(adopted.server, adopted);
     if (this.#options) this.#serve(adopted);
+    this.#neighbours?.listens(adopted.server);
     this.#drain?.listens(adopted);
   }
 

@@ -10,7 +10,7 @@
 //! cost is bounded by time, not by the number of connections, and an idle master sleeps.
 //! Invariant: a worker that never wrote into its row is unknown, and never held to be blocked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -145,9 +145,9 @@ impl QueueWatch {
         }
     }
 
-    fn waiting(&self) -> BTreeSet<SlotIndex> {
+    fn waiting(&self) -> Vec<(ListenerId, SlotIndex)> {
         let found = self.queues.as_ref().and_then(|queues| queues.waiting().ok()).unwrap_or_default();
-        found.iter().filter_map(|index| self.watched.get(*index)).map(|(_, slot)| *slot).collect()
+        found.iter().filter_map(|index| self.watched.get(*index)).copied().collect()
     }
 }
 
@@ -200,7 +200,7 @@ impl Connections {
             let slots = self.queues.waiting();
             let (mut waiting, mut is_one_free, mut taken) = (Vec::new(), false, 0_u64);
             for (id, server) in servers.iter().filter(|(_, server)| server.is_in_service()) {
-                let has_queue = slots.contains(&server.slot);
+                let has_queue = slots.iter().any(|(listener, slot)| server.watches(*listener, *slot));
                 let mark = mark_of(*id);
                 taken = taken.wrapping_add(mark.map_or(0, |mark| mark.connections));
                 match mark {

@@ -127,8 +127,15 @@ impl Connections {
             match self.sockets.accept(listener, slot) {
                 Ok(Some(fd)) => {
                     let worker = self.host_of(&fd, listener).unwrap_or(idlest);
-                    let connection =
-                        InFlight { seq: 0, listener, fd, sent: now, refusals: 0, is_excess: false };
+                    let connection = InFlight {
+                        seq: 0,
+                        listener,
+                        fd,
+                        copy: None,
+                        sent: now,
+                        refusals: 0,
+                        is_excess: false,
+                    };
                     self.hand_over(worker, connection, now);
                 }
                 Ok(None) => return,
@@ -201,10 +208,15 @@ impl Connections {
         self.handoff.last_seq += 1;
         connection.seq = self.handoff.last_seq;
         connection.sent = now;
-        let Some(server) = self.servers.get_mut(&worker) else { return };
-        let Some(key) = server.key_of(connection.listener).map(str::to_owned) else { return };
+        let server = self.servers.get_mut(&worker);
+        let taker = server.and_then(|server| Some((server.key_of(connection.listener)?.to_owned(), server)));
+        let Some((key, server)) = taker else {
+            self.handoff.returned.push_back(connection);
+            return;
+        };
         // Our own copy stays until the worker has said that it took it. Without a descriptor for that, ours must wait.
-        let Ok(copy) = connection.fd.as_fd().try_clone_to_owned() else {
+        let copy = connection.copy.take().or_else(|| connection.fd.as_fd().try_clone_to_owned().ok());
+        let Some(copy) = copy else {
             self.handoff.accept_again = Some(now + SHORT_OF_DESCRIPTORS);
             self.handoff.returned.push_back(connection);
             return;
@@ -218,7 +230,7 @@ impl Connections {
     /// Takes back what workers have left unserved for too long; a connection that a worker has begun to serve stays its own.
     pub(crate) fn take_back_unserved(&mut self, now: Instant) {
         let Some(board) = &self.board else { return };
-        for (worker, server) in self.servers.iter_mut().filter(|(_, server)| server.has_agent) {
+        for (worker, server) in self.servers.iter_mut().filter(|(_, server)| server.has_package) {
             let is_late = |connection: &InFlight| now.saturating_duration_since(connection.sent) >= TAKE_BACK;
             let Some(last) = server.in_flight.iter().rev().find(|connection| is_late(connection)) else {
                 continue;

@@ -1,5 +1,6 @@
 //! Lends sockets to workers, takes them back, and tells the kernel which slots take new connections.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -32,7 +33,12 @@ impl Connections {
         let data = self.server_data.entry(lent.listener).or_insert(data).clone();
         let name = self.name_of(lent.listener);
         if let Some(server) = self.servers.get_mut(&worker) {
-            server.loans.push(Loan { key: key.clone(), listener: lent.listener });
+            server.loans.push(Loan {
+                key: key.clone(),
+                listener: lent.listener,
+                watched: BTreeSet::new(),
+                unwatching: BTreeMap::new(),
+            });
         }
         let (message, fd) = if lent.is_handed {
             (ToWorker::LendNothing { ack: seq, key, data, name }, None)
@@ -86,19 +92,25 @@ impl Connections {
                 self.watch_stranded(listener, SHARED);
             }
             for slot in self.sockets.slots(listener) {
-                if !served.contains(&slot) {
+                if !served.contains(&slot) && !self.is_watched(listener, slot) {
                     self.watch_stranded(listener, slot);
                     continue;
                 }
                 self.handoff.unwatch_one(listener, slot);
-                // Alone, a worker has nobody who could take from its queue; and where clients belong to a slot, nobody should.
-                if !self.is_sticky && served.len() > 1 && self.is_known(slot) {
+                // Where all watch a queue there is nobody else who could take from it; and where clients belong to a slot,
+                // nobody should.
+                if !self.is_sticky && self.has_idle_help(listener, slot) && self.is_known(slot) {
                     watched.push((listener, slot));
                 }
             }
         }
         self.watch_queues(watched);
         self.publish_takers();
+    }
+
+    /// Whether there are workers that could take what waits at a slot and don't watch its queue.
+    fn has_idle_help(&self, listener: ListenerId, slot: SlotIndex) -> bool {
+        self.taking(listener).any(|(_, server)| !server.watches(listener, slot))
     }
 
     /// Has the hand-off called when a connection arrives on a socket that nobody serves.

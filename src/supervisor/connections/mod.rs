@@ -3,7 +3,8 @@
 //! [`Connections`] owns the listening sockets, knows which worker was lent which of them, and what is under way between
 //! workers. The supervisor tells it who takes clients ([`Connections::set_taking`], derived from the fleet) and what workers
 //! say of connections; what workers must be told comes out as [`Order`]s. Its parts: `lending` lends sockets and steers the
-//! kernel, `blocked` finds workers whose loop does not turn, `handoff` moves connections that nobody would serve, and
+//! kernel, `overlap` has
+//! workers accept from their neighbours' queues too, `blocked` finds workers whose loop does not turn, `handoff` moves connections that nobody would serve, and
 //! `rebalance` moves fresh ones that one worker has too many of.
 //! Invariant: nothing is accepted here without a worker to give it to.
 
@@ -28,10 +29,12 @@ use crate::tasks::LocalTasks;
 mod blocked;
 mod handoff;
 mod lending;
+mod overlap;
 mod rebalance;
 
 use blocked::QueueWatch;
 use handoff::HandOff;
+use overlap::WakeOrder;
 
 /// The scoreboard, where the system has shared memory for it.
 pub(crate) type Board = Option<Rc<RefCell<Scoreboard>>>;
@@ -71,6 +74,9 @@ pub(crate) struct Connections {
     servers: BTreeMap<WorkerId, Server>,
     handoff: HandOff,
     queues: QueueWatch,
+    wake_order: WakeOrder,
+    /// Slots whose sockets are to be closed.
+    closing: BTreeSet<SlotIndex>,
     is_sticky: bool,
     is_balanced: bool,
     board: Board,
@@ -89,8 +95,10 @@ struct Server {
     slot: SlotIndex,
     /// It may be given clients, as far as its life says.
     is_taking: bool,
-    /// Our package is loaded in it, so it can be asked whether its loop turns.
-    has_agent: bool,
+    /// Our package is loaded in it: it watches its neighbours' queues, and can be asked whether its loop turns.
+    has_package: bool,
+    /// It has lately accepted more than others and leaves their queues alone.
+    is_ahead: bool,
     loans: Vec<Loan>,
     in_flight: VecDeque<InFlight>,
     /// When its loop last turned for certain, as far as the hand-off wanted to know.
@@ -106,6 +114,10 @@ struct Server {
 struct Loan {
     key: String,
     listener: ListenerId,
+    /// The other slots whose queues it watches too.
+    watched: BTreeSet<SlotIndex>,
+    /// Slots whose queues it was told to watch no more, and how many of these orders it has not confirmed.
+    unwatching: BTreeMap<SlotIndex, u32>,
 }
 
 /// A connection that was handed to a worker and is not yet accepted by it.
@@ -114,6 +126,8 @@ struct InFlight {
     seq: u64,
     listener: ListenerId,
     fd: OwnedFd,
+    /// What is sent to the worker next, if it was made already.
+    copy: Option<OwnedFd>,
     /// When it was handed over last.
     sent: Instant,
     refusals: u32,
@@ -135,6 +149,8 @@ impl Connections {
             servers: BTreeMap::new(),
             handoff: HandOff::default(),
             queues: QueueWatch::default(),
+            wake_order: WakeOrder::default(),
+            closing: BTreeSet::new(),
             is_sticky: options.sticky == Sticky::Address,
             is_balanced: options.scheduling == Scheduling::Slots && options.sticky == Sticky::None,
             board,
@@ -148,11 +164,12 @@ impl Connections {
     }
 
     /// A worker has a slot from now on.
-    pub(crate) fn add(&mut self, worker: WorkerId, slot: SlotIndex, has_agent: bool) {
+    pub(crate) fn add(&mut self, worker: WorkerId, slot: SlotIndex, has_package: bool) {
         let server = Server {
             slot,
             is_taking: true,
-            has_agent,
+            has_package,
+            is_ahead: false,
             loans: Vec::new(),
             in_flight: VecDeque::new(),
             turned: None,
@@ -160,12 +177,14 @@ impl Connections {
             handed_over: 0,
         };
         self.servers.insert(worker, server);
+        self.closing.remove(&slot);
     }
 
     /// Our package is loaded in the worker.
-    pub(crate) fn has_agent(&mut self, worker: WorkerId) {
+    pub(crate) fn has_package(&mut self, worker: WorkerId) {
         if let Some(server) = self.servers.get_mut(&worker) {
-            server.has_agent = true;
+            server.has_package = true;
+            self.is_steering_outdated = true;
         }
     }
 
@@ -189,6 +208,7 @@ impl Connections {
     /// Brings everything that follows from who takes clients up to date.
     pub(crate) fn settle(&mut self, now: Instant) {
         if std::mem::take(&mut self.is_steering_outdated) {
+            self.overlap(now);
             self.steer();
         }
         self.spread_excess(now);
@@ -215,6 +235,11 @@ impl Connections {
         self.queues.next_look()
     }
 
+    /// When workers are to watch anew, so that each is woken first at one queue.
+    pub(crate) fn order_wakes_at(&self) -> Option<Instant> {
+        self.wake_order.due
+    }
+
     /// When the next worker that owes an answer is passed over.
     pub(crate) fn pass_over_at(&self) -> Option<Instant> {
         self.handoff.excess_due
@@ -222,7 +247,7 @@ impl Connections {
 
     /// When connections that a worker has not begun to serve are taken back from it.
     pub(crate) fn take_back_at(&self) -> Option<Instant> {
-        let able = self.servers.values().filter(|server| server.has_agent);
+        let able = self.servers.values().filter(|server| server.has_package);
         able.filter_map(|server| server.in_flight.front()).map(|oldest| oldest.sent + TAKE_BACK).min()
     }
 
@@ -256,6 +281,7 @@ impl Connections {
     pub(crate) fn close_slot(&mut self, slot: SlotIndex) {
         self.handoff.unwatch_slot(slot);
         self.sockets.close_slot(slot);
+        self.closing.remove(&slot);
         self.is_steering_outdated = true;
     }
 
@@ -292,6 +318,11 @@ impl Connections {
         self.taking(listener).filter(|(id, _)| !self.queues.is_blocked(*id))
     }
 
+    /// Whether a worker whose loop turns accepts from the queue of a slot.
+    fn is_watched(&self, listener: ListenerId, slot: SlotIndex) -> bool {
+        self.turning(listener).any(|(_, server)| server.watches(listener, slot))
+    }
+
     /// The slots where somebody takes connections; those of blocked workers only if there are no others.
     fn slots_served(&self, listener: ListenerId) -> BTreeSet<SlotIndex> {
         let turning: BTreeSet<SlotIndex> = self.turning(listener).map(|(_, server)| server.slot).collect();
@@ -323,6 +354,12 @@ impl Server {
         self.is_taking && !self.loans.is_empty()
     }
 
+    /// Whether it accepts from the queue of a slot, its own or another one's.
+    fn watches(&self, listener: ListenerId, slot: SlotIndex) -> bool {
+        let mut loans = self.loans.iter().filter(|loan| loan.listener == listener);
+        loans.any(|loan| self.slot == slot || loan.watched.contains(&slot))
+    }
+
     fn key_of(&self, listener: ListenerId) -> Option<&str> {
         self.loans.iter().find(|loan| loan.listener == listener).map(|loan| loan.key.as_str())
     }
@@ -330,7 +367,7 @@ impl Server {
     /// Whether its loop turned a moment ago; one without our package can't be asked.
     fn is_proven(&self, now: Instant) -> bool {
         let is_recent = |turned| now.saturating_duration_since(turned) <= PROOF;
-        !self.has_agent || self.turned.is_some_and(is_recent)
+        !self.has_package || self.turned.is_some_and(is_recent)
     }
 
     /// Whether it has not shown in time that it turns.

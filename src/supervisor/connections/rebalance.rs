@@ -32,7 +32,7 @@ impl Connections {
     }
 
     /// A worker gave a connection back.
-    pub(crate) fn take_excess(&mut self, from: WorkerId, fd: OwnedFd, now: Instant) {
+    pub(crate) fn take_excess(&mut self, from: WorkerId, fd: OwnedFd, copy: OwnedFd, now: Instant) {
         self.turned(from, false, now);
         // Without an address the other end has gone, and with it whoever waited for an answer.
         let Some(listener) = self.listener_of(&fd) else { return };
@@ -40,6 +40,7 @@ impl Connections {
             seq: 0,
             listener,
             fd,
+            copy: Some(copy),
             sent: now,
             refusals: 0,
             is_excess: true,
