@@ -106,6 +106,13 @@ impl Error {
         causes.fold(self.to_string(), |text, cause| format!("{text}: {cause}"))
     }
 
+    /// The kernel's number for the cause, as libuv gives it: below 0. -1 (`EPERM`) where it has another form.
+    #[must_use]
+    pub fn errno(&self) -> i32 {
+        let cause = std::error::Error::source(self).and_then(|cause| cause.downcast_ref::<io::Error>());
+        -cause.and_then(io::Error::raw_os_error).unwrap_or(libc::EPERM)
+    }
+
     /// What JavaScript callers compare.
     #[must_use]
     pub fn code(&self) -> &'static str {

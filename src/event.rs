@@ -108,6 +108,8 @@ pub enum Event {
         worker: WorkerId,
         /// Node's name for the kind of handle.
         kind: String,
+        /// The server of the worker that waits for its end, as Node names it.
+        key: Option<String>,
         /// The message, as JSON text.
         text: String,
         /// The handle.

@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use cluster2::fleet::backoff;
-use cluster2::fleet::{Effect, Fleet, Policy, Restart, Step, WorkerId};
+use cluster2::fleet::{Effect, Fleet, Forks, Policy, Restart, Step, WorkerId};
 use criterion::{BatchSize, Criterion};
 
 fn main() {
@@ -47,6 +47,7 @@ fn serving(workers: usize, now: Instant) -> Fleet {
 fn policy(wanted: usize) -> Policy {
     let long = Duration::from_secs(30);
     Policy {
+        forks: Forks::Kept,
         wanted,
         spares: 0,
         restart: Restart::OnFailure,

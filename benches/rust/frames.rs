@@ -22,7 +22,7 @@ fn main() {
             bencher.iter(|| {
                 for chunk in stream.as_bytes().chunks(READ) {
                     frames.push(chunk);
-                    while let Some(line) = frames.next_line() {
+                    while let Some(line) = frames.next_message() {
                         black_box(line);
                     }
                 }

@@ -1,4 +1,6 @@
 // Handles that travel beside messages between master and workers, by the names that Node gives their kinds.
+//
+// Owns nothing but, per worker, the list of connections that came from one of its servers: the server asks for them.
 'use strict';
 
 const dgram = require('node:dgram');
@@ -48,4 +50,53 @@ function nativeOf(handle) {
   return handle[state]?.handle;
 }
 
-module.exports = { openHandle, describeHandle, giveAway };
+/**
+ * The connections that a worker's servers have sent. Node has a server wait, when it is closed, for the end of those
+ * that it gave away, and asks the receiver.
+ */
+class ReceivedSockets {
+  #say;
+  // How many are open, by the name of the server.
+  #open = new Map();
+  #waiting = new Set();
+
+  /** `say(message)` answers the worker. */
+  constructor(say) {
+    this.#say = say;
+  }
+
+  add(key, socket) {
+    this.#open.set(key, this.#count(key) + 1);
+    socket.once('close', () => {
+      this.#open.set(key, this.#count(key) - 1);
+      if (this.#waiting.has(key)) this.#tellIfNone(key);
+    });
+  }
+
+  /** Whether a message is such a question, which is answered then. */
+  hear(message) {
+    switch (message?.cmd) {
+      case 'NODE_SOCKET_NOTIFY_CLOSE':
+        this.#waiting.add(message.key);
+        this.#tellIfNone(message.key);
+        return true;
+      case 'NODE_SOCKET_GET_COUNT':
+        this.#say({ cmd: 'NODE_SOCKET_COUNT', key: message.key, count: this.#count(message.key) });
+        return true;
+      default: return false;
+    }
+  }
+
+  #count(key) {
+    return this.#open.get(key) ?? 0;
+  }
+
+  #tellIfNone(key) {
+    if (this.#count(key) > 0) return;
+    this.#waiting.delete(key);
+    this.#open.delete(key);
+    this.#say({ cmd: 'NODE_SOCKET_ALL_CLOSED', key });
+  }
+}
+
+module.exports = { ReceivedSockets, openHandle, describeHandle, giveAway };

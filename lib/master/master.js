@@ -5,6 +5,7 @@
 'use strict';
 
 const nodeCluster = require('node:cluster');
+const fs = require('node:fs');
 const net = require('node:net');
 const os = require('node:os');
 const { debuglog } = require('node:util');
@@ -279,21 +280,17 @@ class Master {
   }
 
   #receiveMessages(id, text) {
-    this.#dispatchAll(this.#workers.get(id), parseLines(text));
-  }
-
-  #dispatchAll(worker, messages) {
-    for (const message of messages) this.#dispatch(worker, message);
+    const worker = this.#workers.get(id);
+    worker?.process.read(text, (message) => this.#dispatch(worker, message));
   }
 
   #receiveHandle(id, text, fd) {
-    const cut = text.indexOf('\n');
-    const { openHandle } = require('./handles');
-    this.#dispatch(this.#workers.get(id), parse(text.slice(cut + 1)), openHandle(JSON.parse(text.slice(0, cut)), fd));
+    const worker = this.#workers.get(id);
+    if (worker) worker.process.readWithHandle(text, fd, (...said) => this.#dispatch(worker, ...said));
+    else fs.closeSync(fd);
   }
 
   #dispatch(worker, message, handle) {
-    if (message === undefined || worker === undefined) return;
     // cluster2's own: one worker's command reaches all, two of them are about rotation, and a worker may ask for its
     // successor.
     if (message?.command) this.#workers.reach(JSON.stringify(message));
@@ -301,7 +298,10 @@ class Master {
     if (message?.type === 'suicide') this.#native.recycle(worker.id);
     if (message?.type === 'delegate') {
       // Several by `c.delegate`, from one turn of the worker.
-      if (typeof message.questions === 'string') return this.#dispatchAll(worker, parseLines(message.questions));
+      if (typeof message.questions === 'string') {
+        worker.process.read(message.questions, (question) => this.#dispatch(worker, question));
+        return;
+      }
       this.#setup.delegations.asked(worker.process, message);
     }
     worker.said(message, handle);
@@ -339,25 +339,6 @@ class Master {
     // The process ends when its loop is empty.
     setTimeout(() => process.exit(), CLEANUP_MS).unref();
     this.#ending.run(this.#signal);
-  }
-}
-
-// All at once is cheaper by far; one by one it is when a line among them is no JSON.
-function parseLines(text) {
-  if (!text.includes('\n')) return [parse(text)];
-  try {
-    return JSON.parse(`[${text.replaceAll('\n', ',')}]`);
-  } catch {
-    return text.split('\n').map(parse);
-  }
-}
-
-// A line that is no JSON can't come from Node; it is dropped rather than trusted.
-function parse(line) {
-  try {
-    return JSON.parse(line);
-  } catch {
-    return undefined;
   }
 }
 

@@ -7,85 +7,10 @@
 const nodeCluster = require('node:cluster');
 const { EventEmitter } = require('node:events');
 const { syncBuiltinESMExports } = require('node:module');
-const { constants: { signals } } = require('node:os');
 
 const { callApplication } = require('../shared/application');
-const { createError, fromNative } = require('../shared/errors');
-const { describeHandle, giveAway } = require('./handles');
-
-// Node's own sign that a sender should slow down: `send` returns false.
-const HIGH_WATER = 1024 * 1024;
-// What Node sends.
-const SENDABLE = ['string', 'object', 'number', 'boolean'];
-
-/** The worker's process, as much of a ChildProcess as the channel makes possible. */
-class WorkerProcess extends EventEmitter {
-  #native;
-  #id;
-  #posted = [];
-
-  constructor(native, id, pid) {
-    super();
-    this.#native = native;
-    this.#id = id;
-    this.pid = pid;
-    this.connected = true;
-    this.killed = false;
-    this.exitCode = null;
-    this.signalCode = null;
-  }
-
-  /** As `send` of a ChildProcess. What can't be sent throws; what can't be sent now is told to the callback. */
-  send(message, handle, options, callback) {
-    const done = [handle, options, callback].find((arg) => typeof arg === 'function');
-    const given = typeof handle === 'function' ? undefined : handle;
-    const [text, fd] = envelope(message, given);
-    let waiting;
-    this.flush();
-    try {
-      waiting = this.#native.send(this.#id, text, fd);
-    } catch (error) {
-      const told = fromNative(error);
-      if (done) process.nextTick(done, told);
-      else if (this.listenerCount('error') > 0) process.nextTick(() => this.emit('error', told));
-      return false;
-    }
-    if (fd !== undefined && !options?.keepOpen) giveAway(given);
-    if (done) process.nextTick(done, null);
-    return waiting < HIGH_WATER;
-  }
-
-  /** Says a line later in this turn, together with others, in order; one that can't be said is dropped. */
-  post(text) {
-    if (this.#posted.push(text) === 1) process.nextTick(() => this.flush());
-  }
-
-  flush() {
-    if (this.#posted.length === 0) return;
-    const text = this.#posted.join('\n');
-    this.#posted = [];
-    try {
-      this.#native.send(this.#id, text);
-    } catch (error) {
-      if (this.listenerCount('error') > 0) process.nextTick(() => this.emit('error', fromNative(error)));
-    }
-  }
-
-  kill(signal = 'SIGTERM') {
-    const number = typeof signal === 'number' ? signal : signals[signal];
-    if (number === undefined) throw new TypeError(`Unknown signal: ${signal}`);
-    if (this.exitCode !== null || this.signalCode !== null) return false;
-    this.flush();
-    this.#native.signal(this.#id, number);
-    if (number !== 0) this.killed = true;
-    return true;
-  }
-
-  disconnect() {
-    this.flush();
-    this.#native.disconnect(this.#id);
-  }
-}
+const { WorkerProcess } = require('../node-cluster/worker-process');
+const { createError } = require('../shared/errors');
 
 /** What `cluster.workers[id]` is. */
 class ClusterWorker extends EventEmitter {
@@ -242,24 +167,6 @@ class NodeCluster {
 // Whatever one listener throws, the others are told.
 function tell(emitter, event, ...args) {
   callApplication(() => emitter.emit(event, ...args));
-}
-
-// The line to send and the descriptor beside it. What Node refuses is refused with Node's codes.
-function envelope(message, handle) {
-  if (message === undefined) throw refusal('ERR_MISSING_ARGS', 'The "message" argument must be specified');
-  if (!SENDABLE.includes(typeof message)) {
-    throw refusal('ERR_INVALID_ARG_TYPE', `The "message" argument must be one of type ${SENDABLE.join(', ')}`);
-  }
-  if (!handle) return [JSON.stringify(message), undefined];
-  const described = describeHandle(handle);
-  if (!described) throw refusal('ERR_INVALID_HANDLE_TYPE', 'This handle type cannot be sent');
-  const { kind, fd, dgramType } = described;
-  if (!(fd >= 0)) return [JSON.stringify(message), undefined];
-  return [JSON.stringify({ cmd: 'NODE_HANDLE', type: kind, dgramType, msg: message }), fd];
-}
-
-function refusal(code, message) {
-  return Object.assign(new TypeError(message), { code });
 }
 
 module.exports = { NodeCluster };

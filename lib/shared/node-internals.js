@@ -165,6 +165,17 @@ function advise(response, ms) {
   else if (response._keepAliveTimeout === undefined) lacks('the advice to clients');
 }
 
+/** Whether the application has sent a connection to another process, which has it from then on. */
+function isSentAway(socket) {
+  return socket._handle === null && !socket.destroyed && !socket.connecting;
+}
+
+/** Whether a server listens on what its master lent, or serves what the master hands over. */
+function isLent(server) {
+  // Node's cluster module gives such a handle a `close` of its own.
+  return Object.hasOwn(server._handle ?? {}, 'close');
+}
+
 /**
  * Puts `make(accept)` in the place of `accept(status, client)`, which makes a socket of each connection that `server`
  * accepts. Nothing happens unless it accepts from a TCP socket that the master lent.
@@ -172,8 +183,7 @@ function advise(response, ms) {
 function replaceAccept(server, make) {
   const handle = server._handle;
   if (handle === undefined) lacks('the accepting handle');
-  // Node's cluster module gives a lent handle a `close` of its own.
-  if (handle?.constructor.name !== 'TCP' || !Object.hasOwn(handle, 'close')) return;
+  if (handle?.constructor.name !== 'TCP' || !isLent(server)) return;
   const { onconnection } = handle;
   if (typeof onconnection !== 'function') {
     lacks('the accepting handle');
@@ -299,7 +309,7 @@ function hiddenListeners(signal) {
 }
 
 module.exports = {
-  acceptAlso, advise, answerOn, below, countOf, handleOf, interceptSignals, leaveOpen, onClose, onClusterMessage,
-  onHeaders, onListen, onMissing, openStreams, passOn, receiving, replaceAccept, requestOn, serverOf, speaksHttp1,
-  watchLoans,
+  acceptAlso, advise, answerOn, below, countOf, handleOf, interceptSignals, isLent, isSentAway, leaveOpen, onClose,
+  onClusterMessage, onHeaders, onListen, onMissing, openStreams, passOn, receiving, replaceAccept, requestOn, serverOf,
+  speaksHttp1, watchLoans,
 };

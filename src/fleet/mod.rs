@@ -29,8 +29,8 @@ use scale::within_bounds;
 use slot::{Life, Member, News, Occupancy, Order, Post, Slot};
 use spares::Spares;
 pub use terms::{
-    DeathReason, Effect, MemberView, Phase, Policy, Purpose, RecycleReason, Replaced, Report, Restart, State,
-    Step, Strategy,
+    DeathReason, Effect, Forks, MemberView, Phase, Policy, Purpose, RecycleReason, Replaced, Report, Restart,
+    State, Step, Strategy,
 };
 
 /// The workers of one master, and what is to become of them.
@@ -86,6 +86,7 @@ impl Fleet {
     pub fn step(&mut self, input: Step, now: Instant) -> Vec<Effect> {
         match input {
             Step::Start => self.start(now),
+            Step::Fork => self.fork_as_ordered(now),
             Step::Ready { worker } => self.on_ready(worker, now),
             Step::Quiet { worker } => self.note_quiet(worker),
             Step::Warm { worker } => self.note_warm(worker, now),
@@ -120,6 +121,9 @@ impl Fleet {
     /// When to send [`Step::Tick`]; later than the last step, unless the policy has a timeout of zero.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
+        if self.policy.forks == Forks::Ordered {
+            return None;
+        }
         let lives = self.workers.values().filter_map(|worker| worker.life.deadline());
         let forks = self.slots.values().filter_map(|slot| match slot.occupancy {
             Occupancy::Waiting { until } => Some(until),
@@ -183,7 +187,9 @@ impl Fleet {
             return;
         }
         self.started = true;
-        self.grow(now);
+        if self.policy.forks == Forks::Kept {
+            self.grow(now);
+        }
     }
 
     fn on_ready(&mut self, id: WorkerId, now: Instant) {
@@ -214,9 +220,10 @@ impl Fleet {
         if let Some(reload) = &mut self.reload {
             reload.note_gone(id, now);
         }
+        let is_missed = self.policy.forks == Forks::Kept;
         let failed = !clean || cause == DeathReason::StartTimeout || self.policy.restart == Restart::Always;
         match self.post(slot, id) {
-            Post::Alone if !failed => self.set_occupancy(slot, Occupancy::Retired),
+            Post::Alone if !failed || !is_missed => self.set_occupancy(slot, Occupancy::Retired),
             Post::Relieved { successor } if !failed => {
                 self.set_occupancy(slot, Occupancy::Held { by: successor });
             }
@@ -250,7 +257,7 @@ impl Fleet {
         // It ends by itself as a rule.
         let by = after(now, self.policy.kill_timeout);
         self.tell(id, News::CutOff { cause: DeathReason::ChannelLost, by }, now);
-        let Some(slot) = slot.filter(|_| was_in_post) else { return };
+        let Some(slot) = slot.filter(|_| was_in_post && self.policy.forks == Forks::Kept) else { return };
         self.on_failure(slot, id, served, now);
         self.check_reload_lost(id, now);
     }
@@ -328,8 +335,11 @@ impl Fleet {
 
     /// Whatever follows from the state and the time alone.
     fn advance(&mut self, now: Instant) {
-        self.expire(now);
+        if self.policy.forks == Forks::Kept {
+            self.expire(now);
+        }
         match self.phase {
+            Phase::Running if self.policy.forks == Forks::Ordered => self.settle_accounts(),
             Phase::Running if self.started => {
                 self.fork_where_due(now);
                 self.advance_reload(now);
@@ -384,14 +394,29 @@ impl Fleet {
             !is_over
         });
         let wanted = self.kept_slots().len();
+        let is_kept = self.policy.forks == Forks::Kept;
         if wanted != self.wanted {
             self.wanted = wanted;
-            self.report(Report::WantedChanged { wanted });
+            if is_kept {
+                self.report(Report::WantedChanged { wanted });
+            }
         }
         if self.slots.is_empty() && self.workers.is_empty() && !self.told_none_left {
             self.told_none_left = true;
             self.effects.push(Effect::CloseSockets);
-            self.report(Report::NoneLeft);
+            if is_kept {
+                self.report(Report::NoneLeft);
+            }
+        }
+    }
+
+    /// Forks a worker into a slot of its own, which ends with it.
+    fn fork_as_ordered(&mut self, now: Instant) {
+        if self.phase == Phase::Running
+            && self.policy.forks == Forks::Ordered
+            && let Some(index) = self.add_slot(now)
+        {
+            self.fork(index, Purpose::First, now);
         }
     }
 
@@ -453,7 +478,7 @@ impl Fleet {
     }
 
     fn is_keeping(&self) -> bool {
-        self.started && self.phase == Phase::Running
+        self.started && self.phase == Phase::Running && self.policy.forks == Forks::Kept
     }
 
     /// What a worker does; `None` once it is gone.

@@ -8,12 +8,12 @@ use std::time::Instant;
 use super::Fleet;
 use super::backoff::Backoff;
 use super::slot::{Occupancy, Slot};
-use super::terms::{DeathReason, Phase, Purpose};
+use super::terms::{DeathReason, Forks, Phase, Purpose};
 use crate::ids::SlotIndex;
 
 impl Fleet {
     pub(super) fn scale(&mut self, wanted: usize, now: Instant) {
-        if self.phase != Phase::Running {
+        if self.phase != Phase::Running || self.policy.forks == Forks::Ordered {
             return;
         }
         self.configured = within_bounds(wanted);
@@ -41,13 +41,17 @@ impl Fleet {
     pub(super) fn grow(&mut self, now: Instant) {
         let missing = self.configured.saturating_sub(self.kept_slots().len());
         for _ in 0..missing {
-            let free = (0..=u16::MAX).map(SlotIndex).find(|index| !self.slots.contains_key(index));
-            // As many slots as an index can name, closing ones included: the next call finds room again.
-            let Some(index) = free else { return };
-            let occupancy = Occupancy::Waiting { until: now };
-            self.slots.insert(index, Slot { occupancy, backoff: Backoff::new(now), calm_until: None });
+            let Some(index) = self.add_slot(now) else { return };
             self.fork(index, Purpose::First, now);
         }
+    }
+
+    /// Adds the lowest slot that is free. None while there are as many as an index can name, closing ones included.
+    pub(super) fn add_slot(&mut self, now: Instant) -> Option<SlotIndex> {
+        let index = (0..=u16::MAX).map(SlotIndex).find(|index| !self.slots.contains_key(index))?;
+        let occupancy = Occupancy::Waiting { until: now };
+        self.slots.insert(index, Slot { occupancy, backoff: Backoff::new(now), calm_until: None });
+        Some(index)
     }
 
     fn drop_slot(&mut self, index: SlotIndex, now: Instant) {

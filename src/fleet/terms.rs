@@ -18,9 +18,21 @@ pub enum Restart {
     Always,
 }
 
+/// Who decides that a worker is forked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Forks {
+    /// The fleet: there are as many workers as are wanted, and one that dies is replaced.
+    #[default]
+    Kept,
+    /// The program that runs in the master, one by one ([`Step::Fork`]). Nothing is replaced and nothing has a deadline.
+    Ordered,
+}
+
 /// How the fleet is to be kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
+    /// Who decides that a worker is forked.
+    pub forks: Forks,
     /// How many workers there should be; 0 counts as 1.
     pub wanted: usize,
     /// How many more are to stand by, booted but without a slot.
@@ -50,6 +62,8 @@ pub struct Policy {
 pub enum Step {
     /// Fork the first workers.
     Start,
+    /// Fork one worker, as the program asks; only where forks are [`Forks::Ordered`].
+    Fork,
     /// The worker listens, or has said that it has nothing to listen on.
     Ready {
         /// The worker.

@@ -1,4 +1,4 @@
-//! One worker's channel: a socket pair that carries lines and descriptors.
+//! One worker's channel: a socket pair that carries messages and descriptors.
 //!
 //! [`open`] splits the master's end into a [`Writer`], a cheap handle to say things with, a [`Reader`] that yields what the
 //! worker says, and the task that writes. The three share one descriptor and one registration with the runtime. Order is
@@ -13,6 +13,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::reader::Reader;
+use super::serialization::Serialization;
 use super::writer::Writer;
 use crate::os::watch::watch;
 
@@ -25,10 +26,13 @@ pub(super) type Watched = Rc<AsyncFd<Arc<OwnedFd>>>;
 ///
 /// # Errors
 /// What the kernel says when the descriptor can't be watched.
-pub fn open(fd: OwnedFd) -> io::Result<(Writer, Reader, impl Future<Output = ()> + 'static)> {
+pub fn open(
+    fd: OwnedFd,
+    serialization: Serialization,
+) -> io::Result<(Writer, Reader, impl Future<Output = ()> + 'static)> {
     let socket = Arc::new(fd);
     let watched = Rc::new(watch(Arc::clone(&socket), Interest::READABLE | Interest::WRITABLE)?);
-    let writer = Writer::new(socket);
+    let writer = Writer::new(socket, serialization);
     let writing = writer.clone().write_out(Rc::clone(&watched));
-    Ok((writer.clone(), Reader::new(watched, writer), writing))
+    Ok((writer.clone(), Reader::new(watched, writer, serialization), writing))
 }

@@ -1,33 +1,70 @@
-//! Newline-delimited JSON with limits.
+//! Cuts what arrives on a channel into messages, with limits: lines, or what follows a length.
 //!
 //! [`Frames`] is owned by the reading half of one channel. A line is never copied more than once, a byte is never searched
-//! twice, and a line beyond the limit is dropped whole: it is counted, and what follows it is read as usual.
+//! twice, and a message beyond the limit is dropped whole: it is counted, and what follows it is read as usual.
 
 use bytes::{Buf, Bytes, BytesMut};
 
-/// The longest line that is read; what is longer is dropped before it is stored.
+use super::serialization::{PREFIX, Serialization};
+
+/// The longest message that is read; what is longer is dropped before it is stored.
 pub const MAX_LINE: usize = 128 * 1024 * 1024;
 
-/// Cuts what arrives on a channel into lines.
+/// Cuts what arrives on a channel into messages.
 #[derive(Debug, Default)]
 pub struct Frames {
+    serialization: Serialization,
     buffer: BytesMut,
     /// How much of `buffer` is known to hold no newline.
     searched: usize,
     /// In the middle of a line that was too long.
     skipping: bool,
     dropped: u64,
+    /// How much of a message that is dropped has not arrived yet.
+    missing: usize,
     limit: Option<usize>,
 }
 
 impl Frames {
+    /// Has received nothing yet.
+    #[must_use]
+    pub fn new(serialization: Serialization) -> Self {
+        Self { serialization, ..Self::default() }
+    }
+
+    /// The next whole message, without its newline or length.
+    pub fn next_message(&mut self) -> Option<Bytes> {
+        match self.serialization {
+            Serialization::Json => self.next_line(),
+            Serialization::Advanced => self.next_sized(),
+        }
+    }
+
+    fn next_sized(&mut self) -> Option<Bytes> {
+        loop {
+            let gone = self.missing.min(self.buffer.len());
+            self.buffer.advance(gone);
+            self.missing -= gone;
+            let length = usize::try_from(u32::from_be_bytes(*self.buffer.first_chunk()?)).ok()?;
+            if length > self.limit.unwrap_or(MAX_LINE) {
+                self.dropped += 1;
+                self.missing = PREFIX + length;
+                continue;
+            }
+            if self.buffer.len() < PREFIX + length {
+                return None;
+            }
+            self.buffer.advance(PREFIX);
+            return Some(self.buffer.split_to(length).freeze());
+        }
+    }
+
     /// Takes in what has just been read.
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next whole line, without its newline.
-    pub fn next_line(&mut self) -> Option<Bytes> {
+    fn next_line(&mut self) -> Option<Bytes> {
         loop {
             let unsearched = self.buffer.get(self.searched..)?;
             let Some(at) = memchr::memchr(b'\n', unsearched).map(|at| at + self.searched) else {
@@ -85,6 +122,18 @@ mod tests {
         assert!(lines(&mut frames, b"0123456789").is_empty());
         assert!(lines(&mut frames, b"and more of it, longer than the limit").is_empty());
         assert_eq!(lines(&mut frames, b"end\nshort\n"), ["short"]);
+        assert_eq!(frames.dropped(), 1);
+    }
+
+    #[test]
+    fn messages_behind_their_length_come_whole_and_those_beyond_the_limit_are_dropped() {
+        let mut frames = Frames { limit: Some(4), ..Frames::new(Serialization::Advanced) };
+        let mut heard = Vec::new();
+        for byte in b"\0\0\0\x02ab\0\0\0\x05abcde\0\0\0\0\0\0\0\x01c" {
+            frames.push(&[*byte]);
+            heard.extend(std::iter::from_fn(|| frames.next_message()));
+        }
+        assert_eq!(heard, [&b"ab"[..], b"", b"c"]);
         assert_eq!(frames.dropped(), 1);
     }
 }

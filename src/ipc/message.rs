@@ -21,7 +21,7 @@ use crate::fleet::reasons::RecycleReason;
 use crate::ids::SlotIndex;
 
 /// What every internal `cmd` begins with.
-const INTERNAL: &str = "NODE_";
+pub(super) const INTERNAL: &str = "NODE_";
 
 /// What a worker says to the master.
 #[derive(Debug)]
@@ -64,6 +64,8 @@ pub enum ToMaster {
     AppHandle {
         /// Node's name for the kind of handle, for example `net.Socket`; `udp4` or `udp6` for datagram sockets.
         kind: String,
+        /// Of which server of the worker the connection is one, where it must know when that is closed.
+        key: Option<String>,
         /// The application's message, as JSON text.
         text: String,
     },
@@ -179,6 +181,8 @@ pub fn parse(line: &[u8]) -> Option<ToMaster> {
         "NODE_HANDLE_ACK" => ToMaster::HandleAck,
         "NODE_HANDLE_NACK" => ToMaster::HandleNack,
         "NODE_HANDLE" => handle(&envelope),
+        // Of connections that JavaScript has received: it alone knows of them.
+        socket if socket.starts_with("NODE_SOCKET_") => return None,
         _ => ToMaster::Unknown,
     })
 }
@@ -198,6 +202,8 @@ struct Envelope<'a> {
     datagram_kind: Option<&'a RawValue>,
     #[serde(borrow)]
     ack: Option<&'a RawValue>,
+    #[serde(borrow)]
+    key: Option<&'a RawValue>,
 }
 
 impl Envelope<'_> {
@@ -345,7 +351,7 @@ fn handle(envelope: &Envelope<'_>) -> ToMaster {
         return excess;
     }
     let kind = string(envelope.datagram_kind).or_else(|| string(envelope.kind)).unwrap_or_default();
-    ToMaster::AppHandle { kind, text: text.to_owned() }
+    ToMaster::AppHandle { kind, key: string(envelope.key), text: text.to_owned() }
 }
 
 fn parse_excess(text: &str) -> Option<ToMaster> {
@@ -517,6 +523,7 @@ mod tests {
             r#"{"cmd":"other","text":"NODE_"}"#,
             r#"{"cmd":"NODE_"}"#,
             r#"{"cmd":7,"text":"NODE_"}"#,
+            r#"{"cmd":"NODE_SOCKET_NOTIFY_CLOSE","key":"6::::0"}"#,
             "[1,2]",
             "null",
         ] {
@@ -566,7 +573,7 @@ mod tests {
         let deep = format!("{}1{}", "[".repeat(5000), "]".repeat(5000));
         for message in [r#"{"b":1,"a":[ 2 ]}"#, r#"{"t":"\ud800"}"#, r#""NODE_CLUSTER2""#, &deep] {
             let line = format!(r#"{{"cmd":"NODE_HANDLE","type":"net.Socket","msg":{message}}}"#);
-            let Some(ToMaster::AppHandle { kind, text }) = parse(line.as_bytes()) else {
+            let Some(ToMaster::AppHandle { kind, text, .. }) = parse(line.as_bytes()) else {
                 panic!("not a handle")
             };
             assert_eq!((kind.as_str(), text.as_str()), ("net.Socket", message));

@@ -6,7 +6,9 @@ pub mod frame;
 pub mod listen;
 pub mod message;
 pub mod reader;
+pub mod serialization;
 #[cfg(test)]
 mod tests;
 mod text;
+mod v8;
 pub mod writer;

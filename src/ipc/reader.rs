@@ -12,7 +12,8 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::channel::Watched;
 use super::frame::Frames;
-use super::message::{self, ToMaster, ToWorker};
+use super::message::{ToMaster, ToWorker};
+use super::serialization::Serialization;
 use super::writer::{Refused, Writer};
 use crate::os::rights::{Received, receive};
 
@@ -26,7 +27,7 @@ const MOST_WAITING_FDS: usize = 16;
 pub enum Incoming {
     /// A message of the protocol, with the descriptor that came beside it.
     Protocol(ToMaster, Option<OwnedFd>),
-    /// Lines of the application, joined by newlines.
+    /// Messages of the application: lines joined by newlines, or what [`Serialization`] makes of other ones.
     Application(Vec<u8>),
     /// A message with a handle came without its descriptor. To be answered by [`ToWorker::HandleNack`], after which Node
     /// sends it again, three times at most.
@@ -48,6 +49,7 @@ pub enum Incoming {
 pub struct Reader {
     socket: Watched,
     writer: Writer,
+    serialization: Serialization,
     frames: Frames,
     scratch: Vec<u8>,
     /// Descriptors that came, in the order of the messages that they belong to.
@@ -56,9 +58,9 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(socket: Watched, writer: Writer) -> Self {
-        let (frames, scratch, fds) = (Frames::default(), vec![0; READ_SIZE], VecDeque::new());
-        Self { socket, writer, frames, scratch, fds, is_fd_lost: false }
+    pub(super) fn new(socket: Watched, writer: Writer, serialization: Serialization) -> Self {
+        let (frames, scratch, fds) = (Frames::new(serialization), vec![0; READ_SIZE], VecDeque::new());
+        Self { socket, writer, serialization, frames, scratch, fds, is_fd_lost: false }
     }
 
     /// Waits until something has arrived, reads once and adds what is whole to `heard`, which may be nothing.
@@ -95,21 +97,18 @@ impl Reader {
         }
     }
 
-    /// Tells the application's lines from the protocol's.
+    /// Tells the application's messages from the protocol's.
     fn sort(&mut self, heard: &mut VecDeque<Incoming>) {
         let mut lines: Vec<u8> = Vec::new();
-        while let Some(line) = self.frames.next_line() {
-            if let Some(message) = message::parse(&line) {
+        while let Some(line) = self.frames.next_message() {
+            if let Some(message) = self.serialization.parse(&line) {
                 if !lines.is_empty() {
                     heard.push_back(Incoming::Application(std::mem::take(&mut lines)));
                 }
                 heard.extend(self.take_in(message));
                 continue;
             }
-            if !lines.is_empty() {
-                lines.push(b'\n');
-            }
-            lines.extend_from_slice(&line);
+            self.serialization.collect(&line, &mut lines);
         }
         if !lines.is_empty() {
             heard.push_back(Incoming::Application(lines));

@@ -10,6 +10,7 @@ use tokio::task::{AbortHandle, JoinHandle, LocalSet};
 use super::channel::open;
 use super::message::{ServerData, ToMaster, ToWorker};
 use super::reader::{Incoming, Reader};
+use super::serialization::Serialization;
 use super::writer::Writer;
 
 struct Ours {
@@ -39,7 +40,7 @@ fn pair() -> (Ours, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
     theirs.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    let (writer, reader, writing) = open(ours.into()).unwrap();
+    let (writer, reader, writing) = open(ours.into(), Serialization::Json).unwrap();
     let writing = tokio::task::spawn_local(writing).abort_handle();
     (Ours { writer, reader, heard: VecDeque::new(), writing }, theirs)
 }

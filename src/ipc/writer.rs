@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 
 use super::channel::Watched;
 use super::message::ToWorker;
+use super::serialization::Serialization;
 
 /// How often a descriptor that did not arrive is sent again; Node's own number.
 const HANDLE_RETRIES: u8 = 3;
@@ -31,12 +32,14 @@ const LINES_PER_WRITE: usize = 64;
 pub struct Writer(Arc<Link>);
 
 impl Writer {
-    pub(super) fn new(socket: Arc<OwnedFd>) -> Self {
+    pub(super) fn new(socket: Arc<OwnedFd>, serialization: Serialization) -> Self {
         Self(Arc::new(Link {
             socket,
+            serialization,
             outbox: Mutex::default(),
             more: Notify::new(),
             closed: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
             waiting: AtomicUsize::new(0),
         }))
     }
@@ -44,18 +47,19 @@ impl Writer {
     /// Says something of the protocol.
     pub fn say(&self, message: &ToWorker) {
         let urgent = matches!(message, ToWorker::HandleAck | ToWorker::HandleNack);
-        self.post(Line::new(message.to_line(), None, false), urgent);
+        self.post(Line::new(self.0.serialization.protocol(message.to_line()), None, false), urgent);
     }
 
     /// Says something of the protocol that brings a descriptor.
     pub fn say_with(&self, message: &ToWorker, fd: OwnedFd) {
         let hand_over = if let ToWorker::NewConnection { seq, .. } = message { Some(*seq) } else { None };
-        self.post(Line { hand_over, ..Line::new(message.to_line(), Some(fd), false) }, false);
+        let text = self.0.serialization.protocol(message.to_line());
+        self.post(Line { hand_over, ..Line::new(text, Some(fd), false) }, false);
     }
 
     /// Passes on a line of the application, or several; at once if nothing waits. For any thread.
     pub fn pass(&self, text: String, fd: Option<OwnedFd>) {
-        let line = Line::new(text, fd, true);
+        let line = Line::new(self.0.serialization.application(text), fd, true);
         self.0.waiting.fetch_add(line.text.len(), Ordering::Relaxed);
         if self.is_closed() {
             self.0.count_gone(&line, line.text.len());
@@ -84,6 +88,12 @@ impl Writer {
         self.0.close();
     }
 
+    /// Closes the master's end once everything that was said before is written, and acknowledged where that is due.
+    pub fn close_when_done(&self) {
+        self.0.ending.store(true, Ordering::Release);
+        self.0.more.notify_one();
+    }
+
     /// Whether the channel has ended, from either side.
     #[must_use]
     pub fn is_closed(&self) -> bool {
@@ -93,6 +103,9 @@ impl Writer {
     /// Writes what is said, until the channel ends.
     pub(super) async fn write_out(self, socket: Watched) {
         while !self.is_closed() {
+            if self.0.ending.load(Ordering::Acquire) && self.0.outbox().is_idle() {
+                return self.0.close();
+            }
             if !self.0.outbox().has_work() {
                 self.0.more.notified().await;
                 continue;
@@ -169,9 +182,12 @@ pub(super) enum Refused {
 #[derive(Debug)]
 struct Link {
     socket: Arc<OwnedFd>,
+    serialization: Serialization,
     outbox: Mutex<Outbox>,
     more: Notify,
     closed: AtomicBool,
+    /// To be closed once nothing waits.
+    ending: AtomicBool,
     /// Bytes of the application that the kernel has not taken yet.
     waiting: AtomicUsize,
 }
@@ -200,9 +216,8 @@ struct Line {
 }
 
 impl Line {
-    fn new(mut text: String, fd: Option<OwnedFd>, counted: bool) -> Self {
-        text.push('\n');
-        Self { text: text.into(), fd: fd.map(Arc::new), counted, tries: 0, hand_over: None }
+    fn new(text: Bytes, fd: Option<OwnedFd>, counted: bool) -> Self {
+        Self { text, fd: fd.map(Arc::new), counted, tries: 0, hand_over: None }
     }
 }
 

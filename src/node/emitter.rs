@@ -63,9 +63,9 @@ fn args(event: Event) -> EventArgs {
             drop(waiting);
             ("messages", worker.0, text_of(lines), -1).into()
         }
-        Event::HandleMessage { worker, kind, text, fd, waiting } => {
+        Event::HandleMessage { worker, kind, key, text, fd, waiting } => {
             drop(waiting);
-            let text = format!("{}\n{text}", json!(kind));
+            let text = format!("{}\n{text}", json!({ "kind": kind, "key": key }));
             ("handleMessage", worker.0, text, fd.into_raw_fd()).into()
         }
         Event::MonitorRequest(request) => monitor_request(request),

@@ -11,12 +11,13 @@ use super::convert::{Result, read};
 use super::emitter::{self, EventArgs};
 use super::options::machine;
 use crate::error::Error;
+use crate::fleet::Forks;
 use crate::ids::WorkerId;
 use crate::options::{self, calls};
 use crate::os::fd::duplicate;
 use crate::process::spawn::Launch;
 use crate::socket::{Ip, Kind, Want};
-use crate::supervisor::{self, Call, Handle, Requester, Setup};
+use crate::supervisor::{self, Call, Forked, Handle, Requester, Setup};
 
 /// A worker that leaves so many bytes unread gets no more messages of the application.
 const WAITING_LIMIT: usize = 64 * 1024 * 1024;
@@ -84,10 +85,23 @@ impl Master {
         let launch: Launch = read(launch, "launch")?;
         let wants: Vec<Address> = read(wants, "wants")?;
         let wants = wants.into_iter().map(Want::try_from).collect::<std::result::Result<Vec<_>, _>>()?;
-        let setup = Setup::prepare(options, launch, &wants)?;
+        Ok(Self::with(Setup::prepare(options, Forks::Kept, launch, &wants)?))
+    }
+
+    /// A master that forks only what its program orders by [`Self::fork`]. Nothing but the monitor's port is bound.
+    ///
+    /// # Errors
+    /// `ERR_CLUSTER2_INVALID_OPTION`, `ERR_CLUSTER2_MONITOR_LISTEN`.
+    #[napi(factory)]
+    pub fn prepare_for_program(raw_options: Value) -> Result<Self> {
+        let options = options::parse(&raw_options, &machine())?.options;
+        Ok(Self::with(Setup::prepare(options, Forks::Ordered, Launch::default(), &[])?))
+    }
+
+    fn with(setup: Setup) -> Self {
         let addresses = json!({ "app": setup.addresses(), "monitor": setup.monitor_address() });
         let own_place = setup.own_place();
-        Ok(Self { setup: Some(setup), handle: None, addresses, own_place })
+        Self { setup: Some(setup), handle: None, addresses, own_place }
     }
 
     /// Starts the supervisor's thread, which forks the workers; `on_event` is called on the thread of JavaScript with
@@ -128,6 +142,33 @@ impl Master {
         let fd = fd.map(duplicate).transpose().map_err(|_| gone())?;
         writer.pass(text, fd);
         Ok(u32::try_from(writer.waiting()).unwrap_or(u32::MAX))
+    }
+
+    /// Forks a worker, which is started as `launch` says; waits until that is done. Gives `{id, pid, pipes}`, where `pipes` are
+    /// the caller's descriptors of the pipes that the worker was to have, by the numbers of its own; or `{id, errno, message}`.
+    ///
+    /// # Errors
+    /// `ERR_CLUSTER2_NOT_RUNNING`.
+    #[napi]
+    pub fn fork(&self, launch: Value) -> Result<Value> {
+        let launch: Box<Launch> = read(launch, "launch")?;
+        let (forked, done) = std::sync::mpsc::sync_channel(1);
+        self.ask(Call::Fork { launch, forked })?;
+        let Forked { worker: WorkerId(id), process } = done.recv().map_err(|_| Error::NotRunning)?;
+        Ok(match process {
+            Ok((pid, pipes)) => {
+                let number = |fd: OwnedFd| fd.into_raw_fd();
+                let pipes: Vec<_> = pipes.into_iter().map(|fd| fd.map(number)).collect();
+                json!({ "id": id, "pid": pid, "pipes": pipes })
+            }
+            Err(error) => json!({ "id": id, "errno": error.errno(), "message": error.full_text() }),
+        })
+    }
+
+    /// Closes a worker's channel, once all is said.
+    #[napi]
+    pub fn close_channel(&self, worker: u32) {
+        self.call(Call::CloseChannel { worker: WorkerId(worker) });
     }
 
     /// Sends a signal by number.

@@ -2,7 +2,7 @@
 //!
 //! `process::spawn` and `process::exit` are the only callers. The forking thread must live as long as the children do:
 //! the kernel sends the parent-death signal when that *thread* ends.
-//! Invariant: a child has the descriptors 0, 1, 2 and those that it was given, from [`FIRST_GIVEN`] on without a gap. Node
+//! Invariant: a child has those descriptors that it was given, and of 0, 1 and 2 ours where it was given none for them. Node
 //! marks low descriptors close-on-exec when it starts, so that programs which a worker starts inherit none of them.
 
 use std::io;
@@ -13,7 +13,7 @@ use nix::errno::Errno;
 #[cfg(target_os = "linux")]
 use nix::unistd::Pid;
 
-/// The number of the first descriptor that a child gets beside stdio.
+/// The number of the first descriptor that a child gets beside our stdio.
 pub const FIRST_GIVEN: RawFd = 3;
 
 /// As whom a program runs; `None` is as whom we run.
@@ -25,7 +25,7 @@ pub struct User {
     pub gid: Option<u32>,
 }
 
-/// A program to be started, and what it gets beside inherited stdio.
+/// A program to be started, and what it gets.
 #[derive(Debug)]
 pub struct Program<'a> {
     /// The program file.
@@ -38,12 +38,17 @@ pub struct Program<'a> {
     pub cwd: Option<&'a Path>,
     /// As whom it runs.
     pub user: User,
-    /// Descriptors that it gets, as [`FIRST_GIVEN`] and the numbers that follow; all others are close-on-exec.
-    pub given: Vec<BorrowedFd<'a>>,
+    /// The number of the first descriptor that it is given: [`FIRST_GIVEN`], or 0 if it gets stdio of its own.
+    pub first: RawFd,
+    /// Descriptors that it gets, as `first` and the numbers that follow; all others are close-on-exec. `None` leaves a number
+    /// out.
+    pub given: Vec<Option<BorrowedFd<'a>>>,
+    /// It lives on when this process is gone.
+    pub may_outlive_us: bool,
 }
 
-/// Starts `program` with clean signal dispositions, an empty signal mask, and a death sentence for the moment when this
-/// thread's process is gone, however it went. Gives its pid, once it runs.
+/// Starts `program` with clean signal dispositions, an empty signal mask, and, unless it may outlive us, a death sentence for
+/// the moment when this thread's process is gone, however it went. Gives its pid, once it runs.
 ///
 /// The memory is not copied, as with vfork: this thread stands still until the child has become the program. A copy would
 /// cost time by the size of this process (10 ms for 500 MB), and once more when the pages that are shared by then are
@@ -107,9 +112,9 @@ pub fn start(program: &Program<'_>) -> io::Result<u32> {
     if let Some(uid) = program.user.uid {
         command.uid(uid);
     }
-    let mut given = numbers_of(&program.given);
+    let (first, mut given) = (program.first, numbers_of(&program.given));
     let hook = move || {
-        hand_down(&mut given)?;
+        hand_down(first, &mut given)?;
         reset_signals();
         Ok(())
     };
@@ -158,7 +163,9 @@ mod linux {
         exec: CString,
         cwd: Option<CString>,
         user: User,
-        given: Vec<RawFd>,
+        first: RawFd,
+        given: Vec<Option<RawFd>>,
+        may_outlive_us: bool,
         argv: Texts,
         envp: Texts,
     }
@@ -186,7 +193,9 @@ mod linux {
                 exec: text(program.exec.as_os_str())?,
                 cwd: program.cwd.map(|cwd| text(cwd.as_os_str())).transpose()?,
                 user: program.user,
+                first: program.first,
                 given: numbers_of(&program.given),
+                may_outlive_us: program.may_outlive_us,
                 argv: Texts::of(name.chain(args).map(text))?,
                 envp: Texts::of(env.map(|variable| text(OsStr::new(&variable))))?,
             })
@@ -204,14 +213,16 @@ mod linux {
 
         fn prepare(&mut self) -> Result<(), (Step, Errno)> {
             let other = |errno| (Step::Other, errno);
-            hand_down(&mut self.given).map_err(other)?;
+            hand_down(self.first, &mut self.given).map_err(other)?;
             self.cwd.as_deref().map_or(Ok(()), nix::unistd::chdir).map_err(other)?;
             self.become_user()?;
-            // After the change of user, which clears it.
-            set_pdeathsig(Signal::SIGKILL).map_err(other)?;
-            // The parent may have died before the line above: then nobody sends the signal any more.
-            if nix::unistd::getppid() != self.parent {
-                return Err(other(Errno::EPIPE));
+            if !self.may_outlive_us {
+                // After the change of user, which clears it.
+                set_pdeathsig(Signal::SIGKILL).map_err(other)?;
+                // The parent may have died before the line above: then nobody sends the signal any more.
+                if nix::unistd::getppid() != self.parent {
+                    return Err(other(Errno::EPIPE));
+                }
             }
             SigSet::empty().thread_set_mask().map_err(other)
         }
@@ -263,24 +274,25 @@ mod linux {
     }
 }
 
-fn numbers_of(given: &[BorrowedFd<'_>]) -> Vec<RawFd> {
-    given.iter().map(AsRawFd::as_raw_fd).collect()
+fn numbers_of(given: &[Option<BorrowedFd<'_>>]) -> Vec<Option<RawFd>> {
+    given.iter().map(|fd| fd.as_ref().map(AsRawFd::as_raw_fd)).collect()
 }
 
-/// In the child: puts the descriptors `given` at [`FIRST_GIVEN`] and the numbers that follow, and lets them and stdio
-/// outlive exec. All are moved out of the way first, so that none is overwritten before it has its place.
-fn hand_down(given: &mut [RawFd]) -> nix::Result<()> {
+/// In the child: puts the descriptors `given` at `first` and the numbers that follow, and lets them and stdio outlive exec.
+/// All are moved out of the way first, so that none is overwritten before it has its place.
+fn hand_down(first: RawFd, given: &mut [Option<RawFd>]) -> nix::Result<()> {
     // Node marks its own descriptors 0 to 2 close-on-exec; one that is not open stays not open, as in the parent.
     for stdio in 0..FIRST_GIVEN {
         // SAFETY: F_SETFD touches no memory; a closed descriptor gives EBADF.
         unsafe { libc::fcntl(stdio, libc::F_SETFD, 0) };
     }
-    let behind = (FIRST_GIVEN..).nth(given.len()).unwrap_or(RawFd::MAX);
-    for fd in &mut *given {
+    let behind = (first..).nth(given.len()).unwrap_or(RawFd::MAX).max(FIRST_GIVEN);
+    for fd in given.iter_mut().flatten() {
         // SAFETY: F_DUPFD_CLOEXEC touches no memory.
         *fd = Errno::result(unsafe { libc::fcntl(*fd, libc::F_DUPFD_CLOEXEC, behind) })?;
     }
-    for (place, fd) in (FIRST_GIVEN..).zip(given) {
+    for (place, fd) in (first..).zip(given) {
+        let Some(fd) = fd else { continue };
         // SAFETY: what stands at this place is the child's own copy, and the child needs it no more.
         Errno::result(unsafe { libc::dup2(*fd, place) })?;
     }
@@ -358,14 +370,23 @@ mod tests {
 
     fn program<'a>(exec: &'a str, args: &[&str]) -> Program<'a> {
         let args = args.iter().map(|&arg| arg.to_owned()).collect();
-        Program { exec: Path::new(exec), args, env: vec![], cwd: None, user: User::default(), given: vec![] }
+        Program {
+            exec: Path::new(exec),
+            args,
+            env: vec![],
+            cwd: None,
+            user: User::default(),
+            first: FIRST_GIVEN,
+            given: vec![],
+            may_outlive_us: false,
+        }
     }
 
     /// The output of a script that may write to the descriptor behind those that the program is given.
     fn output_of(program: Program<'_>) -> String {
         let (mut reader, writer) = std::io::pipe().unwrap();
         let mut given = program.given.clone();
-        given.push(writer.as_fd());
+        given.push(Some(writer.as_fd()));
         let pid = start(&Program { given, ..program }).unwrap();
         drop(writer);
         let mut text = String::new();
@@ -420,7 +441,7 @@ mod tests {
         let expected: Vec<_> =
             (3..).zip(ends()).map(|(place, fd)| format!("{place} {}", name(fd).display())).collect();
         let look = "for fd in 3 4 5 6 7 8 9; do echo $fd $(readlink /proc/self/fd/$fd); done >&6";
-        let text = output_of(Program { given: ends().collect(), ..program(SHELL, &["-c", look]) });
+        let text = output_of(Program { given: ends().map(Some).collect(), ..program(SHELL, &["-c", look]) });
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(&lines[..3], &expected[..]);
         assert_eq!(&lines[4..], ["7", "8", "9"]);

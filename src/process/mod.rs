@@ -9,5 +9,6 @@ pub mod inspector;
 pub mod lifeline;
 pub mod pidfile;
 pub mod spawn;
+pub mod stdio;
 pub mod stop;
 pub mod verify;

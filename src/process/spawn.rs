@@ -2,7 +2,8 @@
 //!
 //! Called by the supervisor, on the one thread that lives as long as the workers. The child inherits stdio and the
 //! descriptors of the table [`inherited`]; everything else is close-on-exec. Two cords tie it to this process: the kernel's
-//! parent-death signal and the [`Lifeline`].
+//! parent-death signal and the [`Lifeline`]. A worker that a program has forked for itself has the stdio that the program
+//! wants and neither cord: it learns of its master's end by its channel, as Node's own workers do.
 //! Invariant: a process that was forked either becomes a [`Spawned`] worker or is killed and handed back to be reaped.
 
 use std::collections::BTreeMap;
@@ -16,8 +17,10 @@ use serde::Deserialize;
 use super::exit::Child;
 use super::inspector;
 use super::lifeline::Lifeline;
+use super::stdio::{Ends, Stdio};
 use crate::error::Error;
-use crate::os::child::{self, Program, User};
+use crate::ipc::serialization::Serialization;
+use crate::os::child::{self, FIRST_GIVEN, Program, User};
 use crate::os::reserve::Reserve;
 
 /// What passes to a worker in its environment. The first three are Node's, the others ours.
@@ -26,12 +29,16 @@ pub mod env {
     pub const UNIQUE_ID: &str = "NODE_UNIQUE_ID";
     /// The number of the channel's descriptor.
     pub const CHANNEL_FD: &str = "NODE_CHANNEL_FD";
-    /// How messages are written on the channel; only `json` is spoken.
+    /// How messages are written on the channel: `json` or `advanced`.
     pub const SERIALIZATION: &str = "NODE_CHANNEL_SERIALIZATION_MODE";
     /// The pid of the master that forked this worker; tells our workers from those of somebody else's cluster.
     pub const MASTER: &str = "CLUSTER2_MASTER";
     /// The worker's row of the scoreboard; absent where there is no scoreboard.
     pub const ROW: &str = "CLUSTER2_ROW";
+    /// In place of [`MASTER`] in a worker that a program has forked for itself.
+    pub const PRIMARY: &str = "CLUSTER2_PRIMARY";
+    /// The scoreboard of such a worker, as `descriptor:row`; absent where there is none.
+    pub const BOARD: &str = "CLUSTER2_BOARD";
 }
 
 /// The numbers of the descriptors that a worker inherits beside stdio.
@@ -73,6 +80,12 @@ pub struct Launch {
     pub gid: Option<u32>,
     /// The master's own inspector port, where workers are to have one each, counted up from it.
     pub inspect_port: Option<u16>,
+    /// How messages are written on the channel.
+    #[serde(default)]
+    pub serialization: Serialization,
+    /// The worker's descriptors, where the program forks for itself; else it has the master's stdio.
+    #[serde(default)]
+    pub stdio: Option<Vec<Stdio>>,
     /// The inspector of a worker may have to be opened; not JavaScript's to say.
     #[serde(skip)]
     pub may_inspect: bool,
@@ -85,6 +98,8 @@ pub struct Spawned {
     pub child: Child,
     /// The master's end of its channel; non-blocking.
     pub channel: OwnedFd,
+    /// Our ends of the pipes that it was to have, by the numbers of its own.
+    pub pipes: Vec<Option<OwnedFd>>,
 }
 
 /// A worker that could not be started.
@@ -133,6 +148,7 @@ impl Launch {
         id: u32,
         channel: BorrowedFd<'a>,
         lifeline: BorrowedFd<'a>,
+        ends: Option<&'a Ends>,
         place: Option<Place<'a>>,
     ) -> Program<'a> {
         let mut args = self.exec_argv.clone();
@@ -145,20 +161,40 @@ impl Launch {
         args.extend_from_slice(&self.args);
         let mut ours = BTreeMap::from([
             (env::UNIQUE_ID, id.to_string()),
-            (env::CHANNEL_FD, inherited::CHANNEL.to_string()),
-            (env::SERIALIZATION, "json".to_owned()),
-            (env::MASTER, std::process::id().to_string()),
+            (env::SERIALIZATION, self.serialization.name().to_owned()),
         ]);
-        // In the order of the table `inherited`.
-        let mut given = vec![channel, lifeline];
+        let us = std::process::id().to_string();
+        let (first, mut given) = if let Some(ends) = ends {
+            ours.insert(env::PRIMARY, us);
+            ours.insert(env::CHANNEL_FD, ends.channel().to_string());
+            (0, ends.given(channel))
+        } else {
+            ours.insert(env::MASTER, us);
+            ours.insert(env::CHANNEL_FD, inherited::CHANNEL.to_string());
+            // In the order of the table `inherited`.
+            (FIRST_GIVEN, vec![Some(channel), Some(lifeline)])
+        };
         if let Some(Place { board, row }) = place {
-            ours.insert(env::ROW, row.to_string());
-            given.push(board);
+            if ends.is_some() {
+                ours.insert(env::BOARD, format!("{}:{row}", given.len()));
+            } else {
+                ours.insert(env::ROW, row.to_string());
+            }
+            given.push(Some(board));
         }
         let theirs = self.env.iter().map(|(name, value)| (name.as_str(), value.clone()));
         let env = theirs.filter(|(name, _)| !ours.contains_key(name)).chain(ours.clone()).collect();
         let user = User { uid: self.uid, gid: self.gid };
-        Program { exec: &self.exec_path, args, env, cwd: self.cwd.as_deref(), user, given }
+        Program {
+            exec: &self.exec_path,
+            args,
+            env,
+            cwd: self.cwd.as_deref(),
+            user,
+            first,
+            given,
+            may_outlive_us: ends.is_some(),
+        }
     }
 
     /// Counts up from the master's port and starts over above 1024 where the ports end, as `cluster.fork` does.
@@ -195,13 +231,15 @@ impl Spawner {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let start = || {
             let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, flags)?;
-            let program = launch.program(id, theirs.as_fd(), self.lifeline.reader(), place);
-            Ok((child::start(&program)?, ours))
+            let ends = launch.stdio.as_deref().map(Ends::open).transpose()?;
+            let program = launch.program(id, theirs.as_fd(), self.lifeline.reader(), ends.as_ref(), place);
+            let pid = child::start(&program)?;
+            Ok((pid, ours, ends.map(|ends| ends.ours).unwrap_or_default()))
         };
-        let (pid, channel) = reserve.run(start).map_err(|source| unborn(source, None))?;
+        let (pid, channel, pipes) = reserve.run(start).map_err(|source| unborn(source, None))?;
         let child = reserve.run(|| Child::watch(pid));
         let child = child.map_err(|source| unborn(source, Some(Child::killed(pid))))?;
-        Ok(Spawned { child, channel })
+        Ok(Spawned { child, channel, pipes })
     }
 }
 
@@ -239,7 +277,7 @@ mod tests {
             ..Launch::default()
         };
         let (channel, lifeline) = (std::io::stdin(), std::io::stdout());
-        let program = launch.program(7, channel.as_fd(), lifeline.as_fd(), None);
+        let program = launch.program(7, channel.as_fd(), lifeline.as_fd(), None, None);
         assert_eq!(program.args, ["--no-warnings", "app.js", "--port", "1"]);
         assert_eq!(program.cwd, Some(std::path::Path::new("/srv")));
         assert_eq!(program.user, User { uid: Some(7), gid: None });

@@ -74,6 +74,12 @@ pub struct Want {
 }
 
 impl Want {
+    /// Whether the kernel is to choose a port.
+    #[must_use]
+    pub fn is_any_port(&self) -> bool {
+        matches!(self.kind, Kind::Tcp { port: 0, .. } | Kind::Udp { port: 0, .. })
+    }
+
     /// The same want with the one form of its path, so that equal addresses are equal.
     fn with_absolute_path(&self) -> Self {
         let mut want = self.clone();
@@ -250,6 +256,12 @@ impl Sockets {
             self.close(id);
         }
         Ok(Lent { listener: id, fd: lent?, is_handed: self.is_handed(id) })
+    }
+
+    /// The listener that a worker which wants this gets, if it is open.
+    #[must_use]
+    pub fn listener_of(&self, want: &Want) -> Option<ListenerId> {
+        self.find(&want.with_absolute_path())
     }
 
     /// Closes the reservations that no worker has claimed.

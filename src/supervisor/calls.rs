@@ -24,6 +24,19 @@ impl State {
                 self.workers.say(worker, &ToWorker::Disconnect);
                 self.step(Step::Departing { worker }, now);
             }
+            Call::Fork { launch, forked } => {
+                self.launch = *launch;
+                self.step(Step::Fork, now);
+                if let Some(done) = self.forked.take() {
+                    // A caller waits as long as it lives.
+                    let _ = forked.send(done);
+                }
+            }
+            Call::CloseChannel { worker } => {
+                if let Some(worker) = self.workers.get(worker) {
+                    worker.writer.close_when_done();
+                }
+            }
             Call::Recycle { worker } => {
                 self.step(Step::Recycle { worker, why: RecycleReason::Asked }, now);
             }

@@ -4,6 +4,7 @@
 //! the loop begin here.
 
 use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,13 +12,13 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use super::Input;
 use super::state::State;
 use super::timers::Due;
 use super::watch::cause::Evidence;
 use super::workers::Worker;
+use super::{Forked, Input};
 use crate::event::{Event, Publish};
-use crate::fleet::{self, DeathReason, Effect, Phase, Policy, Report, Step};
+use crate::fleet::{self, DeathReason, Effect, Forks, Phase, Policy, Report, Step};
 use crate::ids::{SlotIndex, WorkerId};
 use crate::ipc::backlog::Backlog;
 use crate::ipc::channel;
@@ -32,6 +33,9 @@ use crate::process::spawn::{Place, Spawned, Unborn};
 use crate::scoreboard::RowIndex;
 use crate::scoreboard::layout::Field;
 
+/// Our ends of a worker's pipes.
+type Pipes = Vec<Option<OwnedFd>>;
+
 /// How long the death of a process waits for the end of its channel, in which its last words may be.
 const LAST_WORDS: Duration = Duration::from_millis(50);
 /// How long the first successor of a reload must live before old workers go.
@@ -40,8 +44,9 @@ const SETTLE: Duration = Duration::from_millis(1500);
 const QUIET_SETTLE: Duration = Duration::from_millis(250);
 
 /// What the options mean for the fleet.
-pub(super) fn policy(options: &Options) -> Policy {
+pub(super) fn policy(options: &Options, forks: Forks) -> Policy {
     Policy {
+        forks,
         wanted: usize::from(options.no_workers.get()),
         spares: usize::from(options.spares),
         restart: match options.restart {
@@ -94,8 +99,13 @@ impl State {
     }
 
     fn fork(&mut self, id: WorkerId, slot: Option<SlotIndex>, now: Instant) -> Option<Step> {
-        let (child, writer, reader, writing) = match self.spawn(id) {
+        let (child, pipes, writer, reader, writing) = match self.spawn(id) {
             Ok(spawned) => spawned,
+            Err(Unborn { error, left }) if self.forks == Forks::Ordered => {
+                self.release_row_after(id, left);
+                self.forked = Some(Forked { worker: id, process: Err(error) });
+                return Some(Step::SpawnFailed { worker: id });
+            }
             Err(Unborn { error, left }) => {
                 self.release_row_after(id, left);
                 let problem = error.full_text();
@@ -121,6 +131,7 @@ impl State {
         });
         self.tasks.spawn(await_exit(id, Rc::clone(&child), all_read, self.inputs.clone()));
         let pid = child.pid();
+        self.forked = Some(Forked { worker: id, process: Ok((pid, pipes)) });
         self.requesters.note(id, slot, pid);
         self.workers.add(id, Worker::new(slot, child, writer, now));
         if let Some(slot) = slot {
@@ -142,13 +153,14 @@ impl State {
     fn spawn(
         &self,
         id: WorkerId,
-    ) -> Result<(Child, Writer, Reader, impl Future<Output = ()> + 'static), Unborn> {
+    ) -> Result<(Child, Pipes, Writer, Reader, impl Future<Output = ()> + 'static), Unborn> {
         let mut board = self.scoreboard.as_ref().map(|board| board.borrow_mut());
         let row = board.as_mut().and_then(|board| board.assign(id)).map(RowIndex::get);
         let place = board.as_ref().zip(row).map(|(board, row)| Place { board: board.fd(), row });
-        let Spawned { child, channel } = self.spawner.spawn(&self.launch, id.0, place, &self.reserve)?;
-        match channel::open(channel) {
-            Ok((writer, reader, writing)) => Ok((child, writer, reader, writing)),
+        let Spawned { child, channel, pipes } =
+            self.spawner.spawn(&self.launch, id.0, place, &self.reserve)?;
+        match channel::open(channel, self.launch.serialization) {
+            Ok((writer, reader, writing)) => Ok((child, pipes, writer, reader, writing)),
             Err(source) => {
                 // It has not been reaped, so it can't be missed.
                 let _ = child.signal(libc::SIGKILL);
@@ -313,9 +325,9 @@ impl Talk {
                 (self.publish)(Event::Messages { worker, lines, waiting });
                 None
             }
-            Incoming::Protocol(ToMaster::AppHandle { kind, text }, Some(fd)) => {
+            Incoming::Protocol(ToMaster::AppHandle { kind, key, text }, Some(fd)) => {
                 let waiting = self.backlog.add_handle();
-                (self.publish)(Event::HandleMessage { worker, kind, text, fd, waiting });
+                (self.publish)(Event::HandleMessage { worker, kind, key, text, fd, waiting });
                 None
             }
             Incoming::Protocol(message, fd) => Some(Input::Said(worker, message, fd)),

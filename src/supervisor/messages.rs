@@ -14,7 +14,7 @@ use super::timers::Due;
 use super::workers::{Question, Readiness, Worker};
 use crate::ecv::Change;
 use crate::event::Event;
-use crate::fleet::{self, Phase, Step};
+use crate::fleet::{self, Forks, Phase, Step};
 use crate::ids::{SlotIndex, WorkerId};
 use crate::ipc::listen::ListeningAddress;
 use crate::ipc::message::{FromAgent, ToMaster, ToWorker};
@@ -82,7 +82,10 @@ impl State {
             FromAgent::Announces => worker.readiness = Readiness::HandOver,
             FromAgent::Hello => {
                 worker.takes_orders = true;
-                worker.readiness = Readiness::HandOver;
+                if self.forks == Forks::Kept {
+                    worker.readiness = Readiness::HandOver;
+                }
+                self.connections.has_package(id);
                 self.greet(id);
             }
             FromAgent::Listening { ready } => {
@@ -194,6 +197,10 @@ impl State {
 
     fn lend(&mut self, id: WorkerId, question: Question, now: Instant) {
         let Question { seq, query, data } = question;
+        // It closes its channel as soon as it can, and Node can't take a socket after that.
+        if self.forks == Forks::Ordered && self.fleet.is_departing(id) {
+            return;
+        }
         if self.fleet.phase() != Phase::Running {
             // Every socket is closed or about to be: a late worker must not bind anew.
             let error = io::Error::from_raw_os_error(libc::ECANCELED);

@@ -9,6 +9,7 @@
 //! `connections` decides who gets which client, `shutdown` when sockets close, `watch` how workers are, `snapshot` what is
 //! shown. `timers` is the one table of deadlines, by the time of `fair_clock`.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
@@ -55,6 +56,13 @@ const CLOSING: Duration = Duration::from_secs(1);
 /// What JavaScript asks for.
 #[derive(Debug)]
 pub enum Call {
+    /// Forks one worker, where the program forks.
+    Fork {
+        /// What it is started with.
+        launch: Box<Launch>,
+        /// Who waits for it; dropped where nothing is forked any more.
+        forked: std::sync::mpsc::SyncSender<Forked>,
+    },
     /// Sends a signal by number; 0 changes nothing.
     Signal {
         /// To whom.
@@ -64,6 +72,11 @@ pub enum Call {
     },
     /// Asks a worker to disconnect, as `worker.disconnect()` does in Node.
     Disconnect {
+        /// The worker.
+        worker: WorkerId,
+    },
+    /// Closes the channel of a worker, once all is said.
+    CloseChannel {
         /// The worker.
         worker: WorkerId,
     },
@@ -111,12 +124,21 @@ pub enum Call {
     Close,
 }
 
+/// What came of [`Call::Fork`].
+#[derive(Debug)]
+pub struct Forked {
+    /// The worker's id, which is spent in any case.
+    pub worker: WorkerId,
+    /// Its pid, and our ends of the pipes that it was to have; or why there is none.
+    pub process: Result<(u32, Vec<Option<OwnedFd>>), Error>,
+}
+
 /// Everything that moves the supervisor.
 #[derive(Debug)]
 pub(crate) enum Input {
     Call(Call),
     Control(Request),
-    Said(WorkerId, ToMaster, Option<std::os::fd::OwnedFd>),
+    Said(WorkerId, ToMaster, Option<OwnedFd>),
     /// This process had no room for a descriptor that a worker sent.
     ShortOfDescriptors,
     /// The connection that was handed over by this number did not reach the worker.

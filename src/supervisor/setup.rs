@@ -12,6 +12,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::error::Error;
+use crate::fleet::Forks;
 use crate::ids::WorkerId;
 use crate::monitor;
 use crate::options::{Options, Scheduling, Sticky};
@@ -31,6 +32,7 @@ pub(crate) const OWN_ROW: WorkerId = WorkerId(0);
 #[derive(Debug)]
 pub struct Setup {
     pub(crate) options: Options,
+    pub(crate) forks: Forks,
     pub(crate) launch: Launch,
     pub(crate) sockets: Sockets,
     pub(crate) monitor: Option<TcpListener>,
@@ -49,11 +51,17 @@ pub struct Setup {
 
 impl Setup {
     /// Binds and opens what the options ask for; `wants` are the addresses that workers will ask for, so that a busy port
-    /// is found before anything is forked.
+    /// is found before anything is forked. A master whose program forks is that program: it has no pid files and no control
+    /// socket.
     ///
     /// # Errors
     /// [`Error::PortInUse`], [`Error::Listen`], [`Error::MonitorListen`] or [`Error::Pids`].
-    pub fn prepare(options: Options, mut launch: Launch, wants: &[Want]) -> Result<Self, Error> {
+    pub fn prepare(
+        options: Options,
+        forks: Forks,
+        mut launch: Launch,
+        wants: &[Want],
+    ) -> Result<Self, Error> {
         let mut sockets = Sockets::new(match options.scheduling {
             Scheduling::Slots if options.sticky == Sticky::Address => socket::Scheduling::SlotsByAddress,
             Scheduling::Slots => socket::Scheduling::Slots,
@@ -71,11 +79,13 @@ impl Setup {
             // Without workers this very process has a row.
             board.assign(OWN_ROW);
         }
-        let announced = if options.cluster { announce(&options.pids)? } else { Announced::default() };
+        let is_found = options.cluster && forks == Forks::Kept;
+        let announced = if is_found { announce(&options.pids)? } else { Announced::default() };
         let Announced { pids, control, problem: pids_problem } = announced;
         let has_monitor_app = false;
         Ok(Self {
             options,
+            forks,
             launch,
             sockets,
             monitor,

@@ -24,11 +24,11 @@ use super::timers::{Due, Timers};
 use super::watch::hang::HangWatch;
 use super::watch::heartbeat::Heartbeat;
 use super::workers::Workers;
-use super::{Input, Shared};
+use super::{Forked, Input, Shared};
 use crate::ecv::Rotation;
 use crate::error::Error;
 use crate::event::{Event, Publish};
-use crate::fleet::{Fleet, Step};
+use crate::fleet::{Fleet, Forks, Step};
 use crate::ipc::backlog::Handles;
 use crate::monitor;
 use crate::monitor::data::health;
@@ -48,6 +48,7 @@ use crate::timestamp::Timestamp;
 #[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(super) struct State {
     pub(super) options: Options,
+    pub(super) forks: Forks,
     pub(super) launch: Launch,
     pub(super) fleet: Fleet,
     pub(super) workers: Workers,
@@ -58,6 +59,8 @@ pub(super) struct State {
     pub(super) hang_watch: HangWatch,
     pub(super) heartbeat: Heartbeat,
     pub(super) oom_watch: OomWatch,
+    /// What came of the fork that the program has ordered, until it is told.
+    pub(super) forked: Option<Forked>,
     /// Why the last fork failed.
     pub(super) spawn_problem: Option<String>,
     pub(super) spawner: Spawner,
@@ -115,14 +118,22 @@ impl State {
         let reserve = Rc::new(setup.reserve);
         Self {
             hang_watch: HangWatch::new(&options, now),
-            fleet: Fleet::new(policy(&options)),
-            connections: Connections::new(setup.sockets, &options, board, tasks.clone(), inputs.clone()),
+            fleet: Fleet::new(policy(&options, setup.forks)),
+            connections: Connections::new(
+                setup.sockets,
+                &options,
+                setup.forks,
+                board,
+                tasks.clone(),
+                inputs.clone(),
+            ),
             workers: Workers::new(writers),
             shutdown: Shutdown::default(),
             requesters: Requesters::default(),
             timers: Timers::default(),
             heartbeat: Heartbeat::default(),
             oom_watch: OomWatch::start(),
+            forked: None,
             spawn_problem: None,
             spawner: setup.spawner,
             reserve,
@@ -147,6 +158,7 @@ impl State {
             monitor: setup.monitor.map(|listener| (listener, setup.has_monitor_app)),
             control: setup.control,
             launch: setup.launch,
+            forks: setup.forks,
             options,
         }
     }

@@ -65,7 +65,8 @@ impl World {
             | Step::ChannelLost { worker }
             | Step::Recycle { worker, .. } => !self.processes.contains_key(&worker),
             Step::Start => self.spawned > 0,
-            Step::Tick => true,
+            // Orders are for another kind of fleet.
+            Step::Tick | Step::Fork => true,
             Step::Reload { .. } => self.end_by.is_some() || self.reload.is_some(),
             Step::Scale { .. } | Step::Shutdown => self.end_by.is_some(),
             Step::Closed => self.fleet.phase() != Phase::Closing,
@@ -142,6 +143,7 @@ impl World {
                 false
             }
             Step::Start
+            | Step::Fork
             | Step::Closed
             | Step::Recycle { .. }
             | Step::Reload { .. }

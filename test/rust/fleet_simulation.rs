@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use cluster2::fleet::backoff;
 use cluster2::fleet::{
-    Effect, Fleet, Phase, Policy, Purpose, RecycleReason, Restart, SlotIndex, Step, Strategy, WorkerId,
+    Effect, Fleet, Forks, Phase, Policy, Purpose, RecycleReason, Restart, SlotIndex, Step, Strategy, WorkerId,
 };
 
 use fleet_books::Process;
@@ -149,6 +149,7 @@ impl World {
         let mut random = Random(seed);
         let wanted = usize::try_from(1 + random.below(5)).unwrap();
         let policy = Policy {
+            forks: Forks::Kept,
             wanted,
             // Half of the histories have none.
             spares: usize::try_from(random.below(5).saturating_sub(2)).unwrap(),

@@ -6,6 +6,8 @@
 // objects keeps the sockets of its time alive, with all that they refer to.
 'use strict';
 
+const { isSentAway } = require('../../shared/node-internals');
+
 const kPlace = Symbol('cluster2.open.place');
 const NOWHERE = -1;
 
@@ -13,8 +15,14 @@ class OpenConnections {
   #sockets = [];
   #since = [];
   #next = 0;
+  #forget;
   /** `{opened(socket), closed()}` is told of each change, if it is set. */
   follower = undefined;
+
+  /** `forget(socket)` is to remove one that is open no more. */
+  constructor(forget) {
+    this.#forget = forget;
+  }
 
   get size() {
     return this.#sockets.length;
@@ -59,6 +67,13 @@ class OpenConnections {
     socket[kPlace] = NOWHERE;
     if (this.follower !== undefined) this.follower.closed();
     return since;
+  }
+
+  /** Has those forgotten that the application has sent to another process: they say no more here. */
+  forgetSent() {
+    for (const socket of this) {
+      if (isSentAway(socket)) this.#forget(socket);
+    }
   }
 
   /** Visits the next `most` at the most; from call to call all have their turn, but for one that changed its place. */

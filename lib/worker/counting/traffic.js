@@ -10,6 +10,7 @@
 
 const { subscribe } = require('node:diagnostics_channel');
 
+const { isSentAway } = require('../../shared/node-internals');
 const { Request, connectionOf, kConnection, knownConnection } = require('../connection');
 const { OpenConnections } = require('./open-connections');
 const { requestCounts } = require('./requests');
@@ -27,7 +28,7 @@ class Traffic {
   #requests = 0;
   #onClose;
   /** The connections that are open. */
-  open = new OpenConnections();
+  open = new OpenConnections((socket) => this.#closed(socket));
   /** How soon connections close. */
   shortConnections = new ShortConnections();
 
@@ -88,7 +89,10 @@ class Traffic {
 
   /** Asks open connections what they have moved. */
   look() {
-    this.open.visit(ASKED_PER_LOOK, (socket) => this.#addMoved(socket, connectionOf(socket)));
+    this.open.visit(ASKED_PER_LOOK, (socket) => {
+      if (isSentAway(socket)) this.#closed(socket);
+      else this.#addMoved(socket, connectionOf(socket));
+    });
   }
 
   #watchConnections() {

@@ -31,6 +31,7 @@ class Drain {
   // The servers that were closed: one goes from `adopted` while streams that it was given are still open.
   #closed = new Set();
   #grace;
+  #stays;
   #begun;
   #beganAt = 0;
   #resolve;
@@ -39,11 +40,15 @@ class Drain {
   #isLocalsTurn = false;
   #isEnded = false;
 
-  /** `open` lists all connections; `adopted` is a Map from each server to its record. */
-  constructor(open, adopted, { keepAliveGrace = DEFAULT_GRACE } = {}) {
+  /**
+   * `open` lists all connections; `adopted` is a Map from each server to its record. A server of which `stays(server)`
+   * says so is left alone with its connections.
+   */
+  constructor(open, adopted, { keepAliveGrace = DEFAULT_GRACE } = {}, stays = () => false) {
     this.#open = open;
     this.#adopted = adopted;
     this.#grace = keepAliveGrace;
+    this.#stays = stays;
   }
 
   /**
@@ -95,7 +100,7 @@ class Drain {
 
   /** A server listens, or has listened: it is closed when its turn has come. */
   listens(adopted) {
-    if (adopted.isLocal && !this.#isLocalsTurn) return;
+    if (this.#stays(adopted.server) || (adopted.isLocal && !this.#isLocalsTurn)) return;
     adopted.isDraining = true;
     this.#closed.add(adopted);
     closeListening(adopted);
@@ -116,10 +121,12 @@ class Drain {
 
   // Whether it is left alone for the time being.
   #isKept(connection) {
-    return !this.#isLocalsTurn && this.#adopted.get(connection.server)?.isLocal === true;
+    const { server } = connection;
+    return this.#stays(server) || (!this.#isLocalsTurn && this.#adopted.get(server)?.isLocal === true);
   }
 
   #sweep() {
+    this.#open.forgetSent();
     if (!this.#open.size) return;
     const now = performance.now();
     const grace = this.#grace;
@@ -170,7 +177,7 @@ class Drain {
     }
     for (const socket of this.#open) {
       const connection = connectionOf(socket);
-      if (connection.session) announce(connection, this.#grace);
+      if (connection.session) this.sessionOpened(connection);
     }
   }
 }

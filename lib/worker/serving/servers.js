@@ -14,7 +14,7 @@ const { portsOf } = require('../../shared/ports');
 const { connectionOf, layUpon } = require('../connection');
 const { Drain } = require('../drain/drain');
 const { whenAllHasCome } = require('../drain/last-answer');
-const { below, onListen } = require('../../shared/node-internals');
+const { below, isLent, onListen } = require('../../shared/node-internals');
 const { seeEvents } = require('./events');
 const { extraServer, isExtra } = require('./extra-ports');
 const { cutIdle, fillTimeouts, unwatchSocket, watchSocket } = require('./idle-timeout');
@@ -58,6 +58,9 @@ class Servers {
   #options;
   #ecv;
   #balance;
+  #ownsLent = false;
+  // Those that are closed because the worker leaves.
+  #leaving = new Set();
 
   /** `traffic` counts: the one of this process. `neighbours` are there in a worker. */
   constructor(traffic, neighbours) {
@@ -85,13 +88,15 @@ class Servers {
 
   /**
    * From now on serves as `options` say. `ecv` answers balancers, where that is not off; `balance` gives connections
-   * back that are too many, where there are other workers.
+   * back that are too many, where there are other workers; with `ownsLent` every server that listens by the master is
+   * the application's own.
    */
-  use(cluster, options, { ecv, balance } = {}) {
+  use(cluster, options, { ecv, balance, ownsLent = false } = {}) {
     this.#cluster = cluster;
     this.#options = options;
     this.#ecv = ecv;
     this.#balance = balance;
+    this.#ownsLent = ownsLent;
     this.traffic.countRequests(options);
     for (const adopted of this.#adopted.values()) {
       if (adopted.server.listening) this.#serve(adopted);
@@ -165,9 +170,35 @@ class Servers {
     }
   }
 
-  #drained() {
-    this.#drain ??= new Drain(this.traffic.open, this.#adopted, this.#options);
+  #drained(stays) {
+    this.#drain ??= new Drain(this.traffic.open, this.#adopted, this.#options, stays);
     return this.#drain;
+  }
+
+  /**
+   * Node is about to close the servers that listen by the master, and to let the process end: has each of these closes
+   * drain its server. Others stay as they are.
+   */
+  drainWhenClosed() {
+    this.#balance?.end();
+    for (const adopted of this.#adopted.values()) {
+      if (adopted.server.listening && isLent(adopted.server)) this.#drainWhenClosed(adopted);
+    }
+  }
+
+  #drainWhenClosed(adopted) {
+    const { server } = adopted;
+    const before = Object.getOwnPropertyDescriptor(server, 'close');
+    server.close = (callback) => {
+      if (before) Object.defineProperty(server, 'close', before);
+      else delete server.close;
+      if (typeof callback === 'function') server.once('close', callback);
+      this.#leaving.add(server);
+      const drain = this.#drained((other) => !this.#leaving.has(other));
+      drain.begin();
+      drain.listens(adopted);
+      return server;
+    };
   }
 
   // What each event of a server means here; see lib/worker/serving/events.js.
@@ -204,7 +235,7 @@ class Servers {
     const address = server.address();
     const isPath = typeof address === 'string';
     const isAppsPort = portsOf({}, this.#options).includes(isPath ? address : address?.port);
-    const isApps = isAppsPort || this.#own.has(server);
+    const isApps = isAppsPort || this.#own.has(server) || (this.#ownsLent && isLent(server));
     adopted.isLocal = !isApps && (isPath || LOOPBACK.test(address?.address));
     // How long a library leaves its own raw connections idle is its own affair.
     adopted.timeout = kind === 'tcp' && adopted.isLocal ? 0 : this.#options.timeout;

@@ -1,5 +1,6 @@
 //! What a fleet does, one behaviour at a time, on a clock of the test's own.
 
+mod ordered;
 mod reload;
 mod spares;
 
@@ -7,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::fleet::backoff;
 use crate::fleet::{
-    DeathReason, Effect, Fleet, Phase, Policy, Purpose, RecycleReason, Report, Restart, SlotIndex, Step,
-    Strategy, WorkerId,
+    DeathReason, Effect, Fleet, Forks, Phase, Policy, Purpose, RecycleReason, Report, Restart, SlotIndex,
+    Step, Strategy, WorkerId,
 };
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -77,6 +78,7 @@ impl Stage {
 
 pub(super) fn policy(wanted: usize, restart: Restart) -> Policy {
     Policy {
+        forks: Forks::Kept,
         wanted,
         spares: 0,
         restart,
@@ -369,7 +371,7 @@ fn the_table_in_the_docs_has_every_state_and_every_input() {
         .collect();
     let states = variants(include_str!("../slot.rs"), "enum Life {");
     let inputs = variants(include_str!("../terms.rs"), "enum Step {");
-    assert_eq!((states.len(), inputs.len()), (8, 18));
+    assert_eq!((states.len(), inputs.len()), (8, 19));
     assert_eq!(table[0][1..], states);
     assert_eq!(table[1..].iter().map(|row| row[0]).collect::<Vec<_>>(), inputs);
     assert!(table.iter().flatten().all(|cell| !cell.is_empty()), "an empty cell");

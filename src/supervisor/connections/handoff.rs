@@ -24,8 +24,8 @@ use crate::socket::{ListenerId, sticky};
 const PER_WORKER: usize = 4;
 /// A socket that belongs to no slot goes by this one.
 pub(super) const SHARED: SlotIndex = SlotIndex(0);
-/// After so many refusals a connection is closed: no server takes it.
-const REFUSALS: u32 = 16;
+/// When all workers have refused a connection so often it is closed: no server takes it.
+const ROUNDS: u32 = 16;
 /// How soon accepting is tried again when descriptors are short.
 const SHORT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
 
@@ -108,8 +108,12 @@ impl Connections {
     pub(super) fn hand_off(&mut self, now: Instant) {
         self.handoff.accept_again = None;
         for _ in 0..self.handoff.returned.len() {
-            let Some(connection) = self.handoff.returned.pop_front() else { break };
-            if let Some(worker) = self.idlest(connection.listener, now) {
+            let Some(mut connection) = self.handoff.returned.pop_front() else { break };
+            self.begin_next_round(&mut connection);
+            if connection.rounds == ROUNDS {
+                continue;
+            }
+            if let Some(worker) = self.idlest(connection.listener, &connection.refused_by, now) {
                 self.hand_over(worker, connection, now);
             } else {
                 self.ask_around(connection.listener, now);
@@ -122,8 +126,18 @@ impl Connections {
         }
     }
 
+    /// Where all that could take a connection have refused it, they may be asked again.
+    fn begin_next_round(&self, connection: &mut InFlight) {
+        let refused_by = &connection.refused_by;
+        if !refused_by.is_empty() && self.taking(connection.listener).all(|(id, _)| refused_by.contains(&id))
+        {
+            connection.refused_by.clear();
+            connection.rounds += 1;
+        }
+    }
+
     fn empty_queue(&mut self, listener: ListenerId, slot: SlotIndex, now: Instant) {
-        while let Some(idlest) = self.idlest(listener, now) {
+        while let Some(idlest) = self.idlest(listener, &[], now) {
             match self.sockets.accept(listener, slot) {
                 Ok(Some(fd)) => {
                     let worker = self.host_of(&fd, listener).unwrap_or(idlest);
@@ -133,7 +147,8 @@ impl Connections {
                         fd,
                         copy: None,
                         sent: now,
-                        refusals: 0,
+                        refused_by: Vec::new(),
+                        rounds: 0,
                         is_excess: false,
                     };
                     self.hand_over(worker, connection, now);
@@ -161,15 +176,16 @@ impl Connections {
         self.taking(listener).filter(|(_, server)| server.slot == slot).last().map(|(id, _)| id)
     }
 
-    /// The worker that should get the next connection of `listener`: of those that may take one more, one that has taken
-    /// all it was given, and of these the one with the fewest connections.
+    /// The worker that should get the next connection of `listener`: of those that may take one more and have not refused
+    /// this one, one that has taken all it was given, and of these the one with the fewest connections.
     ///
     /// What is given to a worker that turns out to be blocked can't be taken back. So in a rescue only those count that have
     /// just shown that they turn. Where every connection is handed over, asking first would cost too much.
-    fn idlest(&self, listener: ListenerId, now: Instant) -> Option<WorkerId> {
+    fn idlest(&self, listener: ListenerId, refused_by: &[WorkerId], now: Instant) -> Option<WorkerId> {
         let is_rescue = !self.sockets.is_handed(listener);
-        let able = self.turning(listener).filter(|(_, server)| {
-            server.in_flight.len() < PER_WORKER && (!is_rescue || server.is_proven(now))
+        let able = self.turning(listener).filter(|(id, server)| {
+            let has_room = server.in_flight.len() < PER_WORKER && !refused_by.contains(id);
+            has_room && (!is_rescue || server.is_proven(now))
         });
         let load = |(id, server): &(WorkerId, &Server)| {
             let under_way = server.in_flight.len() as u64;
@@ -254,12 +270,12 @@ impl Connections {
         let Some(server) = self.servers.get_mut(&worker) else { return };
         let Some(at) = server.in_flight.iter().position(|connection| connection.seq == seq) else { return };
         let Some(mut connection) = server.in_flight.remove(at) else { return };
-        connection.refusals += 1;
         if is_accepted && connection.is_excess {
             self.moves.moved += 1;
         } else if is_accepted {
             self.moves.rescued += 1;
-        } else if connection.refusals < REFUSALS {
+        } else {
+            connection.refused_by.push(worker);
             self.handoff.returned.push_back(connection);
         }
     }

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use super::handoff::SHARED;
 use super::{Connections, Loan, Order};
+use crate::fleet::Forks;
 use crate::ids::{SlotIndex, WorkerId};
 use crate::ipc::listen::Query;
 use crate::ipc::message::{ServerData, ToWorker};
@@ -22,7 +23,7 @@ impl Connections {
     /// Lends a worker the socket that it asks for, or tells it the kernel's reason; `true` if it has one now.
     pub(crate) fn lend(&mut self, worker: WorkerId, seq: u64, query: &Query, data: ServerData) -> bool {
         let Some(slot) = self.servers.get(&worker).map(|server| server.slot) else { return false };
-        let lent = match want_of(query).and_then(|want| self.sockets.lend(&want, slot)) {
+        let lent = match want_of(query).and_then(|want| self.sockets.lend(&self.shared(want, worker), slot)) {
             Ok(lent) => lent,
             Err(error) => {
                 self.refuse(worker, seq, data, &error);
@@ -50,6 +51,19 @@ impl Connections {
         true
     }
 
+    /// What is meant by a want: servers of several workers at one address share it, whichever of its servers each of them
+    /// opens there first. Only any free port is another one for each.
+    fn shared(&self, want: Want, worker: WorkerId) -> Want {
+        if want.is_any_port() {
+            return want;
+        }
+        let first = Want { index: 0, ..want.clone() };
+        let has_it = self.sockets.listener_of(&first).is_some_and(|listener| {
+            self.servers.get(&worker).is_some_and(|server| server.key_of(listener).is_some())
+        });
+        if has_it { want } else { first }
+    }
+
     /// Answers a question for a socket with an error.
     pub(crate) fn refuse(&mut self, worker: WorkerId, seq: u64, data: ServerData, error: &io::Error) {
         let errno = -error.raw_os_error().unwrap_or(libc::EINVAL);
@@ -66,12 +80,23 @@ impl Connections {
         let listener = server.loans.swap_remove(at).listener;
         let is_on_purpose = server.is_taking;
         self.is_steering_outdated = true;
-        let is_lent = self.servers.values().any(|server| server.key_of(listener).is_some());
-        if is_on_purpose && !is_lent && !is_one_starting {
-            self.handoff.unwatch(listener);
-            self.sockets.close(listener);
-            self.server_data.remove(&listener);
+        let is_over = match self.forks {
+            Forks::Kept => is_on_purpose && !is_one_starting,
+            Forks::Ordered => true,
+        };
+        if is_over {
+            self.close_unlent(listener);
         }
+    }
+
+    /// Gives an address up, unless a worker is still lent a socket of it.
+    pub(super) fn close_unlent(&mut self, listener: ListenerId) {
+        if self.servers.values().any(|server| server.key_of(listener).is_some()) {
+            return;
+        }
+        self.handoff.unwatch(listener);
+        self.sockets.close(listener);
+        self.server_data.remove(&listener);
     }
 
     /// Tells the kernel which slots take new connections, and watches the queues of the others.

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::Input;
+use crate::fleet::Forks;
 use crate::ids::{SlotIndex, WorkerId};
 use crate::ipc::message::{ServerData, ToWorker};
 use crate::options::{Options, Scheduling, Sticky};
@@ -77,6 +78,7 @@ pub(crate) struct Connections {
     wake_order: WakeOrder,
     /// Slots whose sockets are to be closed.
     closing: BTreeSet<SlotIndex>,
+    forks: Forks,
     is_sticky: bool,
     is_balanced: bool,
     board: Board,
@@ -130,7 +132,10 @@ struct InFlight {
     copy: Option<OwnedFd>,
     /// When it was handed over last.
     sent: Instant,
-    refusals: u32,
+    /// Those that have refused it since all were asked last.
+    refused_by: Vec<WorkerId>,
+    /// How often all have refused it.
+    rounds: u32,
     /// A worker gave it back; else it was taken from a queue that nobody emptied.
     is_excess: bool,
 }
@@ -139,6 +144,7 @@ impl Connections {
     pub(crate) fn new(
         sockets: Sockets,
         options: &Options,
+        forks: Forks,
         board: Board,
         tasks: LocalTasks,
         inputs: mpsc::Sender<Input>,
@@ -151,6 +157,7 @@ impl Connections {
             queues: QueueWatch::default(),
             wake_order: WakeOrder::default(),
             closing: BTreeSet::new(),
+            forks,
             is_sticky: options.sticky == Sticky::Address,
             is_balanced: options.scheduling == Scheduling::Slots && options.sticky == Sticky::None,
             board,
@@ -190,9 +197,14 @@ impl Connections {
 
     /// The worker can't be reached any more, or is dead: what was under way to it goes to others.
     pub(crate) fn remove(&mut self, worker: WorkerId) {
-        if let Some(server) = self.servers.remove(&worker) {
-            self.handoff.take_back(server.in_flight);
-            self.is_steering_outdated = true;
+        let Some(server) = self.servers.remove(&worker) else { return };
+        self.handoff.take_back(server.in_flight);
+        self.is_steering_outdated = true;
+        // No successor comes that would ask for them, unless the program should fork one.
+        if self.forks == Forks::Ordered {
+            for loan in &server.loans {
+                self.close_unlent(loan.listener);
+            }
         }
     }
 

@@ -42,7 +42,8 @@ impl Connections {
             fd,
             copy: Some(copy),
             sent: now,
-            refusals: 0,
+            refused_by: Vec::new(),
+            rounds: 0,
             is_excess: true,
         });
     }
