@@ -42,10 +42,17 @@ describe('the published package', function () {
     assert.equal(inProject(bin, '--version').stdout, `${published.main.version}\n`);
   });
 
+  it('puts its own `cluster` in the place of Node\'s', () => {
+    const look = 'console.log(require("node:cluster") === require("cluster2/cluster"))';
+    assert.equal(inProject('--require', 'cluster2/register', '-e', look).stdout, 'true\n');
+  });
+
   it('has less than 1 MB unpacked, and what it needs', () => {
     assert.ok(published.main.unpackedSize < MEGABYTE, `${published.main.unpackedSize} bytes`);
     const names = published.main.files.map(({ path: name }) => name);
-    for (const name of ['index.js', 'index.d.ts', 'bin/cluster2.js', INSTALL, 'sources.json.gz', 'LICENSE']) {
+    const wanted = ['index.js', 'index.d.ts', 'cluster.js', 'cluster.d.ts', 'register.js', 'register.d.ts',
+      'bin/cluster2.js', INSTALL, 'sources.json.gz', 'LICENSE'];
+    for (const name of wanted) {
       assert.ok(names.includes(name), name);
     }
     assert.deepEqual(names.filter((name) => /^(test|src|node_modules|target)\/|\.node$/.test(name)), []);

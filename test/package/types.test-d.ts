@@ -3,6 +3,7 @@
 import Cluster, { Cluster as Named, Cluster2Error } from 'cluster2-rs';
 import type { ClusterOptions, ComponentStatus, DelegateMessage } from 'cluster2-rs';
 import Required = require('cluster2-rs');
+import program = require('cluster2-rs/cluster');
 import * as http from 'node:http';
 import * as net from 'node:net';
 
@@ -113,4 +114,11 @@ const late: Cluster | undefined = process.emitter;
 process.heartbeat?.unref();
 if (new Error() instanceof Cluster2Error) throw new Cluster2Error('ERR_MINE', 'text', { cause: 1 });
 
-export { delegating, components, ending, same, version, port, emitter, late };
+program.setupPrimary({ exec: 'worker.js', silent: true, monitor: { port: 3001, token: 'secret' } });
+program.schedulingPolicy = program.SCHED_RR;
+const forked: number | undefined = program.fork({ NAME: 'value' }).process.pid;
+// @ts-expect-error: it is a number
+program.setupPrimary({ monitor: { port: '3001' } });
+const monitored: program.MonitorSettings = { host: '::1' };
+
+export { forked, monitored, delegating, components, ending, same, version, port, emitter, late };

@@ -1,0 +1,56 @@
+// In a worker of a program that forks for itself: what the master has beside Node's own protocol.
+//
+// lib/node-cluster/index.js starts it where a worker loads `cluster2-rs/cluster` or `cluster2-rs/register`. It adopts
+// the servers that the worker opens from then on: connections and requests are counted, fresh connections are spread
+// evenly, and a worker that is told to disconnect lets its clients go without losing a request. A worker that loads
+// neither works as well, without these. Owns what the parts own that it starts.
+'use strict';
+
+const nodeCluster = require('node:cluster');
+const { EventEmitter } = require('node:events');
+
+const { load } = require('../shared/native');
+const { onClusterMessage } = require('../shared/node-internals');
+const { Board } = require('../worker/counting/scoreboard');
+const { Traffic } = require('../worker/counting/traffic');
+const { VitalSigns } = require('../worker/counting/vital-signs');
+const { reportExceptions } = require('../worker/exceptions');
+const { tell, INTERNAL } = require('../worker/send-to-master');
+const { Balance } = require('../worker/serving/balance');
+const { guardHandOvers } = require('../worker/serving/hand-overs');
+const { Servers } = require('../worker/serving/servers');
+
+/** Begins; `place` is `descriptor:row` of the scoreboard, or undefined where there is none. */
+function startAgent(place) {
+  const addon = load();
+  const [fd, row] = place?.split(':').map(Number) ?? [];
+  const board = new Board(addon, place && { fd, row });
+  reportExceptions();
+  guardHandOvers(board);
+  const servers = new Servers(new Traffic(board)).adoptAll();
+  const balance = new Balance(board, servers.traffic.shortConnections);
+  // What times out, and which ports there are, is the program's affair.
+  const options = { ...addon.defaultOptions(), timeout: 0, port: [] };
+  servers.use(new EventEmitter(), options, { balance, ownsLent: true });
+  const signs = new VitalSigns(board);
+  signs.also(() => servers.traffic.look());
+  signs.start(options.metrics);
+  board.state = 'serving';
+  const leave = () => {
+    board.state = 'draining';
+    servers.drainWhenClosed();
+  };
+  // Before Node's own listener, which closes the servers in the same turn.
+  onClusterMessage(({ cmd, act }) => {
+    if (cmd === 'NODE_CLUSTER' && act === 'disconnect') leave();
+    if (cmd === INTERNAL && act === 'turn') tell({ act: 'turned' });
+  }, true);
+  const { disconnect } = nodeCluster.worker;
+  nodeCluster.worker.disconnect = function disconnectGently(...args) {
+    leave();
+    return disconnect.apply(this, args);
+  };
+  tell({ act: 'hello' });
+}
+
+module.exports = { startAgent };

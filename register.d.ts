@@ -1,0 +1,2 @@
+/** From now on `node:cluster` of this process is `cluster2-rs/cluster`; to be loaded before the program. */
+export {};
