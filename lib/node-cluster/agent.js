@@ -2,8 +2,8 @@
 //
 // lib/node-cluster/index.js starts it where a worker loads `cluster2-rs/cluster` or `cluster2-rs/register`. It adopts
 // the servers that the worker opens from then on: connections and requests are counted, fresh connections are spread
-// evenly, and a worker that is told to disconnect lets its clients go without losing a request. A worker that loads
-// neither works as well, without these. Owns what the parts own that it starts.
+// evenly and wait for no busy worker, and a worker that is told to disconnect lets its clients go without losing a
+// request. A worker that loads neither works as well, without these. Owns what the parts own that it starts.
 'use strict';
 
 const nodeCluster = require('node:cluster');
@@ -18,6 +18,7 @@ const { reportExceptions } = require('../worker/exceptions');
 const { tell, INTERNAL } = require('../worker/send-to-master');
 const { Balance } = require('../worker/serving/balance');
 const { guardHandOvers } = require('../worker/serving/hand-overs');
+const { Neighbours } = require('../worker/serving/neighbours');
 const { Servers } = require('../worker/serving/servers');
 
 /** Begins; `place` is `descriptor:row` of the scoreboard, or undefined where there is none. */
@@ -27,7 +28,7 @@ function startAgent(place) {
   const board = new Board(addon, place && { fd, row });
   reportExceptions();
   guardHandOvers(board);
-  const servers = new Servers(new Traffic(board)).adoptAll();
+  const servers = new Servers(new Traffic(board), new Neighbours(board)).adoptAll();
   const balance = new Balance(board, servers.traffic.shortConnections);
   // What times out, and which ports there are, is the program's affair.
   const options = { ...addon.defaultOptions(), timeout: 0, port: [] };
