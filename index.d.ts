@@ -42,6 +42,12 @@ declare class Cluster extends EventEmitter {
   listen(createApp: CreateApp, callback?: ListenCallback): this;
 
   /**
+   * With the option `exec`: runs that script in workers; `callback` comes once, when the first ones are forked.
+   * @throws {Cluster2Error} `ERR_CLUSTER2_CREATE_APP_UNUSED`, `ERR_CLUSTER2_ALREADY_LISTENING`
+   */
+  listen(createApp?: undefined, callback?: ListenCallback): this;
+
+  /**
    * Kills the cluster at once: this one, when called in its master, else every live one of the `pids` directory. In a
    * worker it does nothing. Resolves when the masters are gone; the master itself does not live to see that.
    */
@@ -58,6 +64,13 @@ declare class Cluster extends EventEmitter {
    * Rejects with a code when a successor fails; the old workers then stay.
    */
   reload(options?: ReloadOptions): Promise<ReloadResult>;
+
+  /**
+   * In the master: calls off the reload that is under way; its promise rejects with `ERR_CLUSTER2_RELOAD_CANCELLED`. Workers
+   * that were replaced by then stay, the other old ones serve on.
+   * @throws {Cluster2Error} rejects with `ERR_CLUSTER2_NO_RELOAD`, `ERR_CLUSTER2_NOT_RUNNING`
+   */
+  cancelReload(): Promise<void>;
 
   /**
    * In the master: sets how many workers there should be.
@@ -155,6 +168,11 @@ interface ClusterEvents {
   died: [pid: number, how: Death];
   /** Master: a worker's event loop has not turned for `ms`; it is replaced. */
   hung: [pid: number, how: { ms: number; stack?: string }];
+  /**
+   * Master: something of the monitor's timeline that has no event of its own: `reload`, `reloaded`, `reload cancelled`,
+   * `recycling`, `scaled`.
+   */
+  note: [note: { event: string; pid: number | null; text: string }];
   /** Master and workers: something an operator should know. Without a listener the master prints each kind once. */
   warning: [warning: { message: string; [fact: string]: unknown }];
   /**
@@ -597,6 +615,68 @@ interface ClusterOptions {
   logs?: string;
 
   /**
+   * A script that workers run as it is, with nothing of this package in it: `new Cluster({exec: 'app.js'}).listen()`, as
+   * `cluster2 start app.js` does. The master runs none of it. In a worker it is the main module; every server that it opens
+   * is drained, counted and reloaded. A path, taken from `cwd`, or the name of an installed program (`'next'`). With it
+   * `timeout` and `connThreshold` are off by default, `monHost` is '127.0.0.1', a busy `monPort` that was not given gives
+   * way to a free one, and `ecv` is answered on the application's ports only if it is given. `port` and `host` are the
+   * script's own business.
+   * @default null
+   */
+  exec?: string;
+
+  /**
+   * Arguments of the script, as a list or as one text with spaces between them.
+   * @default []
+   */
+  args?: ReadonlyArray<string> | string;
+
+  /**
+   * Flags of Node itself for the script, in the same form: `'--import tsx'`.
+   * @default []
+   */
+  nodeArgs?: ReadonlyArray<string> | string;
+
+  /**
+   * Environment variables of the workers, over those of the master; null takes one away.
+   * @default {}
+   */
+  env?: Readonly<Record<string, string | number | boolean | null>>;
+
+  /**
+   * Environment variables that count up: each worker gets the number that is given plus that of its slot. `{PORT: 3000}`
+   * is 3000 in slot 0 and 3001 in slot 1.
+   * @default {}
+   */
+  instanceEnv?: Readonly<Record<string, number | string>>;
+
+  /**
+   * When truthy, a worker is ready when its script says `process.send('ready')`, and not when its first server listens.
+   * @default false
+   */
+  waitReady?: boolean;
+
+  /**
+   * What people call the cluster, at most 64 characters; the command line and `/status.json` show it.
+   * @default null
+   */
+  name?: string;
+
+  /**
+   * File to which workers append their stdout and stderr, each by itself; by default both are the master's. A relative
+   * path is taken from the working directory. It is opened afresh for each worker.
+   * @default null
+   */
+  log?: string;
+
+  /**
+   * Milliseconds between two forks in a slot whose workers have died twice in a row; doubled with each further death, up
+   * to 30 s.
+   * @default 100
+   */
+  restartDelay?: number | string;
+
+  /**
    * When truthy, `listen()` does not start anything: it ends the running cluster of the `pids` directory at once, as
    * `stop()` does.
    * @default false
@@ -839,6 +919,12 @@ interface ReloadOptions {
    * away. They stay for later reloads.
    */
   env?: Record<string, string | number | boolean | null | undefined>;
+
+  /**
+   * Calls off a reload that is under way, in favour of this one, which otherwise joins it.
+   * @default false
+   */
+  restart?: boolean;
 }
 
 /** What `reload` resolves with. Times are in ms since the reload began. */

@@ -6,44 +6,31 @@
 // is.
 'use strict';
 
-const nodeCluster = require('node:cluster');
 const { EventEmitter } = require('node:events');
 
 const { callApplication } = require('./shared/application');
 const errors = require('./shared/errors');
-const { load, useTarget } = require('./shared/native');
+const { load } = require('./shared/native');
 const { encode } = require('./shared/options-json');
+const { awaitsSocket, board, endsBy, isForeign, isGuest, isWorker, servers } = require('./worker/enter');
 require('./worker/nexttick-workaround');
-
-// Tells our workers from those of somebody else's cluster (PM2's cluster mode runs a script as one); taken out
-// of the environment, as Node does with its own variables, so that programs started by a worker don't take
-// themselves for one.
-const isWorker = nodeCluster.isWorker && process.env.CLUSTER2_MASTER !== undefined;
-delete process.env.CLUSTER2_MASTER;
-const isForeign = nodeCluster.isWorker && !isWorker;
-const row = process.env.CLUSTER2_ROW;
-delete process.env.CLUSTER2_ROW;
-if (isWorker) useTarget(process.env.CLUSTER2_TARGET);
-delete process.env.CLUSTER2_TARGET;
-// The script may fail before it comes to `listen`.
-if (isWorker) require('./worker/exceptions').reportExceptions();
 
 // How long another master may take to answer before it is ended by signal.
 const ANSWER_MS = 2000;
 // What scripts may take off a cluster: `const { stop } = c`.
-const METHODS = ['listen', 'stop', 'shutdown', 'reload', 'scale', 'disable', 'enable', 'metrics', 'addresses',
-  'cleanup', 'delegate', 'handle', 'componentStatus'];
+const METHODS = ['listen', 'stop', 'shutdown', 'reload', 'cancelReload', 'scale', 'disable', 'enable', 'metrics',
+  'addresses', 'cleanup', 'delegate', 'handle', 'componentStatus'];
 // Says that what `componentStatus` promises is there.
 const COMPONENTS = 'component-status-initialized';
 
 const UNDEFINED = 'option `cluster` is undefined, which means one process without workers, as it did in cluster2; ' +
   'leave it out, or set it to true, to have workers';
+const GUEST = 'this process is a worker that runs the script as it is (`cluster2 start`, or the option `exec`): its ' +
+  'Cluster serves in this worker, without workers and without monitor; start such a script with `node`';
 const FOREIGN = "this process is a worker of another cluster, such as PM2's cluster mode: it serves by itself, " +
   'without workers and without monitor; start the script with `node` or `cluster2 start` to have both';
 
 let listening = false;
-// How this worker ends at once; until `listen` is called nobody has anything to do at its end.
-let endWorker = () => process.exit(0);
 
 class Cluster extends EventEmitter {
   #role;
@@ -51,8 +38,9 @@ class Cluster extends EventEmitter {
   #given;
   #monApp;
   #validator;
-  #metrics = isWorker ? undefined : new (require('./master/app-metrics').AppMetrics)();
-  #delegations = isWorker ? undefined : new (require('./delegation/delegations').Delegations)(this);
+  #metrics;
+  // In the master, once a master runs or a handler is given.
+  #delegations;
   #client;
   #components;
   #cleanups = [];
@@ -85,13 +73,17 @@ class Cluster extends EventEmitter {
   }
 
   /**
-   * Runs `createApp` and serves what it hands over: in the master by workers, in a worker by itself.
-   * Returns `this`.
+   * Runs `createApp` and serves what it hands over: in the master by workers, in a worker by itself. With the option
+   * `exec` there is no `createApp`: workers run that script as it is. Returns `this`.
    */
   listen(createApp, callback) {
     if (this.#parsed.stop) return this.#endFromOutside('SIGKILL', () => this.stop());
     if (this.#parsed.shutdown) return this.#endFromOutside('SIGTERM', () => this.shutdown());
-    if (typeof createApp !== 'function') throw errors.createError('ERR_CLUSTER2_CREATE_APP', createApp);
+    const { exec } = this.#parsed;
+    if (exec === null && typeof createApp !== 'function') {
+      throw errors.createError('ERR_CLUSTER2_CREATE_APP', createApp);
+    }
+    if (exec !== null && createApp) throw errors.createError('ERR_CLUSTER2_CREATE_APP_UNUSED', exec);
     if (listening) throw errors.createError('ERR_CLUSTER2_ALREADY_LISTENING');
     listening = true;
     const Role = this.#roleClass();
@@ -106,12 +98,12 @@ class Cluster extends EventEmitter {
       raw: this.#given,
       parsed: this.#parsed,
       validator: this.#validator,
-      metrics: this.#metrics,
-      delegations: this.#delegations,
+      metrics: () => this.#appMetrics(),
+      delegations: () => this.#masterDelegations(),
       onComponents: (status) => this.#componentsReady(status),
       wantsComponents: () => this.#components !== undefined || this.listenerCount(COMPONENTS) > 0,
     });
-    if (isWorker) endWorker = () => this.#role.end();
+    if (isWorker) endsBy(() => this.#role.end());
     // What fails here is the script's own failure: it ends the process as any uncaught exception would.
     this.#role.run().catch((error) => process.nextTick(() => { throw error; }));
     return this;
@@ -122,7 +114,7 @@ class Cluster extends EventEmitter {
    * In a worker it does nothing. Resolves when the masters are gone.
    */
   async stop() {
-    if (isWorker) return undefined;
+    if (isWorker || isGuest) return undefined;
     return this.#role?.stop ? this.#role.stop() : this.#endOthers(false);
   }
 
@@ -131,7 +123,7 @@ class Cluster extends EventEmitter {
    * From another process it resolves when no new connection gets in any more.
    */
   async shutdown() {
-    if (isWorker) return undefined;
+    if (isWorker || isGuest) return undefined;
     return this.#role?.shutdown ? this.#role.shutdown() : this.#endOthers(true);
   }
 
@@ -142,6 +134,12 @@ class Cluster extends EventEmitter {
   async reload(options) {
     if (!this.#role?.reload) throw notRunning();
     return this.#role.reload(options);
+  }
+
+  /** Calls off the reload that is under way; only in the master. Rejects with ERR_CLUSTER2_NO_RELOAD without one. */
+  async cancelReload() {
+    if (!this.#role?.cancelReload) throw notRunning();
+    await this.#role.cancelReload();
   }
 
   /** Has `workers` workers from now on; only in the master. Resolves with `{wanted}` when that is decided. */
@@ -168,7 +166,7 @@ class Cluster extends EventEmitter {
    * workers it is ignored. Returns `this`.
    */
   metrics(fn) {
-    this.#metrics?.add(fn);
+    this.#appMetrics()?.add(fn);
     return this;
   }
 
@@ -199,7 +197,7 @@ class Cluster extends EventEmitter {
    * answer; rejects with ERR_CLUSTER2_DELEGATE_TIMEOUT or ERR_CLUSTER2_DELEGATE_FAILED.
    */
   delegate(type, payload, options) {
-    this.#client ??= clientFor(this.#delegations);
+    this.#client ??= clientFor(this.#masterDelegations());
     return this.#client.ask(type, payload, options ?? {});
   }
 
@@ -214,7 +212,7 @@ class Cluster extends EventEmitter {
     if (typeof answer !== 'function') {
       throw errors.createError('ERR_CLUSTER2_INVALID_ARGUMENT', 'answer', 'a function', answer);
     }
-    this.#delegations?.handle(type, answer);
+    this.#masterDelegations()?.handle(type, answer);
     return this;
   }
 
@@ -238,6 +236,16 @@ class Cluster extends EventEmitter {
     return super.emit(event, ...args) || isAnswer;
   }
 
+  #appMetrics() {
+    if (!isWorker) this.#metrics ??= new (require('./master/app-metrics').AppMetrics)();
+    return this.#metrics;
+  }
+
+  #masterDelegations() {
+    if (!isWorker) this.#delegations ??= new (require('./delegation/delegations').Delegations)(this);
+    return this.#delegations;
+  }
+
   #componentsReady(status) {
     this.#components ??= deferred();
     this.#components.resolve(status);
@@ -246,6 +254,7 @@ class Cluster extends EventEmitter {
 
   #roleClass() {
     if (isWorker) return require('./worker/worker').Worker;
+    if (isGuest) return require('./worker/guest').Guest;
     return this.#parsed.cluster ? require('./master/master').Master : require('./single').Single;
   }
 
@@ -260,12 +269,6 @@ class Cluster extends EventEmitter {
     if (done.errorCode) throw new errors.Cluster2Error(done.errorCode, done.errorText);
     return { masters: done.masters };
   }
-}
-
-// The cluster ends and gives no socket to this worker. One that serves is ordered to go; one that was still starting
-// may have been told before it could hear it.
-function leaveUnlessServing() {
-  if (servers.sockets === 0) endWorker();
 }
 
 function tellMaster(message) {
@@ -284,9 +287,9 @@ function understood(given) {
     rest.cluster = false;
     notes.push([UNDEFINED, 'CLUSTER2_UNDEFINED_OPTION']);
   }
-  if (isForeign) {
-    Object.assign(rest, { cluster: false, monPort: false });
-    notes.push([FOREIGN, 'CLUSTER2_FOREIGN_CLUSTER']);
+  if (isForeign || isGuest) {
+    Object.assign(rest, { cluster: false, monPort: false, exec: undefined });
+    notes.push([isGuest ? GUEST : FOREIGN, 'CLUSTER2_FOREIGN_CLUSTER']);
   }
   return { rest, monApp: hasApp ? monitor : undefined, notes };
 }
@@ -294,13 +297,6 @@ function understood(given) {
 function clientFor(delegations) {
   const { clientOfMaster, clientOfWorker } = require('./delegation/client');
   return isWorker ? clientOfWorker() : clientOfMaster(delegations);
-}
-
-function adoptServers() {
-  const { Servers } = require('./worker/serving/servers');
-  const { Traffic } = require('./worker/counting/traffic');
-  const { Neighbours } = require('./worker/serving/neighbours');
-  return new Servers(new Traffic(board), new Neighbours(board)).adoptAll();
 }
 
 function notRunning() {
@@ -320,13 +316,6 @@ function checked(call) {
   } catch (error) {
     throw errors.fromNative(error);
   }
-}
-
-// Takes over what the master gave this worker beside its channel.
-function joinMaster(addon) {
-  addon.endWithMaster();
-  const place = row === undefined ? undefined : { fd: addon.inheritedScoreboard(), row: Number(row) };
-  return new (require('./worker/counting/scoreboard').Board)(addon, place);
 }
 
 // Loaded on first use, so that `require` itself says clearly what is missing and costs little.
@@ -349,14 +338,6 @@ function legacyDefaults() {
 Object.defineProperty(Cluster, 'version', { get: () => require('../package.json').version, enumerable: true });
 Object.defineProperty(Cluster, 'defaultOptions', { get: defaultOptions, enumerable: true });
 
-// Before the application runs, so that a worker whose loop never turns ends with its master, and so that the error of
-// one that fails to load is left behind.
-const board = isWorker ? joinMaster(load()) : undefined;
 load();
-// Before the application runs too: whatever it has listen is looked after, and waited for.
-const servers = isWorker ? adoptServers() : undefined;
-const awaitsSocket = isWorker ? require('./shared/node-internals').watchLoans(leaveUnlessServing) : undefined;
-// What the master has to know to tell when this worker is ready: the script may hand servers over, or not.
-if (isWorker) tellMaster({ act: 'loaded' });
 
 module.exports = Cluster;

@@ -67,7 +67,7 @@ class Single {
       return refusePort(this.#cluster, fromNative(error));
     }
     this.#ending.hearSignals((signal) => this.#onSignal(signal));
-    metrics.start((text) => this.#native.setAppMetrics(text), (message) => this.#warn(message));
+    metrics().start((text) => this.#native.setAppMetrics(text), (message) => this.#warn(message));
     this.#startComponents();
     return callback?.(apps[0]?.app, monApp);
   }

@@ -54,6 +54,27 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The file can't be opened to which workers write.
+    #[error("cannot append to the log {}", path.display())]
+    Log {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// A reload was called off before it had replaced every worker.
+    #[error("the reload was cancelled: {problem}")]
+    ReloadCancelled {
+        /// By whom, and what that means for the service.
+        problem: String,
+    },
+    /// There is no reload that could be cancelled.
+    #[error("no reload can be cancelled: {problem}")]
+    NoReload {
+        /// Why.
+        problem: String,
+    },
     /// The directory for pid files or the control socket can't be used.
     #[error("cannot use the pids directory {}", path.display())]
     Pids {
@@ -122,6 +143,9 @@ impl Error {
             Self::Listen { .. } => "ERR_CLUSTER2_LISTEN",
             Self::MonitorListen { .. } => "ERR_CLUSTER2_MONITOR_LISTEN",
             Self::Spawn { .. } => "ERR_CLUSTER2_SPAWN",
+            Self::Log { .. } => "ERR_CLUSTER2_LOG",
+            Self::ReloadCancelled { .. } => "ERR_CLUSTER2_RELOAD_CANCELLED",
+            Self::NoReload { .. } => "ERR_CLUSTER2_NO_RELOAD",
             Self::Pids { .. } => "ERR_CLUSTER2_PIDS",
             Self::Control { .. } => "ERR_CLUSTER2_CONTROL",
             Self::NotRunning => "ERR_CLUSTER2_NOT_RUNNING",

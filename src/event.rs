@@ -133,6 +133,15 @@ pub enum Event {
         /// Facts behind it, by name.
         facts: Value,
     },
+    /// Something on the monitor's timeline that has no event of its own, such as the end of a reload.
+    Noted {
+        /// Its name there.
+        event: &'static str,
+        /// The process that it concerns.
+        pid: Option<u32>,
+        /// What there is to say.
+        text: String,
+    },
     /// Another process asked for a reload: what are workers to be started with?
     LaunchAsked,
     /// The answer to a call of the application that has a ticket.

@@ -54,7 +54,7 @@ function helpOn(command) {
 function sort(command, args, known) {
   const [operands, options] = [[], {}];
   for (let at = 0; at < args.length; at += 1) {
-    const arg = args[at];
+    const arg = longForm(args[at], known);
     if (arg === '--help' || arg === '-h') return { isHelp: true };
     // A number with a sign is an operand: `scale -1`.
     if (!arg.startsWith('-') || /^-\d+$/.test(arg)) {
@@ -76,6 +76,12 @@ function sort(command, args, known) {
     options[name] = many ? [...options[name] ?? [], given] : given;
   }
   return { operands, options };
+}
+
+// `-f` is `--follow`.
+function longForm(arg, known) {
+  const [name] = Object.entries(known).find(([, { short }]) => short === arg) ?? [];
+  return name === undefined ? arg : `--${name}`;
 }
 
 function isOwn(object, name) {

@@ -7,10 +7,11 @@ const MEBIBYTE = 2 ** 20;
 
 // Each column's head, and what stands under it for one worker, for its figures where they are known.
 const COLUMNS = [
+  ['WORKER', ({ id }) => (id === undefined ? '-' : String(id))],
   ['SLOT', ({ slot }) => (slot === null ? '-' : String(slot))],
-  ['PID', ({ pid }) => String(pid)],
+  ['PID', ({ pid }) => (pid === undefined ? '-' : String(pid))],
   ['STATE', ({ state }) => state],
-  ['AGE', ({ forkedAt }, now) => age(now - Date.parse(forkedAt))],
+  ['AGE', ({ forkedAt }, now) => (forkedAt === undefined ? '-' : age(now - Date.parse(forkedAt)))],
   ['REQ/S', figureOf('requestsPerSecond', '', 1)],
   ['BUSY', figureOf('requestsUnderWay')],
   ['CONN', figureOf('connectionsOpen')],
@@ -28,12 +29,13 @@ const COLUMNS = [
  * higher, and says how many workers are left out.
  */
 function describe(status, { now = Date.now(), rows = Infinity, events = 0 } = {}) {
-  const workers = [...status.workers].sort(bySlot);
+  const workers = [...status.workers, ...emptySlots(status)].sort(bySlot);
   const last = events === 0 ? [] : status.events.slice(-events);
+  const crashes = crashLines(status, now);
   // Headline, addresses, heads, and the line that says how many are left out.
-  const room = Math.max(1, rows - 4 - last.length);
+  const room = Math.max(1, rows - 4 - last.length - crashes.length);
   const shown = workers.length <= room + 1 ? workers : workers.slice(0, room);
-  const lines = [headline(status, now), addresses(status)];
+  const lines = [headline(status, now), addresses(status), ...crashes];
   if (shown.length > 0) {
     const body = shown.map((worker) => COLUMNS.map(([, show]) => show(worker, now)));
     lines.push(...table([COLUMNS.map(([name]) => name), ...body]));
@@ -43,9 +45,35 @@ function describe(status, { now = Date.now(), rows = Infinity, events = 0 } = {}
   return lines.join('\n');
 }
 
-function headline({ pid, state, serving, wanted, started, ecv }, now) {
+// Slots that wait for their next try have no worker.
+function emptySlots({ crashing = [], workers }) {
+  const held = new Set(workers.map(({ slot }) => slot));
+  return crashing.filter(({ slot }) => !held.has(slot)).map(({ slot }) => ({ slot, state: 'crashing' }));
+}
+
+// One line for all slots that die for the same reason.
+function crashLines({ crashing = [] }, now) {
+  const reasons = [...new Set(crashing.map(({ reason }) => reason))];
+  return reasons.map((reason) => {
+    const alike = crashing.filter((one) => one.reason === reason);
+    const slots = alike.map(({ slot }) => slot).join(', ');
+    const failures = Math.max(...alike.map((one) => one.failures));
+    const times = alike.map(({ nextTry }) => nextTry).filter(Boolean);
+    const tries = times.map((time) => Math.max(0, Date.parse(time) - now));
+    const next = tries.length === 0 ? 'trying now' : `next try in ${seconds(Math.min(...tries))}`;
+    const who = alike.length === 1 ? `slot ${slots} is` : `slots ${slots} are`;
+    return `${who} crashing, ${failures} deaths in a row: ${plain(reason)}; ${next}`;
+  });
+}
+
+function seconds(ms) {
+  return `${(ms / 1000).toFixed(1)} s`;
+}
+
+function headline({ name, pid, state, serving, wanted, started, ecv }, now) {
   const workers = `${serving} of ${wanted} ${wanted === 1 ? 'worker serves' : 'workers serve'}`;
-  return `master ${pid}: ${state}, ${workers}, ${rotation(ecv)}, up ${age(now - Date.parse(started))}`;
+  const who = `master ${pid}${name ? ` '${plain(name)}'` : ''}`;
+  return `${who}: ${state}, ${workers}, ${rotation(ecv)}, up ${age(now - Date.parse(started))}`;
 }
 
 function rotation({ enabled, leaving, by, reason }) {
@@ -69,7 +97,7 @@ function clockOf(time) {
 
 // Spares and leaving workers, which have no slot, come last.
 function bySlot(one, other) {
-  return (one.slot ?? Infinity) - (other.slot ?? Infinity) || one.id - other.id;
+  return (one.slot ?? Infinity) - (other.slot ?? Infinity) || (one.id ?? 0) - (other.id ?? 0);
 }
 
 function figureOf(name, unit, digits, size = 1) {

@@ -10,13 +10,15 @@ const { usage } = require('./usage');
 
 // Each command's own file, loaded when it is asked for.
 const HOMES = {
-  start: './start',
+  start: './start/start',
   status: './status',
   top: './top',
   stop: './stop',
   shutdown: './stop',
   reload: './orders',
   scale: './orders',
+  recycle: './orders',
+  logs: './logs',
   enable: './orders',
   disable: './orders',
 };

@@ -1,4 +1,4 @@
-// `cluster2 reload`, `scale`, `enable` and `disable`: what changes a cluster that goes on.
+// `cluster2 reload`, `recycle`, `scale`, `enable` and `disable`: what changes a cluster that goes on.
 'use strict';
 
 const { misused } = require('./arguments');
@@ -6,8 +6,11 @@ const { Failure, FAILED } = require('./failure');
 const { find, all } = require('./masters');
 
 async function reload(asked) {
-  const args = { strategy: asked.options.strategy, env: environment(asked.options.env ?? []) };
+  const { cancel: isCancel, env = [], restart, strategy } = asked.options;
+  if (isCancel) return cancel(asked);
+  const args = { strategy, env: environment(env), restart };
   const masters = await find(asked);
+  if (!restart) for (const { pid, status } of masters) tellJoined(pid, status);
   await all(masters, asked.options.wait ? waiting(args, asked.within ?? Infinity) : beginning(args));
 }
 
@@ -40,7 +43,44 @@ function beginning(args) {
 function explain(error) {
   const { exitCode = null, signal = null } = error.answer?.facts ?? {};
   const how = exitCode === null ? signal && `killed by ${signal}` : `exit code ${exitCode}`;
-  throw how ? new Failure(FAILED, `${error.message} (${how})`) : error;
+  throw how && !error.message.includes(how) ? new Failure(FAILED, `${error.message} (${how})`) : error;
+}
+
+// A reload that is under way is joined, and so is its fate.
+function tellJoined(pid, status) {
+  if (!status?.reload) return;
+  const began = new Date(status.reload.began).toTimeString().slice(0, 8);
+  say(`master ${pid}: joined the reload that began at ${began}; \`reload --restart\` begins a new one in its place, ` +
+    '`reload --cancel` calls it off');
+}
+
+async function cancel(asked) {
+  const { env, restart, strategy, wait } = asked.options;
+  const other = Object.entries({ env, restart, strategy, wait }).find(([, value]) => value !== undefined);
+  if (other) throw misused(`reload --cancel does not take --${other[0]}`, 'reload');
+  await all(await find(asked), async (master) => {
+    await master.demand('cancelReload', undefined, asked.within);
+    say(`master ${master.pid}: the reload is cancelled`);
+  });
+}
+
+async function recycle(asked) {
+  const [text] = asked.operands;
+  if (!/^[1-9]\d*$/.test(text)) throw misused(`recycle takes the pid of a worker, got '${text}'`, 'recycle');
+  const pid = Number(text);
+  const masters = await find(asked);
+  const has = ({ status }) => status?.workers.some((worker) => worker.pid === pid);
+  const its = masters.filter(has);
+  if (its.length === 0) {
+    const [problem] = masters.map((master) => master.problem).filter(Boolean);
+    if (problem) throw problem;
+    const pids = masters.flatMap(({ status }) => status?.workers ?? []).map((worker) => worker.pid).join(', ');
+    throw new Failure(FAILED, `no cluster in ${asked.dir} has a worker ${pid}; there is ${pids || 'none'}`);
+  }
+  await all(its, async (master) => {
+    await master.demand('recycle', { pid }, asked.within);
+    say(`master ${master.pid}: worker ${pid} goes when its successor serves`);
+  });
 }
 
 async function scale(asked) {
@@ -92,4 +132,4 @@ function say(text) {
   process.stdout.write(`${text}\n`);
 }
 
-module.exports = { reload, scale, enable, disable };
+module.exports = { reload, recycle, scale, enable, disable };

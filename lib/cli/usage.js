@@ -12,9 +12,25 @@ const COMMON = {
 /** By command: `operands` as they are shown, `min` and `max` of them, a sentence, and options of its own. */
 const COMMANDS = {
   start: {
-    operands: '<app.js> [arguments]',
-    text: 'runs a script as `node app.js` would, in the foreground: the process is the master',
+    operands: '[options] <script> [arguments]',
+    text: 'runs any script in workers, in the foreground; without a script, what a configuration says',
     rest: true,
+    options: {
+      workers: { value: 'N', text: "how many; 'max' (default): one for each processor that it may use" },
+      'node-args': { value: 'ARGS', text: 'flags of Node itself, such as "--import tsx"; may be repeated' },
+      cwd: { value: 'DIR', text: "the workers' directory, from which the script is taken too" },
+      env: { value: 'NAME=VALUE', text: 'a variable for the workers; may be repeated. NAME: a part of a PM2 file' },
+      pids: { value: 'DIR', text: 'directory of pid files, by which the other commands find it (default: ./pids)' },
+      monitor: { value: '[HOST:]PORT', text: "where the monitor is, or 'off' (default: 127.0.0.1:3001, or another)" },
+      ecv: { value: 'PATH', text: "the health answer for balancers on the application's own port (default: off)" },
+      name: { value: 'NAME', text: 'what the cluster is called' },
+      log: { value: 'FILE', text: 'append stdout and stderr of the workers to it; `cluster2 logs` reads it' },
+      'wait-ready': { text: "a worker is ready when it says process.send('ready'), not when it listens" },
+      config: { value: 'FILE', text: 'the configuration (default: cluster2.config.js and others, see docs/cli.md)' },
+      only: { value: 'NAME', text: 'of a PM2 file with several apps, this one' },
+      quiet: { text: 'say nothing but what is wrong' },
+      json: { text: 'say it as JSON, an object a line' },
+    },
   },
   status: {
     text: 'tells what each cluster of the directory does; fails if one has no worker that serves',
@@ -28,12 +44,22 @@ const COMMANDS = {
   reload: {
     text: 'replaces every worker by one that runs what is on disk now',
     options: {
+      cancel: { text: 'call off the reload that is under way; the old workers serve on' },
+      restart: { text: 'call off the reload that is under way, and begin anew; otherwise this one joins it' },
       wait: { text: 'return when that is done, with each worker that was replaced, or with the reason why it failed' },
       strategy: { value: 'NAME', text: "'rolling' (default) or 'all-first'" },
       env: { value: 'NAME=VALUE', text: 'a variable for all later workers; may be repeated', many: true },
     },
   },
   scale: { operands: '<N>', count: 1, text: 'sets the number of workers; +N adds and -N takes away' },
+  recycle: { operands: '<pid>', count: 1, text: 'replaces one worker, its successor first' },
+  logs: {
+    text: 'prints the end of the file to which the workers write (`start --log`)',
+    options: {
+      lines: { value: 'N', text: 'so many lines (default: 20)' },
+      follow: { text: 'go on with what is added, until Ctrl-C; also after a rotation', short: '-f' },
+    },
+  },
   enable: { text: 'puts the cluster back into rotation' },
   disable: {
     text: 'takes the cluster out of rotation: its health checks say DISABLED, requests are answered as before',
@@ -67,12 +93,16 @@ function overview() {
 function details(name) {
   const { operands, text, rest, options = {} } = COMMANDS[name];
   const head = ['Usage: cluster2', name, ...operands ? [operands] : [], ...rest ? [] : ['[options]']].join(' ');
-  const all = rest ? {} : { ...options, ...COMMON };
-  return [head, '', `  ${text}`, ...rest ? [] : ['', ...rows(all)]].join('\n');
+  const all = rest ? options : { ...options, ...COMMON };
+  const hint = 'Every option of `new Cluster` can be given too, by its name: --memory-threshold 512mb.';
+  const more = rest ? ['', hint] : [];
+  return [head, '', `  ${text}`, '', ...rows(all), ...more].join('\n');
 }
 
 function rows(options) {
-  return Object.entries(options).map(([name, { value = '', text }]) => row(`--${name} ${value}`, text));
+  return Object.entries(options).map(([name, { short, value = '', text }]) => {
+    return row(`${short ? `${short}, ` : ''}--${name} ${value}`, text);
+  });
 }
 
 function row(name, text) {

@@ -4,26 +4,17 @@
 // application sees: events, messages, signals, and the process's own end.
 'use strict';
 
-const nodeCluster = require('node:cluster');
 const fs = require('node:fs');
-const net = require('node:net');
 const os = require('node:os');
 const { debuglog } = require('node:util');
 
 const { callApplication } = require('../shared/application');
-const { collectApps } = require('../shared/create-app');
 const { Calls, notRunning, reloadFailed, textOf } = require('../shared/pending-calls');
-const { ComponentHub } = require('../components/hub');
-const { ComponentStatus, query } = require('../components/status');
 const { Ending } = require('../shared/ending');
 const { encode } = require('../shared/options-json');
 const errors = require('../shared/errors');
-const { MonitorRequests } = require('./monitor-requests');
 const { load } = require('../shared/native');
 const { Launcher } = require('./worker-settings');
-const { NodeCluster } = require('./node-cluster');
-const { wantsOf } = require('../shared/ports');
-const { refusePort } = require('./refuse-port');
 
 const debug = debuglog('cluster2');
 
@@ -48,6 +39,8 @@ class Master {
   #components;
   #monitor;
   #ended = new Set();
+  // The addresses of a script that workers run as it is, by what is said of them.
+  #bound = new Map();
   #ending;
   // The signal that the application's listeners are told of in the end.
   #signal = 'SIGTERM';
@@ -61,44 +54,69 @@ class Master {
   }
 
   async run() {
-    const { createApp, monApp: usual, parsed, raw } = this.#setup;
-    const { serialization = 'json' } = nodeCluster.settings;
-    if (serialization !== 'json') throw errors.createError('ERR_CLUSTER2_SERIALIZATION', serialization);
-    this.#launcher = new Launcher(parsed);
+    const { parsed, raw } = this.#setup;
+    const script = parsed.exec === null ? undefined : new (require('./script').Script)(raw, parsed);
+    this.#launcher = new Launcher(parsed, script);
     const start = this.#launcher.settings();
-    const { apps, monApp } = await collectApps(createApp, {
-      monApp: usual,
-      warn: (message) => this.#warn(message),
-    });
-    for (const { app } of apps) {
-      if (app.listening) throw errors.createError('ERR_CLUSTER2_APP_LISTENING', JSON.stringify(app.address()));
-    }
-    this.#monitor = new MonitorRequests((...asked) => this.query(...asked), (message) => this.#warn(message));
-    if (parsed.monPort) await this.#monitor.use(monApp);
-    const address = await addressOf(parsed.host);
-    const wants = wantsOf(apps, address, parsed);
+    const { apps, monApp, wants } = script ? this.#scriptAlone() : await this.#handedOver();
+    if (parsed.monPort && (!script || monApp)) await this.#monitorRequests().use(monApp);
     try {
       this.#native = load().Master.prepare(encode(raw), start, wants);
     } catch (error) {
-      return refusePort(this.#cluster, errors.fromNative(error));
+      return require('./refuse-port').refusePort(this.#cluster, errors.fromNative(error));
     }
+    this.#onStarted = () => this.#setup.callback?.(apps, monApp);
+    process.once('exit', () => this.#close());
+    // The first workers start while the rest of this is loaded; no event of theirs comes before this turn is over.
+    const begin = () => this.#native.start((...event) => this.#receive(...event), this.#monitor?.hasApp ?? false);
+    if (script) begin();
+    const { NodeCluster } = require('./node-cluster');
     this.#workers = new NodeCluster(this.#native);
     this.#handleSignals();
-    this.#setup.delegations.start((...given) => this.#workers.reach(...given));
+    this.#setup.delegations().start((...given) => this.#workers.reach(...given));
     this.#startComponents();
-    process.once('exit', () => this.#close());
     // The native callback is weak: this timer says that a master without workers still has a monitor to serve.
     this.#keepAlive = setInterval(() => {}, 0x7fffffff);
     process.cluster = { clustered: true, emitter: this.#cluster, workers: this.#workers.byPid };
-    this.#onStarted = () => this.#setup.callback?.(apps, monApp);
-    this.#native.start((event, id, text, fd) => this.#receive(event, id, text, fd), this.#monitor.hasApp);
-    this.#setup.metrics.start((text) => this.#native.setAppMetrics(text), (message) => this.#warn(message));
+    if (!script) begin();
+    this.#setup.metrics().start((text) => this.#native.setAppMetrics(text), (message) => this.#warn(message));
     return undefined;
+  }
+
+  // What `createApp` hands over, and where the workers will listen for it.
+  async #handedOver() {
+    const { createApp, monApp: usual, parsed } = this.#setup;
+    const { serialization = 'json' } = require('node:cluster').settings;
+    if (serialization !== 'json') throw errors.createError('ERR_CLUSTER2_SERIALIZATION', serialization);
+    const { collectApps } = require('../shared/create-app');
+    const warn = (message) => this.#warn(message);
+    const { apps, monApp } = await collectApps(createApp, { monApp: usual, warn });
+    for (const { app } of apps) {
+      if (app.listening) throw errors.createError('ERR_CLUSTER2_APP_LISTENING', JSON.stringify(app.address()));
+    }
+    const { wantsOf } = require('../shared/ports');
+    return { apps, monApp, wants: wantsOf(apps, await addressOf(parsed.host), parsed) };
+  }
+
+  // A script that workers run as it is says itself where it listens.
+  #scriptAlone() {
+    return { apps: [], monApp: this.#setup.monApp, wants: [] };
+  }
+
+  // Made when it is needed.
+  #monitorRequests() {
+    if (!this.#monitor) {
+      const { MonitorRequests } = require('./monitor-requests');
+      this.#monitor = new MonitorRequests((...asked) => this.query(...asked), (message) => this.#warn(message));
+    }
+    return this.#monitor;
   }
 
   #onStarted;
 
   #startComponents() {
+    const { ComponentHub } = require('../components/hub');
+    const { ComponentStatus } = require('../components/status');
     this.#hub = new ComponentHub((pid, fact) => {
       this.#workers.reach(JSON.stringify({ cmd: 'NODE_CLUSTER2', act: 'component', fact }), [pid]);
     }, (message) => this.#warn(message));
@@ -109,11 +127,21 @@ class Master {
 
   /** For the monitor: the names of all components or, with a name, what all processes or one say of it. */
   query(component, worker, params) {
-    return query(this.#components, component, worker, params);
+    return require('../components/status').query(this.#components, component, worker, params);
   }
 
   addresses() {
-    return this.#native?.addresses() ?? { app: [], monitor: null };
+    const { app, monitor } = this.#native?.addresses() ?? { app: [], monitor: null };
+    return { app: app.length > 0 ? app : [...this.#bound.values()], monitor };
+  }
+
+  // Where the script of workers listens is known when the first one does.
+  #serverListens(worker, facts) {
+    if (this.#setup.parsed.exec !== null) {
+      const bound = boundAt(facts);
+      this.#bound.set(JSON.stringify(bound), bound);
+    }
+    worker?.serverListening(facts);
   }
 
   /** Kills the workers, says `died` for each, and ends this process by SIGKILL, as cluster2 did. */
@@ -152,6 +180,14 @@ class Master {
     return this.#calls.make((ticket) => {
       if (!this.#native) throw notRunning();
       this.#native.reload(encode(options), this.#settings(), ticket);
+    });
+  }
+
+  /** Calls off the reload that is under way. */
+  cancelReload() {
+    return this.#calls.make((ticket) => {
+      if (!this.#native) throw notRunning();
+      this.#native.cancelReload(ticket);
     });
   }
 
@@ -231,18 +267,19 @@ class Master {
         return this.#tell('forked', facts.pid);
       case 'started': return callApplication(this.#onStarted);
       case 'online': return worker?.online();
-      case 'serverListening': return worker?.serverListening(facts);
+      case 'serverListening': return this.#serverListens(worker, facts);
       case 'listening': return this.#tell('listening', facts.pid);
       case 'spare': return this.#tell('spare', facts.pid);
       case 'disconnected': return worker?.disconnected();
       case 'leavesOnPurpose': return worker?.leavesOnPurpose();
-      case 'monitorRequest': return this.#monitor.take(facts, fd);
+      case 'monitorRequest': return this.#monitorRequests().take(facts, fd);
       case 'component': return this.#hub.hear(worker?.process.pid, facts);
       case 'died': return this.#buried(worker, facts);
       case 'hung': return this.#hung(facts);
       case 'heartbeat': return this.#beat(facts);
       case 'warning': return this.#tell('warning', { message: facts.message, ...facts.facts });
       case 'answered': return this.#calls.answered(id, facts);
+      case 'noted': return this.#tell('note', facts);
       case 'launchAsked': return this.#tellLaunch();
       case 'shutdownAsked':
         this.#isShuttingDown = true;
@@ -269,7 +306,7 @@ class Master {
   }
 
   #buried(worker, { pid, code, signal, reason, left: { requests, row } }) {
-    this.#setup.delegations.gone(pid);
+    this.#setup.delegations().gone(pid);
     this.#hub.gone(pid);
     worker?.exited(code, signal);
     this.#tell('died', pid, { code, signal, reason, requests, row });
@@ -302,7 +339,7 @@ class Master {
         worker.process.read(message.questions, (question) => this.#dispatch(worker, question));
         return;
       }
-      this.#setup.delegations.asked(worker.process, message);
+      this.#setup.delegations().asked(worker.process, message);
     }
     worker.said(message, handle);
   }
@@ -344,8 +381,16 @@ class Master {
 
 module.exports = { Master };
 
+// What Node says of a server that listens, in the form of `addresses()`.
+function boundAt({ address, port, addressType }) {
+  if (addressType === -1) return { kind: 'unix', address: null, port: null, path: address };
+  const kind = String(addressType).startsWith('udp') ? addressType : `tcp${addressType}`;
+  const any = kind.endsWith('6') ? '::' : '0.0.0.0';
+  return { kind, address: address ?? any, port, path: null };
+}
+
 // As `listen` resolves it in the workers.
 async function addressOf(host) {
-  if (net.isIP(host)) return host;
+  if (require('node:net').isIP(host)) return host;
   return (await require('node:dns').promises.lookup(host)).address;
 }

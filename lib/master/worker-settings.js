@@ -7,7 +7,6 @@
 // starts in the place that was found then.
 'use strict';
 
-const nodeCluster = require('node:cluster');
 const fs = require('node:fs');
 const path = require('node:path');
 
@@ -26,28 +25,33 @@ class Launcher {
   #script;
   #follows;
   #user;
+  #exec;
 
   /**
-   * The options; `cwd` may be null. `uid` and `gid` may also come from `cluster.setupPrimary`.
+   * The options; `cwd` may be null. `uid` and `gid` may also come from `cluster.setupPrimary`. `script` says how
+   * workers run a script as it is (lib/master/script.js), where they do.
    * Throws ERR_CLUSTER2_NO_SCRIPT, ERR_CLUSTER2_INVALID_ARGUMENT.
    */
-  constructor({ cwd, uid, gid }) {
-    const { settings } = nodeCluster;
+  constructor({ cwd, uid, gid }, script) {
+    // Whoever runs a script as it is has no reason to load `node:cluster`.
+    const { settings } = script ? { settings: {} } : require('node:cluster');
     this.#user = { uid: idOf('uid', uid ?? settings.uid), gid: idOf('gid', gid ?? settings.gid) };
-    const script = process.argv[1];
-    if (!script) throw errors.createError('ERR_CLUSTER2_NO_SCRIPT');
+    this.#exec = script;
+    const file = script?.file ?? process.argv[1];
+    if (!file) throw errors.createError('ERR_CLUSTER2_NO_SCRIPT');
     const here = process.cwd();
     this.#cwd = cwd ?? nameByShell(here) ?? here;
     // Node makes a relative script absolute by the directory's real name, which hides the link.
-    const below = path.relative(here, script);
+    const below = path.relative(here, file);
     const isBelow = below !== '' && !below.startsWith('..') && !path.isAbsolute(below);
-    this.#script = isBelow ? path.join(nameByShell(here) ?? here, below) : script;
+    this.#script = isBelow ? path.join(nameByShell(here) ?? here, below) : file;
     // Without a link and without the option a worker is started exactly as `cluster.fork` would.
     this.#follows = cwd !== null || this.#cwd !== here;
   }
 
   #program() {
     const script = path.join(fs.realpathSync(path.dirname(this.#script)), path.basename(this.#script));
+    if (this.#exec) return { script, args: this.#exec.args };
     const args = process.argv.slice(2);
     const outer = runner();
     return outer === undefined ? { script, args } : { script: outer, args: [script, ...args] };
@@ -57,10 +61,11 @@ class Launcher {
   settings() {
     return {
       execPath: process.execPath,
-      execArgv: process.execArgv,
+      execArgv: [...process.execArgv, ...this.#exec?.execArgv ?? []],
       ...this.#program(),
       // The target spares them a look into the program file, which is the same.
-      env: { ...process.env, CLUSTER2_TARGET: currentTarget() },
+      env: { ...process.env, ...this.#exec?.env(), CLUSTER2_TARGET: currentTarget() },
+      instanceEnv: this.#exec?.instanceEnv ?? {},
       cwd: this.#follows ? fs.realpathSync(this.#cwd) : null,
       inspectPort: wantsInspector() ? process.debugPort : null,
       ...this.#user,

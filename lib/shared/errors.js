@@ -9,6 +9,9 @@
 // index.js, which an older Node reads.
 const messages = {
   ERR_CLUSTER2_CREATE_APP: (given) => `createApp must be a function, got ${show(given)}`,
+  ERR_CLUSTER2_CREATE_APP_UNUSED: (exec) =>
+    `listen() takes no createApp together with the option \`exec\`: workers run ${show(exec)} as it is`,
+  ERR_CLUSTER2_EXEC: (given, problem) => `option \`exec\` must name a script for Node, got ${show(given)}: ${problem}`,
   ERR_CLUSTER2_ALREADY_LISTENING: () =>
     'listen() was called before in this process, and one process runs one cluster only',
   ERR_CLUSTER2_UNSUPPORTED_PLATFORM: (target, supported) =>

@@ -9,7 +9,6 @@ const { onMissing } = require('../shared/node-internals');
 const { VitalSigns } = require('./counting/vital-signs');
 const { countTransactions } = require('./heartbeat');
 const { Leaving } = require('./leaving');
-const { Ecv } = require('./serving/ecv');
 
 /**
  * Has `servers` serve as the options say, counts into `board`, and gives `{ending, leaving}`. `host` is for
@@ -18,7 +17,7 @@ const { Ecv } = require('./serving/ecv');
  */
 function beginService(cluster, setup, { servers, board, host, balance, warn, exit }) {
   const { cleanups, parsed } = setup;
-  const ecv = parsed.ecv ? new Ecv(setup, board, host) : undefined;
+  const ecv = parsed.ecv ? new (require('./serving/ecv').Ecv)(setup, board, host) : undefined;
   servers.use(cluster, parsed, { ecv, balance });
   onMissing(warn);
   countTransactions(cluster, board);

@@ -6,7 +6,6 @@
 'use strict';
 
 const { callApplication } = require('../shared/application');
-const { collectApps } = require('../shared/create-app');
 const { Balance } = require('./serving/balance');
 const { trapExceptions } = require('./exceptions');
 const { startHeartbeat } = require('./heartbeat');
@@ -60,12 +59,8 @@ class Worker {
 
   async #start() {
     const { awaitsSocket, createApp, callback, parsed } = this.#setup;
-    guardHandOvers(this.#board);
-    onClusterMessage((message) => this.#obey(message));
-    tell({ act: 'hello' });
-    process.once('disconnect', () => this.#calls?.end());
-    this.#beginService();
-    this.#ending.hearSignals((signal) => this.#onSignal(signal));
+    const { collectApps } = require('../shared/create-app');
+    this.#begin({ handsOver: true });
     const { apps, monApp } = await collectApps(createApp, {
       monApp: this.#setup.monApp,
       isWaiting: () => awaitsSocket() || (this.#calls?.isOpen ?? false),
@@ -80,16 +75,51 @@ class Worker {
       for (const _ of ports) callApplication(() => callback?.(apps, monApp));
     };
     await this.#servers.listen(apps, onListening);
-    this.#board.state = 'serving';
+    this.#serves();
     if (apps.length === 0) tell({ act: 'ready' });
     startHeartbeat(this.#cluster, this.#board, parsed.heartbeatInterval);
-    setTimeout(() => this.#settle(), SETTLE_MS).unref();
+    setTimeout(() => this.#watchThresholds(), SETTLE_MS).unref();
   }
 
-  #settle() {
-    const { whenQuiet } = require('./idle-proof');
+  /**
+   * The application's script knows nothing of this package, and is about to run: the worker is ready when its first
+   * server listens, or with `waitReady` when it says so.
+   */
+  runScript() {
+    const { onUncaughtException, waitReady } = this.#setup.parsed;
+    const trap = () => trapExceptions(this.#cluster, onUncaughtException);
+    if (onUncaughtException === 'continue') trap();
+    const serves = () => {
+      if (onUncaughtException !== 'continue') trap();
+      this.#serves();
+      if (waitReady) tell({ act: 'listening', ready: true });
+    };
+    this.#begin({ handsOver: waitReady });
+    if (waitReady) onReadyMessage(serves);
+    else this.#servers.onceListening(serves);
+    // A script may open no server at all.
+    setTimeout(() => this.#watchThresholds(), SETTLE_MS).unref();
+  }
+
+  #begin({ handsOver }) {
+    guardHandOvers(this.#board);
+    onClusterMessage((message) => this.#obey(message));
+    tell({ act: 'hello', handsOver });
+    process.once('disconnect', () => this.#calls?.end());
+    this.#beginService();
+    this.#ending.hearSignals((signal) => this.#onSignal(signal));
+  }
+
+  #serves() {
+    this.#board.state = 'serving';
+    setTimeout(() => {
+      const { whenQuiet } = require('./idle-proof');
+      whenQuiet(() => this.#servers.sockets, () => tell({ act: 'quiet' }));
+    }, SETTLE_MS).unref();
+  }
+
+  #watchThresholds() {
     const { Thresholds } = require('./counting/thresholds');
-    whenQuiet(() => this.#servers.sockets, () => tell({ act: 'quiet' }));
     new Thresholds(this.#setup.parsed, this.#servers).watch((why) => tell({ act: 'recycle', why }));
   }
 
@@ -202,3 +232,15 @@ class Worker {
 }
 
 module.exports = { Worker };
+
+// Calls `onReady()` once when the application says `process.send('ready')`, as it does for PM2.
+function onReadyMessage(onReady) {
+  const { send } = process;
+  process.send = function sendAndSee(message, ...rest) {
+    if (message === 'ready' && process.send === sendAndSee) {
+      process.send = send;
+      onReady();
+    }
+    return Reflect.apply(send, this, [message, ...rest]);
+  };
+}

@@ -29,8 +29,8 @@ use scale::within_bounds;
 use slot::{Life, Member, News, Occupancy, Order, Post, Slot};
 use spares::Spares;
 pub use terms::{
-    DeathReason, Effect, Forks, MemberView, Phase, Policy, Purpose, RecycleReason, Replaced, Report, Restart,
-    State, Step, Strategy,
+    Crashing, DeathReason, Effect, Forks, MemberView, Phase, Policy, Purpose, RecycleReason, Replaced,
+    Report, Restart, State, Step, Strategy,
 };
 
 /// The workers of one master, and what is to become of them.
@@ -107,6 +107,7 @@ impl Fleet {
             }
             Step::Recycle { worker, why } => self.queue_recycle(worker, why, now),
             Step::Reload { strategy } => self.start_reload(strategy, now),
+            Step::CancelReload => self.cancel_reload(now),
             Step::Scale { wanted } => self.scale(wanted, now),
             Step::Shutdown => self.begin_shutdown(),
             Step::Closed => self.drain_all(now),
@@ -155,6 +156,25 @@ impl Fleet {
             since: worker.since,
             generation: worker.generation,
         })
+    }
+
+    /// The slots in which workers have died at least twice in a row, and in which none serves.
+    pub fn crashing(&self) -> impl Iterator<Item = Crashing> + '_ {
+        self.slots.iter().filter_map(|(&index, slot)| {
+            let next_try = match slot.occupancy {
+                Occupancy::Waiting { until } => Some(until),
+                Occupancy::Held { by } if self.state_of(by) == Some(State::Starting) => None,
+                Occupancy::Held { .. } | Occupancy::Exchanging { .. } | Occupancy::Retired => return None,
+            };
+            let failures = slot.backoff.failures();
+            (failures > 1).then_some(Crashing { slot: index, failures, next_try })
+        })
+    }
+
+    /// Whether a reload still has workers to replace.
+    #[must_use]
+    pub fn is_replacing(&self) -> bool {
+        self.reload.as_ref().is_some_and(Reload::is_exchanging)
     }
 
     /// The slot that a worker was forked for or took over; `None` for a spare, and once it is gone.

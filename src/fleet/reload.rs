@@ -189,10 +189,26 @@ impl Fleet {
         true
     }
 
+    /// Ends a reload that still has workers to replace.
+    pub(super) fn cancel_reload(&mut self, now: Instant) {
+        let Some(reload) = self.reload.take_if(|reload| reload.is_exchanging) else { return };
+        let replaced = self.call_off(&reload, None, now);
+        self.report(Report::ReloadCancelled { replaced });
+    }
+
     /// Ends the reload if the worker that is lost was to be the new one of an exchange; says whether it did.
     pub(super) fn check_reload_lost(&mut self, lost: WorkerId, now: Instant) -> bool {
         let Some(reload) = self.reload.take_if(|reload| reload.is_open(lost)) else { return false };
-        for exchange in reload.exchanges.iter().filter(|exchange| exchange.is_open && exchange.new != lost) {
+        let replaced = self.call_off(&reload, Some(lost), now);
+        self.report(Report::ReloadFailed { worker: lost, replaced });
+        true
+    }
+
+    /// Sends the new workers of open exchanges away; says how many workers have been replaced.
+    fn call_off(&mut self, reload: &Reload, lost: Option<WorkerId>, now: Instant) -> usize {
+        for exchange in
+            reload.exchanges.iter().filter(|exchange| exchange.is_open && Some(exchange.new) != lost)
+        {
             let Some(index) = self.slot_of(exchange.new) else { continue };
             if self.post(index, exchange.new) == (Post::Successor { of: exchange.old }) {
                 self.set_occupancy(index, Occupancy::Held { by: exchange.old });
@@ -200,9 +216,7 @@ impl Fleet {
                 self.dismiss(exchange.new, DeathReason::GivenUp, self.policy.recycle_timeout, now);
             }
         }
-        let replaced = reload.exchanges.iter().filter(|exchange| !exchange.is_open).count();
-        self.report(Report::ReloadFailed { worker: lost, replaced });
-        true
+        reload.exchanges.iter().filter(|exchange| !exchange.is_open).count()
     }
 
     fn has_older_generation(&self) -> bool {

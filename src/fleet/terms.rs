@@ -57,6 +57,17 @@ pub struct Policy {
     pub seed: u64,
 }
 
+/// A slot whose workers die again and again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crashing {
+    /// Which.
+    pub slot: SlotIndex,
+    /// How many died in a row.
+    pub failures: u32,
+    /// When the next one is forked; `None` while one starts.
+    pub next_try: Option<Instant>,
+}
+
 /// One piece of news, or one wish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -129,6 +140,8 @@ pub enum Step {
         /// In which order.
         strategy: Strategy,
     },
+    /// Replace nobody any more: the reload that runs is over. With none that runs it changes nothing.
+    CancelReload,
     /// Have so many workers from now on; 0 counts as 1.
     Scale {
         /// How many.
@@ -272,6 +285,11 @@ pub enum Report {
     ReloadFailed {
         /// The successor that failed.
         worker: WorkerId,
+        /// How many workers had been replaced before.
+        replaced: usize,
+    },
+    /// A reload was called off; old workers that still served stay.
+    ReloadCancelled {
         /// How many workers had been replaced before.
         replaced: usize,
     },

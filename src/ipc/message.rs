@@ -102,8 +102,11 @@ pub enum FromAgent {
     Loaded,
     /// The script has made a `Cluster`: the worker is ready when what that hands over listens, and not when any server does.
     Announces,
-    /// The script has called `listen` of our package: the worker takes our orders.
-    Hello,
+    /// The worker takes our orders.
+    Hello {
+        /// The script has called `listen` of our package. Else it knows nothing of us, and its first server makes it ready.
+        hands_over: bool,
+    },
     /// One application listens on all of its ports.
     Listening {
         /// It was the last one: the worker is in service.
@@ -278,6 +281,12 @@ fn from_agent(envelope: &Envelope<'_>, line: &[u8]) -> Result<ToMaster, String> 
         slot: u16,
     }
     #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Hello {
+        #[serde(default = "yes")]
+        hands_over: bool,
+    }
+    #[derive(Deserialize)]
     struct Recycle {
         why: RecycleReason,
     }
@@ -303,7 +312,10 @@ fn from_agent(envelope: &Envelope<'_>, line: &[u8]) -> Result<ToMaster, String> 
     Ok(ToMaster::Agent(match act.as_str() {
         "loaded" => FromAgent::Loaded,
         "announces" => FromAgent::Announces,
-        "hello" => FromAgent::Hello,
+        "hello" => {
+            let Hello { hands_over } = fields(line)?;
+            FromAgent::Hello { hands_over }
+        }
         "listening" => {
             let Listening { ready } = fields(line)?;
             FromAgent::Listening { ready }
@@ -342,6 +354,10 @@ fn from_agent(envelope: &Envelope<'_>, line: &[u8]) -> Result<ToMaster, String> 
         }
         unknown => return Err(format!("there is no act '{unknown}'")),
     }))
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// A message with a handle: ours, if it gives a connection back, else the application's.

@@ -18,6 +18,8 @@ pub struct Rules {
     pub limits: health::Limits,
     /// `logs`.
     pub logs: PathBuf,
+    /// `log`: the file to which workers write by themselves.
+    pub log: Option<PathBuf>,
     /// Where the application is; `None` is this process's working directory.
     pub dir: Option<PathBuf>,
     /// The application has a monitor app of its own.

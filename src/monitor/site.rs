@@ -48,7 +48,7 @@ impl Site {
         Self {
             hostname: host.hostname.clone(),
             renderer: Renderer::start(rules.limits, rules.monitor.control, host, Arc::clone(&source)),
-            logs: Logs::new(rules.logs.clone(), limits.share(FOLLOWERS)),
+            logs: Logs::new(rules.logs.clone(), rules.log.as_deref(), limits.share(FOLLOWERS)),
             deps: Deps::new(rules.dir.clone()),
             app: AppProxy::new(Arc::clone(&source), limits.share(WITH_JAVASCRIPT)),
             watchers: limits.share(WATCHERS),

@@ -77,6 +77,9 @@ fn args(event: Event) -> EventArgs {
         Event::Rotated { disabled, by, reason, .. } => {
             plain("rotated", 0, json!({ "disabled": disabled, "by": by, "reason": reason }))
         }
+        Event::Noted { event, pid, text } => {
+            plain("noted", 0, json!({ "event": event, "pid": pid, "text": text }))
+        }
         Event::LaunchAsked => plain("launchAsked", 0, Value::Null),
         Event::Answered { ticket, answer } => plain("answered", ticket, answer),
         Event::ShutdownAsked => plain("shutdownAsked", 0, Value::Null),

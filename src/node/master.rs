@@ -235,6 +235,15 @@ impl Master {
         self.ask(Call::Reload { args, launch: read(launch, "launch")?, requester })
     }
 
+    /// Calls off the reload that is under way; answered by the event `answered` with `ticket`.
+    ///
+    /// # Errors
+    /// `ERR_CLUSTER2_NOT_RUNNING`.
+    #[napi]
+    pub fn cancel_reload(&self, ticket: u32) -> Result<()> {
+        self.ask(Call::CancelReload { ticket })
+    }
+
     /// The answer to the event `launchAsked`: what workers are to be started with, or why that can't be said.
     ///
     /// # Errors

@@ -20,16 +20,18 @@ pub struct Reload {
     pub strategy: Strategy,
     /// Variables to be set in all later workers, or, where `None`, to be left out.
     pub env: BTreeMap<String, Option<String>>,
+    /// A reload that runs is called off in favour of this one.
+    pub restart: bool,
 }
 
 impl Default for Reload {
     fn default() -> Self {
-        Self { strategy: Strategy::Rolling, env: BTreeMap::new() }
+        Self { strategy: Strategy::Rolling, env: BTreeMap::new(), restart: false }
     }
 }
 
 impl Reload {
-    /// Reads `{strategy, env}`; both may be missing, and so may the object.
+    /// Reads `{strategy, env, restart}`; each may be missing, and so may the object.
     ///
     /// # Errors
     /// [`Error::InvalidOption`] with the part that is wrong.
@@ -47,8 +49,11 @@ impl Reload {
                     super::replace(&mut reload.strategy, strategy.map_err(|it| refused(".strategy", it))?);
                 }
                 "env" => reload.env = env(value).map_err(|it| refused(".env", it))?,
+                // Of the two truthy texts that a form may send, one says no.
+                "restart" => reload.restart = value.as_str() != Some("false"),
                 unknown => {
-                    let problem = Problem::new("must not be given: reload takes strategy and env", value);
+                    let rule = "must not be given: reload takes strategy, env and restart";
+                    let problem = Problem::new(rule, value);
                     return Err(refused(&format!(".{unknown}"), problem));
                 }
             }
@@ -58,7 +63,7 @@ impl Reload {
 }
 
 /// Texts stay, numbers and truth values become theirs, null and undefined take a variable away.
-fn env(value: &Value) -> Result<BTreeMap<String, Option<String>>, Problem> {
+pub(super) fn env(value: &Value) -> Result<BTreeMap<String, Option<String>>, Problem> {
     let rule = "must be an object of environment variables";
     let variables = value.as_object().filter(|_| read::js_marker(value).is_none());
     let variables = variables.ok_or_else(|| Problem::new(rule, value))?;
@@ -167,7 +172,7 @@ mod tests {
             ),
             (
                 json!({ "envs": {"A": "b" } }),
-                "option `reload.envs` must not be given: reload takes strategy and env, got { A: 'b' }",
+                "option `reload.envs` must not be given: reload takes strategy, env and restart, got { A: 'b' }",
             ),
         ];
         for (given, message) in cases {

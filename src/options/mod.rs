@@ -4,7 +4,7 @@
 //! machine comes in as `Machine`. Units, ranges and the leniency towards old scripts end here; the rest of the code sees
 //! domain types only. Invariants: `Options::ports` is never empty, and the monitor's port is not in it.
 //!
-//! `read.rs` reads one value; `ecv.rs`, `metrics.rs` and `monitor.rs` read the parts of those options; `show.rs` prints a
+//! `read.rs` reads one value; `ecv.rs`, `metrics.rs`, `monitor.rs` and `script.rs` read the parts of those options; `show.rs` prints a
 //! value for a message; `nearest.rs` guesses what a misspelt name meant; `json.rs` is the way back to JavaScript. `calls.rs`
 //! reads the arguments of `reload` and `scale`, by the same rules.
 
@@ -16,6 +16,7 @@ mod metrics;
 mod monitor;
 mod nearest;
 mod read;
+mod script;
 mod show;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub use ecv::Ecv;
 pub use metrics::Metrics;
 pub use monitor::Monitor;
 use read::Problem;
+pub use script::Script;
 
 /// What `parse` has to know of the process and the machine.
 #[derive(Clone, Debug)]
@@ -71,6 +73,8 @@ pub struct Options {
     pub mon_host: String,
     /// `monPort`: the monitor's port; `None` is no monitor.
     pub mon_port: Option<NonZeroU16>,
+    /// The monitor may listen on any free port where `mon_port` is busy, since nobody chose that port.
+    pub mon_port_may_move: bool,
     /// `monPath`: path of the monitor's page.
     pub mon_path: String,
     /// `monitor`: who may read it, and whether it may change anything.
@@ -81,10 +85,10 @@ pub struct Options {
     pub no_workers: NonZeroU16,
     /// `spares`: how many more workers stand by, booted but not listening, at most 1024; may be zero.
     pub spares: u16,
-    /// `timeout`: how long a connection may be idle.
+    /// `timeout`: how long a connection may be idle; zero is for ever.
     pub timeout: Duration,
-    /// `connThreshold`: a worker that has accepted more connections is recycled.
-    pub conn_threshold: NonZeroU64,
+    /// `connThreshold`: a worker that has accepted more connections is recycled; `None` is never.
+    pub conn_threshold: Option<NonZeroU64>,
     /// `uptimeThreshold`: a worker that has run for longer is recycled.
     pub uptime_threshold: Duration,
     /// `requestThreshold`: a worker that has been asked for more is recycled; `None` is never.
@@ -111,6 +115,14 @@ pub struct Options {
     pub stop: bool,
     /// `shutdown`: `listen()` shuts the running cluster down instead of starting one.
     pub shutdown: bool,
+    /// `exec` and what belongs to it: a script that workers run as it is.
+    pub script: Script,
+    /// `name`: what people call the cluster.
+    pub name: Option<String>,
+    /// `log`: the file to which workers append what they write to stdout and stderr, absolute if the working directory was.
+    pub log: Option<PathBuf>,
+    /// `restartDelay`: the spacing of forks after the second death in a row; doubled with each further one.
+    pub restart_delay: Duration,
     /// `restart`: which exits of a worker are made good by a new one.
     pub restart: Restart,
     /// `onUncaughtException`: what an exception that nobody caught does to its worker.
@@ -174,9 +186,13 @@ pub fn parse(raw: &Value, machine: &Machine) -> Result<Parsed, Error> {
         return Ok(parsed);
     }
     let given = read::parts(raw, "must be an object").map_err(|problem| invalid("options", problem))?;
+    if script::is_given(raw) {
+        parsed.options.fit_strangers();
+    }
     for (name, value) in given {
         parsed.take(name, value, machine).map_err(|problem| invalid(name, problem))?;
     }
+    script::check(raw, &parsed.options)?;
     parsed.options.check_ports()?;
     parsed.options.check_sticky()?;
     Ok(parsed)
@@ -195,14 +211,19 @@ impl Parsed {
             "port" => replace(&mut options.ports, read::addresses(value)?),
             "host" => replace(&mut options.host, read::host(value, machine.is_interface)?),
             "monHost" => replace(&mut options.mon_host, read::host(value, machine.is_interface)?),
-            "monPort" => options.mon_port = read::mon_port(value, options.mon_port)?,
+            "monPort" => {
+                options.mon_port = read::mon_port(value, options.mon_port)?;
+                options.mon_port_may_move &= read::is_falsy(value);
+            }
             "monPath" => replace(&mut options.mon_path, read::url_path(value)?),
             "monitor" => options.monitor = monitor::read(value, &mut self.warnings)?,
             "ecv" => options.ecv = ecv::read(value, &mut self.warnings)?,
             "noWorkers" => replace(&mut options.no_workers, read::count(value, MAX_WORKERS)?),
             "spares" => options.spares = read::count_from_0(value, MAX_WORKERS)?.unwrap_or(0),
             "timeout" => replace(&mut options.timeout, read::millis(value)?),
-            "connThreshold" => replace(&mut options.conn_threshold, read::count(value, read::MAX_SAFE)?),
+            "connThreshold" => {
+                options.conn_threshold = read::count(value, read::MAX_SAFE)?.or(options.conn_threshold);
+            }
             "uptimeThreshold" => replace(&mut options.uptime_threshold, read::seconds(value)?),
             "requestThreshold" => options.request_threshold = read::count(value, read::MAX_SAFE)?,
             "memoryThreshold" => options.memory_threshold = read::bytes(value)?,
@@ -216,6 +237,15 @@ impl Parsed {
             }
             "pids" => replace(&mut options.pids, read::directory(value, &machine.cwd)?),
             "logs" => replace(&mut options.logs, read::directory(value, &machine.cwd)?),
+            "exec" => options.script.exec = script::exec(value)?,
+            "args" => replace(&mut options.script.args, script::words(value)?),
+            "nodeArgs" => replace(&mut options.script.node_args, script::words(value)?),
+            "env" => replace(&mut options.script.env, script::env(value)?),
+            "instanceEnv" => replace(&mut options.script.instance_env, script::numbers(value)?),
+            "waitReady" => options.script.wait_ready = !read::is_falsy(value),
+            "name" => options.name = script::name(value)?,
+            "log" => options.log = read::file(value, &machine.cwd)?,
+            "restartDelay" => replace(&mut options.restart_delay, read::millis(value)?),
             "stop" => options.stop = !read::is_falsy(value),
             "shutdown" => options.shutdown = !read::is_falsy(value),
             "restart" => replace(&mut options.restart, read::one_of(value, Restart::ALL, Restart::name)?),
@@ -267,7 +297,8 @@ const MAX_ID: u64 = 4_294_967_294;
 const SHORTEST_HANG: u64 = 1000;
 
 /// Options for which every value has a meaning: it is truthy or falsy.
-const YES_OR_NO: [&str; 6] = ["cluster", "stop", "shutdown", "captureStack", "metrics", "flightRecorder"];
+const YES_OR_NO: [&str; 7] =
+    ["cluster", "stop", "shutdown", "captureStack", "metrics", "flightRecorder", "waitReady"];
 
 impl Options {
     /// What counts when nothing is given.
@@ -280,13 +311,14 @@ impl Options {
             host: "0.0.0.0".to_owned(),
             mon_host: "0.0.0.0".to_owned(),
             mon_port: NonZeroU16::new(3001),
+            mon_port_may_move: false,
             mon_path: "/".to_owned(),
             monitor: Monitor::default(),
             ecv: Some(Ecv::default()),
             no_workers: workers_for(machine.cpus),
             spares: 0,
             timeout: Duration::from_secs(30),
-            conn_threshold: NonZeroU64::MIN.saturating_add(9_999),
+            conn_threshold: NonZeroU64::new(10_000),
             uptime_threshold: Duration::from_secs(86_400),
             request_threshold: None,
             memory_threshold: None,
@@ -300,6 +332,10 @@ impl Options {
             logs: machine.cwd.join("logs"),
             stop: false,
             shutdown: false,
+            script: Script::default(),
+            name: None,
+            log: None,
+            restart_delay: Duration::from_millis(100),
             restart: Restart::OnFailure,
             on_uncaught_exception: OnUncaught::Recycle,
             // Together below the 30 s that Kubernetes grants between SIGTERM and SIGKILL.
@@ -321,10 +357,21 @@ impl Options {
         }
     }
 
+    /// What counts for a script that was not written for us: its connections live as long as it lets them, and only this
+    /// machine reads the monitor.
+    fn fit_strangers(&mut self) {
+        self.timeout = Duration::ZERO;
+        self.conn_threshold = None;
+        "127.0.0.1".clone_into(&mut self.mon_host);
+        self.mon_port_may_move = true;
+    }
+
     /// The two servers can't share a port; 0 is any free one, so it never collides.
     fn check_ports(&self) -> Result<(), Error> {
         const RULE: &str = "must not be among `port` (monitor port & application port cannot use the same!)";
         match self.mon_port {
+            // The script chooses its ports by itself.
+            Some(_) if self.script.exec.is_some() => Ok(()),
             Some(port) if self.ports.contains(&Address::Tcp(port.get())) => {
                 Err(invalid("monPort", Problem::new(RULE, &port.get().into())))
             }

@@ -271,6 +271,13 @@ pub(super) fn directory(value: &Value, cwd: &Path) -> Result<Option<PathBuf>, Pr
     Ok(text.map(|text| cwd.join(text).components().collect()))
 }
 
+/// A file, made absolute with the help of `cwd`.
+pub(super) fn file(value: &Value, cwd: &Path) -> Result<Option<PathBuf>, Problem> {
+    let is_file = |text: &str| !text.contains('\0') && !text.ends_with('/');
+    let text = text_where(value, "must be the path of a file", is_file)?;
+    Ok(text.map(|text| cwd.join(text).components().collect()))
+}
+
 /// One of the names of an enum.
 pub(super) fn one_of<T: Copy>(
     value: &Value,

@@ -38,6 +38,8 @@ pub struct Program<'a> {
     pub cwd: Option<&'a Path>,
     /// As whom it runs.
     pub user: User,
+    /// What its stdout and stderr are; `None` is ours, or what it is given. Its number is above 2.
+    pub output: Option<BorrowedFd<'a>>,
     /// The number of the first descriptor that it is given: [`FIRST_GIVEN`], or 0 if it gets stdio of its own.
     pub first: RawFd,
     /// Descriptors that it gets, as `first` and the numbers that follow; all others are close-on-exec. `None` leaves a number
@@ -113,8 +115,9 @@ pub fn start(program: &Program<'_>) -> io::Result<u32> {
         command.uid(uid);
     }
     let (first, mut given) = (program.first, numbers_of(&program.given));
+    let output = program.output.map(|output| output.as_raw_fd());
     let hook = move || {
-        hand_down(first, &mut given)?;
+        hand_down(first, &mut given, output)?;
         reset_signals();
         Ok(())
     };
@@ -127,7 +130,7 @@ pub fn start(program: &Program<'_>) -> io::Result<u32> {
 #[cfg(target_os = "linux")]
 mod linux {
     use std::ffi::{CString, OsStr, c_char, c_long};
-    use std::os::fd::RawFd;
+    use std::os::fd::{AsRawFd, RawFd};
     use std::os::unix::ffi::OsStrExt;
     use std::{io, ptr};
 
@@ -165,6 +168,7 @@ mod linux {
         user: User,
         first: RawFd,
         given: Vec<Option<RawFd>>,
+        output: Option<RawFd>,
         may_outlive_us: bool,
         argv: Texts,
         envp: Texts,
@@ -196,6 +200,7 @@ mod linux {
                 first: program.first,
                 given: numbers_of(&program.given),
                 may_outlive_us: program.may_outlive_us,
+                output: program.output.map(|output| output.as_raw_fd()),
                 argv: Texts::of(name.chain(args).map(text))?,
                 envp: Texts::of(env.map(|variable| text(OsStr::new(&variable))))?,
             })
@@ -213,7 +218,7 @@ mod linux {
 
         fn prepare(&mut self) -> Result<(), (Step, Errno)> {
             let other = |errno| (Step::Other, errno);
-            hand_down(self.first, &mut self.given).map_err(other)?;
+            hand_down(self.first, &mut self.given, self.output).map_err(other)?;
             self.cwd.as_deref().map_or(Ok(()), nix::unistd::chdir).map_err(other)?;
             self.become_user()?;
             if !self.may_outlive_us {
@@ -280,11 +285,15 @@ fn numbers_of(given: &[Option<BorrowedFd<'_>>]) -> Vec<Option<RawFd>> {
 
 /// In the child: puts the descriptors `given` at `first` and the numbers that follow, and lets them and stdio outlive exec.
 /// All are moved out of the way first, so that none is overwritten before it has its place.
-fn hand_down(first: RawFd, given: &mut [Option<RawFd>]) -> nix::Result<()> {
+fn hand_down(first: RawFd, given: &mut [Option<RawFd>], output: Option<RawFd>) -> nix::Result<()> {
     // Node marks its own descriptors 0 to 2 close-on-exec; one that is not open stays not open, as in the parent.
     for stdio in 0..FIRST_GIVEN {
         // SAFETY: F_SETFD touches no memory; a closed descriptor gives EBADF.
         unsafe { libc::fcntl(stdio, libc::F_SETFD, 0) };
+    }
+    for (fd, place) in output.into_iter().flat_map(|fd| [(fd, 1), (fd, 2)]) {
+        // SAFETY: stdout and stderr are the child's own copies, which it is to have no more.
+        Errno::result(unsafe { libc::dup2(fd, place) })?;
     }
     let behind = (first..).nth(given.len()).unwrap_or(RawFd::MAX).max(FIRST_GIVEN);
     for fd in given.iter_mut().flatten() {
@@ -376,6 +385,7 @@ mod tests {
             env: vec![],
             cwd: None,
             user: User::default(),
+            output: None,
             first: FIRST_GIVEN,
             given: vec![],
             may_outlive_us: false,

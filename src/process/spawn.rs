@@ -7,6 +7,7 @@
 //! Invariant: a process that was forked either becomes a [`Spawned`] worker or is killed and handed back to be reaped.
 
 use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use super::inspector;
 use super::lifeline::Lifeline;
 use super::stdio::{Ends, Stdio};
 use crate::error::Error;
+use crate::ids::{SlotIndex, WorkerId};
 use crate::ipc::serialization::Serialization;
 use crate::os::child::{self, FIRST_GIVEN, Program, User};
 use crate::os::reserve::Reserve;
@@ -39,6 +41,8 @@ pub mod env {
     pub const PRIMARY: &str = "CLUSTER2_PRIMARY";
     /// The scoreboard of such a worker, as `descriptor:row`; absent where there is none.
     pub const BOARD: &str = "CLUSTER2_BOARD";
+    /// The number of the worker's slot, which its successors share; absent in a spare.
+    pub const INSTANCE: &str = "CLUSTER2_INSTANCE";
 }
 
 /// The numbers of the descriptors that a worker inherits beside stdio.
@@ -86,6 +90,9 @@ pub struct Launch {
     /// The worker's descriptors, where the program forks for itself; else it has the master's stdio.
     #[serde(default)]
     pub stdio: Option<Vec<Stdio>>,
+    /// Variables that count up: the number given plus that of the worker's slot.
+    #[serde(default)]
+    pub instance_env: BTreeMap<String, i64>,
     /// The inspector of a worker may have to be opened; not JavaScript's to say.
     #[serde(skip)]
     pub may_inspect: bool,
@@ -100,6 +107,17 @@ pub struct Spawned {
     pub channel: OwnedFd,
     /// Our ends of the pipes that it was to have, by the numbers of its own.
     pub pipes: Vec<Option<OwnedFd>>,
+    /// Why it writes to the master's stdout and not to the log.
+    pub log_problem: Option<Error>,
+}
+
+/// Who a worker is.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity {
+    /// Its id.
+    pub worker: WorkerId,
+    /// Its slot; `None` for a spare.
+    pub slot: Option<SlotIndex>,
 }
 
 /// A worker that could not be started.
@@ -115,6 +133,8 @@ pub struct Unborn {
 #[derive(Debug)]
 pub struct Spawner {
     lifeline: Lifeline,
+    /// The file to which workers append what they write to stdout and stderr; `None` is the master's own stdio.
+    log: Option<PathBuf>,
 }
 
 /// A worker's place on the scoreboard.
@@ -145,11 +165,12 @@ impl Launch {
 
     fn program<'a>(
         &'a self,
-        id: u32,
+        Identity { worker: WorkerId(id), slot }: Identity,
         channel: BorrowedFd<'a>,
         lifeline: BorrowedFd<'a>,
         ends: Option<&'a Ends>,
         place: Option<Place<'a>>,
+        output: Option<BorrowedFd<'a>>,
     ) -> Program<'a> {
         let mut args = self.exec_argv.clone();
         match self.inspect_port_of(id) {
@@ -182,8 +203,16 @@ impl Launch {
             }
             given.push(Some(board));
         }
+        // A program that forks for itself numbers its workers by itself.
+        if let (Some(SlotIndex(slot)), None) = (slot, ends) {
+            ours.insert(env::INSTANCE, slot.to_string());
+            let counted =
+                |(name, base): (&'a String, &i64)| (name.as_str(), (base + i64::from(slot)).to_string());
+            ours.extend(self.instance_env.iter().map(counted));
+        }
         let theirs = self.env.iter().map(|(name, value)| (name.as_str(), value.clone()));
-        let env = theirs.filter(|(name, _)| !ours.contains_key(name)).chain(ours.clone()).collect();
+        let theirs = theirs.filter(|(name, _)| !ours.contains_key(name) && *name != env::INSTANCE);
+        let env = theirs.chain(ours.clone()).collect();
         let user = User { uid: self.uid, gid: self.gid };
         Program {
             exec: &self.exec_path,
@@ -191,6 +220,7 @@ impl Launch {
             env,
             cwd: self.cwd.as_deref(),
             user,
+            output,
             first,
             given,
             may_outlive_us: ends.is_some(),
@@ -211,11 +241,24 @@ impl Spawner {
     ///
     /// # Errors
     /// What the kernel says when there is no descriptor left.
-    pub fn new() -> io::Result<Self> {
-        Ok(Self { lifeline: Lifeline::new()? })
+    pub fn new(log: Option<PathBuf>) -> io::Result<Self> {
+        Ok(Self { lifeline: Lifeline::new()?, log })
     }
 
-    /// Forks the worker `id`, with a place on the scoreboard where there is one.
+    /// Opens the log: at the start to find out whether it can be written, then afresh for each worker, so that one that is
+    /// forked after the file was moved away writes into a new one.
+    ///
+    /// # Errors
+    /// [`Error::Log`].
+    pub fn open_log(&self) -> Result<Option<File>, Error> {
+        let open = |path: &PathBuf| {
+            let opened = OpenOptions::new().append(true).create(true).open(path);
+            opened.map_err(|source| Error::Log { path: path.clone(), source })
+        };
+        self.log.as_ref().map(open).transpose()
+    }
+
+    /// Forks a worker, with a place on the scoreboard where there is one.
     ///
     /// # Errors
     /// [`Error::Spawn`] when the kernel refuses (no more processes, no more descriptors, a user that is not allowed), or
@@ -223,23 +266,29 @@ impl Spawner {
     pub fn spawn(
         &self,
         launch: &Launch,
-        id: u32,
+        identity: Identity,
         place: Option<Place<'_>>,
         reserve: &Reserve,
     ) -> Result<Spawned, Unborn> {
+        let (log, log_problem) = match self.open_log() {
+            Ok(log) => (log, None),
+            Err(problem) => (None, Some(problem)),
+        };
+        let output = log.as_ref().map(AsFd::as_fd);
         let unborn = |source, left| Unborn { error: launch.failed(source), left };
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let start = || {
             let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, flags)?;
             let ends = launch.stdio.as_deref().map(Ends::open).transpose()?;
-            let program = launch.program(id, theirs.as_fd(), self.lifeline.reader(), ends.as_ref(), place);
+            let lifeline = self.lifeline.reader();
+            let program = launch.program(identity, theirs.as_fd(), lifeline, ends.as_ref(), place, output);
             let pid = child::start(&program)?;
             Ok((pid, ours, ends.map(|ends| ends.ours).unwrap_or_default()))
         };
         let (pid, channel, pipes) = reserve.run(start).map_err(|source| unborn(source, None))?;
         let child = reserve.run(|| Child::watch(pid));
         let child = child.map_err(|source| unborn(source, Some(Child::killed(pid))))?;
-        Ok(Spawned { child, channel, pipes })
+        Ok(Spawned { child, channel, pipes, log_problem })
     }
 }
 
@@ -274,10 +323,12 @@ mod tests {
             env: BTreeMap::from([("A".into(), "b".into())]),
             cwd: Some("/srv".into()),
             uid: Some(7),
+            instance_env: BTreeMap::from([("PORT".into(), 3000)]),
             ..Launch::default()
         };
         let (channel, lifeline) = (std::io::stdin(), std::io::stdout());
-        let program = launch.program(7, channel.as_fd(), lifeline.as_fd(), None, None);
+        let identity = Identity { worker: WorkerId(7), slot: Some(SlotIndex(2)) };
+        let program = launch.program(identity, channel.as_fd(), lifeline.as_fd(), None, None, None);
         assert_eq!(program.args, ["--no-warnings", "app.js", "--port", "1"]);
         assert_eq!(program.cwd, Some(std::path::Path::new("/srv")));
         assert_eq!(program.user, User { uid: Some(7), gid: None });
@@ -285,5 +336,6 @@ mod tests {
         assert_eq!(variables["A"], "b");
         assert_eq!(variables[env::CHANNEL_FD], "3");
         assert_eq!(variables[env::UNIQUE_ID], "7");
+        assert_eq!((variables[env::INSTANCE].as_str(), variables["PORT"].as_str()), ("2", "3002"));
     }
 }

@@ -41,6 +41,9 @@ impl State {
                 self.step(Step::Recycle { worker, why: RecycleReason::Asked }, now);
             }
             Call::Reload { args, launch, requester } => self.reload(args, Some(launch), requester, now),
+            Call::CancelReload { ticket } => {
+                self.cancel_reload("cancelReload() in the master", Requester::JavaScript(ticket), now);
+            }
             Call::Launch(launch) => self.hear_launch(&launch, now),
             Call::Scale { scale, requester } => self.scale(scale, requester, now),
             Call::Shutdown => self.begin_shutdown(now),
@@ -73,6 +76,7 @@ impl State {
                 Ok(args) => self.ask_for_launch(args, reply, now),
                 Err(error) => reply.send(refusal(&error)),
             },
+            "cancelReload" => self.cancel_reload("another process", Requester::Control(reply), now),
             "scale" => match calls::Scale::parse(&args) {
                 Ok(scale) => self.scale(scale, Requester::Control(reply), now),
                 Err(error) => reply.send(refusal(&error)),

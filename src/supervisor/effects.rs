@@ -18,6 +18,7 @@ use super::watch::cause::Evidence;
 use super::workers::Worker;
 use super::{Forked, Input};
 use crate::event::{Event, Publish};
+use crate::fleet::backoff::Spacing;
 use crate::fleet::{self, DeathReason, Effect, Forks, Phase, Policy, Report, Step};
 use crate::ids::{SlotIndex, WorkerId};
 use crate::ipc::backlog::Backlog;
@@ -29,7 +30,7 @@ use crate::options::{Options, Restart};
 use crate::os::reserve::Reserve;
 use crate::process::disk::Trouble;
 use crate::process::exit::{Child, Exit};
-use crate::process::spawn::{Place, Spawned, Unborn};
+use crate::process::spawn::{Identity, Place, Spawned, Unborn};
 use crate::scoreboard::RowIndex;
 use crate::scoreboard::layout::Field;
 
@@ -38,6 +39,8 @@ type Pipes = Vec<Option<OwnedFd>>;
 
 /// How long the death of a process waits for the end of its channel, in which its last words may be.
 const LAST_WORDS: Duration = Duration::from_millis(50);
+/// How long before its `startTimeout` it is decided of a worker whether its script opens servers at all.
+const BEFORE_START_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long the first successor of a reload must live before old workers go.
 const SETTLE: Duration = Duration::from_millis(1500);
 /// The same where nothing is pending in it that could still end it; time enough for its first clients to do so.
@@ -57,7 +60,7 @@ pub(super) fn policy(options: &Options, forks: Forks) -> Policy {
         drain_timeout: options.shutdown_timeout,
         recycle_timeout: options.recycle_timeout,
         kill_timeout: options.kill_timeout,
-        backoff: crate::fleet::backoff::Spacing::default(),
+        backoff: Spacing { min: options.restart_delay, ..Spacing::default() },
         settle: SETTLE,
         quiet_settle: QUIET_SETTLE,
         seed: u64::from(std::process::id()),
@@ -99,7 +102,7 @@ impl State {
     }
 
     fn fork(&mut self, id: WorkerId, slot: Option<SlotIndex>, now: Instant) -> Option<Step> {
-        let (child, pipes, writer, reader, writing) = match self.spawn(id) {
+        let (child, pipes, writer, reader, writing) = match self.spawn(id, slot) {
             Ok(spawned) => spawned,
             Err(Unborn { error, left }) if self.forks == Forks::Ordered => {
                 self.release_row_after(id, left);
@@ -139,6 +142,10 @@ impl State {
         }
         let troubles = self.pids.as_mut().map(|pids| pids.worker_started(pid, now)).unwrap_or_default();
         self.warn_of_disk(troubles);
+        if self.options.script.exec.is_some() && !self.options.script.wait_ready {
+            let due = now + self.options.start_timeout.saturating_sub(BEFORE_START_TIMEOUT);
+            self.timers.set(Due::ReadyWithoutServer(id), due, now);
+        }
         self.publish(Event::Forked { worker: id, pid });
         None
     }
@@ -153,12 +160,17 @@ impl State {
     fn spawn(
         &self,
         id: WorkerId,
+        slot: Option<SlotIndex>,
     ) -> Result<(Child, Pipes, Writer, Reader, impl Future<Output = ()> + 'static), Unborn> {
         let mut board = self.scoreboard.as_ref().map(|board| board.borrow_mut());
         let row = board.as_mut().and_then(|board| board.assign(id)).map(RowIndex::get);
         let place = board.as_ref().zip(row).map(|(board, row)| Place { board: board.fd(), row });
-        let Spawned { child, channel, pipes } =
-            self.spawner.spawn(&self.launch, id.0, place, &self.reserve)?;
+        let identity = Identity { worker: id, slot };
+        let Spawned { child, channel, pipes, log_problem } =
+            self.spawner.spawn(&self.launch, identity, place, &self.reserve)?;
+        if let Some(problem) = log_problem {
+            self.warn(problem.full_text(), json!({ "code": problem.code() }));
+        }
         match channel::open(channel, self.launch.serialization) {
             Ok((writer, reader, writing)) => Ok((child, pipes, writer, reader, writing)),
             Err(source) => {
@@ -219,14 +231,22 @@ impl State {
         match *report {
             Report::Died { worker, slot, cause } => {
                 self.count_death(slot, cause);
-                self.report_death(worker, cause);
+                self.report_death(worker, slot, cause);
             }
             Report::BackingOff { slot, failures, delay } => {
                 let place = slot.map_or_else(|| "spares".to_owned(), |slot| format!("slot {slot}"));
                 let wait = delay.as_millis();
+                let reason = slot.and_then(|slot| self.last_reasons.get(&slot));
+                let facts = json!({
+                    "slot": slot.map(|slot| slot.0),
+                    "failures": failures,
+                    "delay": millis(delay),
+                    "reason": reason.map(|(reason, _)| reason),
+                    "pid": reason.map(|(_, pid)| pid),
+                });
                 self.warn(
                     format!("{place}: {failures} deaths in a row, the next start waits {wait} ms"),
-                    json!({ "slot": slot.map(|slot| slot.0), "failures": failures, "delay": millis(delay) }),
+                    facts,
                 );
             }
             Report::SuccessorFailed { worker, of } => self.warn(
@@ -241,6 +261,7 @@ impl State {
                 );
             }
             Report::ReloadFailed { worker, replaced } => self.reload_failed(worker, replaced, now),
+            Report::ReloadCancelled { replaced } => self.reload_cancelled(replaced),
             Report::ReloadDone { ref replaced } => self.reload_done(replaced, now),
             Report::WantedChanged { wanted } => {
                 self.remember("scaled", None, format!("{wanted} workers wanted"));
@@ -262,7 +283,7 @@ impl State {
         }
     }
 
-    fn report_death(&mut self, id: WorkerId, cause: DeathReason) {
+    fn report_death(&mut self, id: WorkerId, slot: Option<SlotIndex>, cause: DeathReason) {
         let Some(worker) = self.workers.get(id) else { return };
         let exit = worker.exit.unwrap_or(Exit::Code(-1));
         let pid = worker.pid();
@@ -280,6 +301,9 @@ impl State {
         let (reason, facts) = (evidence.reason(&self.options), evidence.facts());
         if let Some(worker) = self.workers.get_mut(id) {
             worker.reason = Some(reason.clone());
+        }
+        if let Some(slot) = slot {
+            self.last_reasons.insert(slot, (reason.clone(), pid));
         }
         self.publish(Event::Died { worker: id, pid, exit, reason, facts });
     }

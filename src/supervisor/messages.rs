@@ -80,10 +80,10 @@ impl State {
                 self.connections.has_package(id);
             }
             FromAgent::Announces => worker.readiness = Readiness::HandOver,
-            FromAgent::Hello => {
+            FromAgent::Hello { hands_over } => {
                 worker.takes_orders = true;
                 if self.forks == Forks::Kept {
-                    worker.readiness = Readiness::HandOver;
+                    worker.readiness = if hands_over { Readiness::HandOver } else { Readiness::FirstServer };
                 }
                 self.connections.has_package(id);
                 self.greet(id);
@@ -154,6 +154,27 @@ impl State {
             return;
         }
         let pid = worker.pid();
+        self.publish(Event::Listening { worker: id, pid });
+        self.ready(id, now);
+    }
+
+    /// A script that is run as it is may open no server at all. Where no worker of the cluster has ever asked for a socket,
+    /// a worker whose loop turns is taken for ready; else it is late.
+    pub(super) fn ready_without_server(&mut self, id: WorkerId, now: Instant) {
+        let is_starting = self.fleet.state_of(id) == Some(fleet::State::Starting);
+        let Some(worker) = self.workers.get(id).filter(|worker| is_starting && worker.takes_orders) else {
+            return;
+        };
+        let is_served = worker.addresses.is_empty() && self.connections.addresses().is_empty();
+        if !is_served || self.loop_stands_still(id) {
+            return;
+        }
+        let pid = worker.pid();
+        let waited = self.options.start_timeout.as_secs();
+        self.warn(
+            format!("worker {id} has opened no server within {waited} s: it counts as ready without one"),
+            json!({ "pid": pid }),
+        );
         self.publish(Event::Listening { worker: id, pid });
         self.ready(id, now);
     }

@@ -94,6 +94,11 @@ pub enum Call {
         /// Who gets the answer.
         requester: Requester,
     },
+    /// Calls off the reload that is under way.
+    CancelReload {
+        /// Of the promise that is answered.
+        ticket: u32,
+    },
     /// What workers are to be started with: the answer to [`Event::LaunchAsked`], or why there is none.
     Launch(Result<Launch, String>),
     /// Changes the number of workers; answered at once.

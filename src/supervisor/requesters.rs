@@ -23,6 +23,7 @@ use crate::options::calls;
 use crate::process::control::Reply;
 use crate::process::exit::Exit;
 use crate::process::spawn::Launch;
+use crate::timestamp::Timestamp;
 
 /// How long JavaScript may take to say with what workers are to be started.
 const FRESH_SETTINGS: Duration = Duration::from_millis(500);
@@ -47,6 +48,10 @@ pub(super) struct Requesters {
     waiting: Vec<(Instant, calls::Reload, Requester)>,
     running: Option<Running>,
     failed: Option<Failed>,
+    /// Reloads that begin when the last old worker of the one that runs is gone.
+    next: Vec<(calls::Reload, Option<Launch>, Requester)>,
+    /// Who calls off the reload that is under way.
+    cancelled_by: Option<String>,
 }
 
 /// A reload under way.
@@ -87,6 +92,8 @@ impl Requesters {
         let waiting = std::mem::take(&mut self.waiting).into_iter().map(|(.., requester)| requester);
         let running = self.running.take().map(|running| running.requesters);
         let failed = self.failed.take().map(|failed| failed.requesters);
+        let next = std::mem::take(&mut self.next).into_iter().map(|(.., requester)| requester);
+        let waiting = waiting.chain(next);
         waiting.chain(running.into_iter().flatten()).chain(failed.into_iter().flatten()).collect()
     }
 }
@@ -130,6 +137,14 @@ impl State {
         if !self.is_keeping() {
             return self.answer_to(requester, refusal(&Error::NotRunning));
         }
+        if args.restart && self.requesters.running.is_some() {
+            if !self.fleet.is_replacing() {
+                // Nothing is left to be called off: the new release comes when the last old worker is gone.
+                self.requesters.next.push((args, launch, requester));
+                return;
+            }
+            self.step(Step::CancelReload, now);
+        }
         if let Some(running) = &mut self.requesters.running {
             running.requesters.push(requester);
             return;
@@ -138,6 +153,7 @@ impl State {
         let (before, env) = (self.launch.clone(), self.requesters.env.clone());
         self.requesters.running =
             Some(Running { requesters: vec![requester], began: now, launch: before, env, known });
+        self.stats.lock().reload = Some(Timestamp::now());
         self.requesters.env.extend(args.env);
         if let Some(launch) = launch {
             self.launch = launch;
@@ -150,6 +166,7 @@ impl State {
     /// The fleet has replaced everybody.
     pub(super) fn reload_done(&mut self, replaced: &[Replaced], now: Instant) {
         let Some(running) = self.requesters.running.take() else { return };
+        self.stats.lock().reload = None;
         let since = |at: Instant| millis(at.saturating_duration_since(running.began));
         let shown = |one: &Replaced| {
             let (slot, new_pid) = running.known.get(&one.new)?;
@@ -170,21 +187,64 @@ impl State {
         for requester in running.requesters {
             self.answer_to(requester, answer.clone());
         }
+        if !self.requesters.next.is_empty() {
+            self.timers.set(Due::NextReload, now, now);
+        }
+    }
+
+    /// A reload has ended on which others waited.
+    pub(super) fn begin_next_reload(&mut self, now: Instant) {
+        for (args, launch, requester) in std::mem::take(&mut self.requesters.next) {
+            self.reload(calls::Reload { restart: false, ..args }, launch, requester, now);
+        }
     }
 
     /// The fleet has stopped a reload; why is told when the worker that failed is dead.
     pub(super) fn reload_failed(&mut self, worker: WorkerId, replaced: usize, now: Instant) {
-        let Some(running) = self.requesters.running.take() else { return };
+        let Some(requesters) = self.end_reload(replaced) else { return };
+        self.tell_failure(true);
+        let until = now + LAST_WORDS;
+        self.requesters.failed = Some(Failed { requesters, worker, replaced, until });
+        self.timers.set(Due::FailedReload, until, now);
+        // What sent a worker away is known at once, and its exit, which follows from that, tells nothing more.
+        self.tell_failure(false);
+    }
+
+    /// A reload ends before it has replaced everybody; gives those who wait for it.
+    fn end_reload(&mut self, replaced: usize) -> Option<Vec<Requester>> {
+        let running = self.requesters.running.take()?;
+        self.stats.lock().reload = None;
         if replaced == 0 {
             self.launch = running.launch;
             self.requesters.env = running.env;
         }
-        self.tell_failure(true);
-        let until = now + LAST_WORDS;
-        self.requesters.failed = Some(Failed { requesters: running.requesters, worker, replaced, until });
-        self.timers.set(Due::FailedReload, until, now);
-        // What sent a worker away is known at once, and its exit, which follows from that, tells nothing more.
-        self.tell_failure(false);
+        Some(running.requesters)
+    }
+
+    /// Calls off the reload that is under way, or answers that there is none.
+    pub(super) fn cancel_reload(&mut self, by: &str, requester: Requester, now: Instant) {
+        let problem = match (&self.requesters.running, self.fleet.is_replacing()) {
+            (Some(_), true) => {
+                self.requesters.cancelled_by = Some(by.to_owned());
+                self.step(Step::CancelReload, now);
+                return self.answer_to(requester, json!({ "ok": true }));
+            }
+            (Some(_), false) => "every worker has been replaced, and the last old ones drain",
+            (None, _) => "none is under way",
+        };
+        self.answer_to(requester, refusal(&Error::NoReload { problem: problem.into() }));
+    }
+
+    /// The fleet has called off the reload.
+    pub(super) fn reload_cancelled(&mut self, replaced: usize) {
+        let by = self.requesters.cancelled_by.take().map(|by| format!("by {by}"));
+        let by = by.unwrap_or_else(|| "a new one takes its place".to_owned());
+        let Some(requesters) = self.end_reload(replaced) else { return };
+        let error = Error::ReloadCancelled { problem: format!("{by}; {}", fate(replaced)) };
+        self.remember("reload cancelled", None, format!("{by}; {}", fate(replaced)));
+        for requester in requesters {
+            self.answer_to(requester, refusal(&error));
+        }
     }
 
     /// Looks whether it is known now why a reload failed.
@@ -206,6 +266,7 @@ impl State {
 
     /// Nothing will be reloaded any more.
     pub(super) fn abandon_reloads(&mut self) {
+        self.stats.lock().reload = None;
         for requester in self.requesters.take_all() {
             self.answer_to(requester, refusal(&Error::NotRunning));
         }
@@ -230,12 +291,7 @@ impl State {
             None => self.spawn_problem.take().unwrap_or_else(|| "it could not be started".to_owned()),
         };
         let (pid, exit) = (worker.map(Worker::pid), worker.and_then(|worker| worker.exit));
-        let rest = match failed.replaced {
-            0 => "the old workers serve on".to_owned(),
-            1 => "1 worker had been replaced, the other old ones serve on".to_owned(),
-            more => format!("{more} workers had been replaced, the other old ones serve on"),
-        };
-        let error = reload_failed(format!("a new worker failed ({reason}); {rest}"));
+        let error = reload_failed(format!("a new worker failed ({reason}); {}", fate(failed.replaced)));
         let (exit_code, signal) = match exit {
             Some(Exit::Code(code)) => (Some(code), None),
             Some(Exit::Signal(signal)) => (None, Some(signal_name(signal))),
@@ -280,6 +336,15 @@ impl State {
 /// An error as an answer.
 pub(super) fn refusal(error: &Error) -> Value {
     json!({ "ok": false, "code": error.code(), "message": error.to_string() })
+}
+
+/// What the end of a reload means for the service.
+fn fate(replaced: usize) -> String {
+    match replaced {
+        0 => "the old workers serve on".to_owned(),
+        1 => "1 worker had been replaced, the other old ones serve on".to_owned(),
+        more => format!("{more} workers had been replaced, the other old ones serve on"),
+    }
 }
 
 fn reload_failed(problem: String) -> Error {

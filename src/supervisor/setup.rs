@@ -72,8 +72,9 @@ impl Setup {
         for want in wants {
             sockets.reserve(want).map_err(|source| listen_error(want, source))?;
         }
-        let monitor = options.mon_port.map(|port| bind_monitor(&options.mon_host, port.get())).transpose()?;
-        let spawner = Spawner::new().map_err(|source| launch.failed(source))?;
+        let monitor = options.mon_port.map(|port| bind_monitor(&options, port.get())).transpose()?;
+        let spawner = Spawner::new(options.log.clone()).map_err(|source| launch.failed(source))?;
+        spawner.open_log()?;
         let mut scoreboard = Scoreboard::create(std::process::id());
         if let (Ok(board), false) = (&mut scoreboard, options.cluster) {
             // Without workers this very process has a row.
@@ -128,9 +129,15 @@ impl Setup {
     }
 }
 
-fn bind_monitor(host: &str, port: u16) -> Result<TcpListener, Error> {
-    monitor::server::bind(host, port)
-        .map_err(|source| Error::MonitorListen { address: format!("{host}:{port}"), source })
+fn bind_monitor(options: &Options, port: u16) -> Result<TcpListener, Error> {
+    let host = options.mon_host.as_str();
+    let bound = match monitor::server::bind(host, port) {
+        Err(busy) if options.mon_port_may_move && busy.kind() == io::ErrorKind::AddrInUse => {
+            monitor::server::bind(host, 0)
+        }
+        bound => bound,
+    };
+    bound.map_err(|source| Error::MonitorListen { address: format!("{host}:{port}"), source })
 }
 
 /// What others find this master by.

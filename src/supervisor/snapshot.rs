@@ -16,7 +16,9 @@ use crate::ecv::Change;
 use crate::event::{Event, MonitorRequest, Publish};
 use crate::fleet::{self, DeathReason, Phase, Purpose, SlotIndex, State as Life};
 use crate::ids::WorkerId;
-use crate::monitor::data::stats::{Address, ClusterState, ShownOptions, Stats, Worker, WorkerState, count};
+use crate::monitor::data::stats::{
+    Address, ClusterState, Crashing, ShownOptions, Stats, Worker, WorkerState, count,
+};
 use crate::monitor::source::{Order, Source};
 use crate::monitor::views::metrics::AppMetrics;
 use crate::options::{self, Options};
@@ -125,7 +127,12 @@ fn show_itself(stats: &mut Stats) {
 }
 
 /// The snapshot of a cluster that has not begun.
-pub(crate) fn first_stats(options: &Options, started: Timestamp, monitor: Option<SocketAddr>) -> Stats {
+pub(crate) fn first_stats(
+    options: &Options,
+    script: &str,
+    started: Timestamp,
+    monitor: Option<SocketAddr>,
+) -> Stats {
     let ports = options.ports.iter().map(|port| match port {
         options::Address::Tcp(port) => port.to_string(),
         options::Address::Path(path) => path.display().to_string(),
@@ -135,6 +142,9 @@ pub(crate) fn first_stats(options: &Options, started: Timestamp, monitor: Option
         ports: ports.collect(),
         counts_gc: options.metrics.is_some_and(|metrics| metrics.gc),
         monitor,
+        name: options.name.clone(),
+        script: script.to_owned(),
+        log: options.log.clone(),
     };
     Stats::new(std::process::id(), started, shown)
 }
@@ -147,16 +157,21 @@ impl State {
         let shown = |view: fleet::MemberView| self.worker_shown(&view, known.get(&view.worker));
         let workers: Vec<Worker> = self.fleet.workers().filter_map(shown).collect();
         let addresses = self.connections.addresses().into_iter().filter_map(address).collect();
+        let crashing: Vec<Crashing> = self.fleet.crashing().map(|slot| self.crashing_shown(slot)).collect();
+        let is_crashing =
+            !crashing.is_empty() && workers.iter().all(|worker| worker.state != WorkerState::Serving);
         let mut stats = self.stats.lock();
         stats.state = match self.fleet.phase() {
             Phase::Running if self.none_left => ClusterState::NoWorkerLeft,
+            Phase::Running if is_crashing => ClusterState::Crashing,
             Phase::Running if workers.iter().any(|worker| worker.ready_at.is_some()) => ClusterState::Serving,
             Phase::Running => match stats.state {
                 // A cluster that has served is not starting again because all its workers died.
                 ClusterState::Serving => ClusterState::Serving,
-                ClusterState::Starting | ClusterState::NoWorkerLeft | ClusterState::ShuttingDown => {
-                    ClusterState::Starting
-                }
+                ClusterState::Crashing
+                | ClusterState::Starting
+                | ClusterState::NoWorkerLeft
+                | ClusterState::ShuttingDown => ClusterState::Starting,
             },
             Phase::Closing | Phase::ShuttingDown | Phase::Stopping | Phase::Finished => {
                 ClusterState::ShuttingDown
@@ -164,6 +179,7 @@ impl State {
         };
         stats.wanted = self.fleet.wanted();
         stats.workers = workers;
+        stats.crashing = crashing;
         stats.revision += 1;
         stats.addresses = addresses;
         stats.queues = self.connections.queue_probes();
@@ -171,6 +187,16 @@ impl State {
         stats.tallies.rescued = moves.rescued;
         stats.tallies.moved = moves.moved;
         stats.tallies.passed_over = moves.passed_over;
+    }
+
+    fn crashing_shown(&self, slot: fleet::Crashing) -> Crashing {
+        let fleet::Crashing { slot, failures, next_try } = slot;
+        Crashing {
+            slot,
+            failures,
+            reason: self.last_reasons.get(&slot).map(|(reason, _)| reason.clone()).unwrap_or_default(),
+            next_try: next_try.map(|next| Timestamp::now().at(next)),
+        }
     }
 
     /// A worker as the monitor shows it; `known` is how it was shown before.
@@ -200,7 +226,8 @@ impl State {
 impl State {
     /// Puts something on the timeline that is no event of the application's.
     pub(crate) fn remember(&self, event: &'static str, pid: Option<u32>, text: String) {
-        self.stats.lock().remember(event, pid, text, SystemTime::now());
+        self.stats.lock().remember(event, pid, text.clone(), SystemTime::now());
+        self.tell(Event::Noted { event, pid, text });
     }
 
     /// A worker is about to be forked.
@@ -209,6 +236,8 @@ impl State {
         match purpose {
             // A spare counts when it takes over.
             Purpose::First | Purpose::Spare => {}
+            // Whoever asks for a new release wants no worker restarted.
+            Purpose::Successor { .. } if stats.reload.is_some() => {}
             Purpose::Refill | Purpose::Successor { .. } => {
                 stats.restarts += 1;
                 if let Some(slot) = slot {

@@ -5,7 +5,7 @@
 //! Invariant: an input leaves the state consistent; no effect is left half done for a later one.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -29,6 +29,7 @@ use crate::ecv::Rotation;
 use crate::error::Error;
 use crate::event::{Event, Publish};
 use crate::fleet::{Fleet, Forks, Step};
+use crate::ids::SlotIndex;
 use crate::ipc::backlog::Handles;
 use crate::monitor;
 use crate::monitor::data::health;
@@ -63,6 +64,8 @@ pub(super) struct State {
     pub(super) forked: Option<Forked>,
     /// Why the last fork failed.
     pub(super) spawn_problem: Option<String>,
+    /// Why the last worker of each slot died, and its process.
+    pub(super) last_reasons: BTreeMap<SlotIndex, (String, u32)>,
     pub(super) spawner: Spawner,
     /// Descriptors that supervision keeps for itself.
     pub(super) reserve: Rc<Reserve>,
@@ -103,7 +106,7 @@ impl State {
         let (started, now, tasks) = (Timestamp::now(), Instant::now(), LocalTasks::default());
         let options = setup.options;
         let monitor = setup.monitor.as_ref().and_then(|listener| listener.local_addr().ok());
-        let stats = SharedStats::new(first_stats(&options, started, monitor));
+        let stats = SharedStats::new(first_stats(&options, &setup.launch.script, started, monitor));
         let Shared { writers, rotation: word, app_metrics } = shared;
         let (scoreboard, no_scoreboard) = match setup.scoreboard {
             Ok(board) => (Some(Rc::new(RefCell::new(board))), None),
@@ -135,6 +138,7 @@ impl State {
             oom_watch: OomWatch::start(),
             forked: None,
             spawn_problem: None,
+            last_reasons: BTreeMap::new(),
             spawner: setup.spawner,
             reserve,
             pids: setup.pids,
@@ -247,6 +251,7 @@ impl State {
             Due::Heartbeat => self.beat(now),
             Due::ChannelEnded(worker) => self.still_lives(worker, now),
             Due::ReadyUnlessAnnounced(worker) => self.ready_by_itself(worker, now),
+            Due::ReadyWithoutServer(worker) => self.ready_without_server(worker, now),
             Due::DrainDelay => self.shut_down(now),
             Due::Closing => {
                 if self.shutdown.look(&mut self.connections, &mut self.timers, now) {
@@ -262,6 +267,7 @@ impl State {
                 self.warn_of_disk(troubles);
             }
             Due::FreshSettings => self.use_known_settings(now),
+            Due::NextReload => self.begin_next_reload(now),
             Due::FailedReload => self.advance_requesters(now),
             // Settling looks at all that waits for a worker.
             Due::PassOver | Due::AcceptAgain => {}
@@ -385,6 +391,7 @@ impl State {
                 ready_quorum: self.options.ready_quorum.get().into(),
             },
             logs: self.options.logs.clone(),
+            log: self.options.log.clone(),
             dir: self.options.cwd.clone(),
             has_app,
         }

@@ -34,6 +34,8 @@ pub(crate) enum Due {
     ChannelEnded(WorkerId),
     /// A worker that loaded our package listens, and has made no `Cluster` since.
     ReadyUnlessAnnounced(WorkerId),
+    /// A worker runs a script as it is, which has opened no server.
+    ReadyWithoutServer(WorkerId),
     /// The announcement of a shutdown has had its time.
     DrainDelay,
     /// The next look at the queues of a shutdown.
@@ -44,6 +46,8 @@ pub(crate) enum Due {
     DiskLook,
     /// JavaScript had its time to say with what workers are to be started.
     FreshSettings,
+    /// A reload has ended on which others waited.
+    NextReload,
     /// A reload that failed waits no longer for the reason.
     FailedReload,
 }

@@ -66,8 +66,10 @@ c.on('heartbeat', (beat) => beat.threads);
 c.off('forked', (pid: string) => pid);
 // @ts-expect-error: nothing that could be served
 c.listen((callback) => callback(42));
-// @ts-expect-error: createApp is needed
-c.listen();
+new Cluster({ exec: 'app.js', args: ['x'], nodeArgs: '--import tsx', env: { PORT: 80, OLD: null } }).listen();
+c.cancelReload().then(() => c.reload({ restart: true }));
+// @ts-expect-error: createApp is a function
+c.listen('app.js');
 
 async function delegating() {
   c.handle('double', async ({ n }: { n: number }) => ({ n: n * 2 })).handle('log', (line: string) => console.log(line));

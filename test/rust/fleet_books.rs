@@ -68,6 +68,7 @@ impl World {
             // Orders are for another kind of fleet.
             Step::Tick | Step::Fork => true,
             Step::Reload { .. } => self.end_by.is_some() || self.reload.is_some(),
+            Step::CancelReload => self.reload.is_none(),
             Step::Scale { .. } | Step::Shutdown => self.end_by.is_some(),
             Step::Closed => self.fleet.phase() != Phase::Closing,
             Step::Stop => self.finished,
@@ -147,6 +148,7 @@ impl World {
             | Step::Closed
             | Step::Recycle { .. }
             | Step::Reload { .. }
+            | Step::CancelReload
             | Step::Scale { .. }
             | Step::Shutdown
             | Step::Stop
@@ -291,7 +293,9 @@ impl World {
                 let mut in_post = self.fleet.workers().filter(|view| view.state != State::Draining);
                 assert!(in_post.all(|view| view.generation == self.reloads), "an old worker stayed");
             }
-            Report::ReloadFailed { .. } => assert!(self.reload.take().is_some()),
+            Report::ReloadFailed { .. } | Report::ReloadCancelled { .. } => {
+                assert!(self.reload.take().is_some());
+            }
             Report::NoneLeft => assert!(self.processes.is_empty() && self.end_by.is_none()),
             Report::Finished => {
                 assert!(!std::mem::replace(&mut self.finished, true), "finished twice");
@@ -324,6 +328,7 @@ impl World {
             Report::WantedChanged { .. } => "WantedChanged",
             Report::ReloadDone { .. } => "ReloadDone",
             Report::ReloadFailed { .. } => "ReloadFailed",
+            Report::ReloadCancelled { .. } => "ReloadCancelled",
             Report::NoneLeft => "NoneLeft",
             Report::Finished => "Finished",
         };

@@ -52,7 +52,7 @@ fn the_invariants_hold_in_every_history() {
     // A simulation in which nothing happens proves nothing.
     if histories >= 1000 {
         let expected = [
-            "BackingOff SuccessorFailed Unkillable Recycling WantedChanged ReloadDone ReloadFailed NoneLeft Finished",
+            "BackingOff SuccessorFailed Unkillable Recycling WantedChanged ReloadDone ReloadFailed ReloadCancelled NoneLeft Finished",
             "Took BootingTook SpareDied SpareReloaded SpareBackingOff",
             "Unasked ChannelLost StartTimeout Drained Left Hung Recycled Reloaded ScaledDown Stopped Overdue GivenUp",
         ];
@@ -293,10 +293,11 @@ impl World {
             RecycleReason::Exception,
             RecycleReason::Hung,
         ];
-        let input = match self.random.below(23) {
+        let input = match self.random.below(25) {
             20 => Step::Departing { worker },
             21 => Step::ChannelLost { worker },
             22 => Step::Lent { worker },
+            23 | 24 => Step::CancelReload,
             0..5 => Step::Recycle { worker, why: self.random.pick(&why) },
             5..8 => {
                 self.is_release_broken = self.random.percent(30);

@@ -116,6 +116,7 @@ fn rules(mon_path: &str) -> Rules {
         ecv: Some(ecv),
         limits,
         logs: PathBuf::from("nowhere"),
+        log: None,
         dir: None,
         has_app: false,
     }

@@ -53,9 +53,9 @@ describe('a cluster as text', () => {
     const lines = shown(status({ workers }), { now: NOW }).split('\n');
     assert.equal(lines[0], 'master 1: serving, 2 of 2 workers serve, in rotation, up 3 h');
     assert.equal(lines[1], 'listens on [::]:80, /run/app.sock');
-    assert.match(lines[2], /^SLOT +PID +STATE +AGE +REQ\/S/);
-    assert.deepEqual(lines.slice(3).map((line) => line.trim().split(/ +/).slice(0, 3)),
-      [['0', '1001', 'serving'], ['1', '1002', 'serving'], ['-', '1003', 'draining']]);
+    assert.match(lines[2], /^WORKER +SLOT +PID +STATE +AGE +REQ\/S/);
+    assert.deepEqual(lines.slice(3).map((line) => line.trim().split(/ +/).slice(0, 4)),
+      [['1', '0', '1001', 'serving'], ['2', '1', '1002', 'serving'], ['3', '-', '1003', 'draining']]);
   });
 
   it('says who took it out of rotation and why, without what a terminal would obey', () => {

@@ -9,11 +9,8 @@
 
 const net = require('node:net');
 
-const { toServer } = require('../../shared/create-app');
 const { portsOf } = require('../../shared/ports');
 const { connectionOf, layUpon } = require('../connection');
-const { Drain } = require('../drain/drain');
-const { whenAllHasCome } = require('../drain/last-answer');
 const { below, isLent, onListen } = require('../../shared/node-internals');
 const { seeEvents } = require('./events');
 const { extraServer, isExtra } = require('./extra-ports');
@@ -61,6 +58,7 @@ class Servers {
   #ownsLent = false;
   // Those that are closed because the worker leaves.
   #leaving = new Set();
+  #onListening = () => {};
 
   /** `traffic` counts: the one of this process. `neighbours` are there in a worker. */
   constructor(traffic, neighbours) {
@@ -84,6 +82,14 @@ class Servers {
       seeEvents(adopted, (...seen) => this.#connects(...seen), this.#seen);
     }
     this.#adopted.set(server, adopted);
+  }
+
+  /** Calls `listener()` when the next server listens. */
+  onceListening(listener) {
+    this.#onListening = () => {
+      this.#onListening = () => {};
+      listener();
+    };
   }
 
   /**
@@ -124,6 +130,7 @@ class Servers {
    * Rejects with the error of the first server that can't listen.
    */
   async listen(apps, onListening) {
+    const { toServer } = require('../../shared/create-app');
     const { host, backlog } = this.#options;
     const served = [];
     for (const { app, port } of apps) {
@@ -171,6 +178,7 @@ class Servers {
   }
 
   #drained(stays) {
+    const { Drain } = require('../drain/drain');
     this.#drain ??= new Drain(this.traffic.open, this.#adopted, this.#options, stays);
     return this.#drain;
   }
@@ -228,6 +236,7 @@ class Servers {
     if (this.#options) this.#serve(adopted);
     this.#neighbours?.listens(adopted.server);
     this.#drain?.listens(adopted);
+    this.#onListening();
   }
 
   #serve(adopted) {
@@ -240,7 +249,8 @@ class Servers {
     // How long a library leaves its own raw connections idle is its own affair.
     adopted.timeout = kind === 'tcp' && adopted.isLocal ? 0 : this.#options.timeout;
     fillTimeouts(adopted, adopted.timeout);
-    if (this.#ecv && isApps && kind !== 'tcp') {
+    // A script that is run as it is says nowhere which ports are the application's.
+    if (this.#ecv && (isApps || this.#options.exec) && kind !== 'tcp') {
       this.#ecv.guard(server, address);
       adopted.ecvPath = this.#ecv.path;
     }
@@ -295,6 +305,7 @@ class Servers {
   #asks(adopted, event, request, response, emit) {
     const isTaken = () => adopted.ecvPath !== undefined && this.#ecv.takes(adopted.server, event, request, response);
     if (!adopted.isDraining || request?.httpVersionMajor !== 1) return isTaken();
+    const { whenAllHasCome } = require('../drain/last-answer');
     whenAllHasCome(adopted.server, request, () => isTaken() || emit());
     return true;
   }

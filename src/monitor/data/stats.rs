@@ -42,6 +42,10 @@ pub struct Stats {
     pub queues: Vec<QueueProbe>,
     /// The options that an operator looks for.
     pub options: ShownOptions,
+    /// Slots whose workers die again and again.
+    pub crashing: Vec<Crashing>,
+    /// When the reload began that is under way.
+    pub reload: Option<Timestamp>,
     /// What happened last.
     pub history: History,
     /// In rotation or not.
@@ -89,6 +93,8 @@ pub enum ClusterState {
     Starting,
     /// The cluster is at work.
     Serving,
+    /// No worker serves, and those that are forked die again and again.
+    Crashing,
     /// It was told to end.
     ShuttingDown,
     /// Every worker left by itself, and none is coming.
@@ -118,6 +124,19 @@ pub struct Worker {
     pub listening: u32,
     /// How many workers its place had before.
     pub restarts: u64,
+}
+
+/// A slot whose workers die again and again.
+#[derive(Clone, Debug)]
+pub struct Crashing {
+    /// Which.
+    pub slot: SlotIndex,
+    /// How many died in a row.
+    pub failures: u32,
+    /// Why the last one died, in a sentence.
+    pub reason: String,
+    /// When the next one is forked; `None` while one starts.
+    pub next_try: Option<Timestamp>,
 }
 
 /// Where a worker is in its life.
@@ -153,6 +172,12 @@ pub struct ShownOptions {
     pub counts_gc: bool,
     /// Where the monitor listens.
     pub monitor: Option<SocketAddr>,
+    /// `name`: what people call the cluster.
+    pub name: Option<String>,
+    /// The script that workers run.
+    pub script: String,
+    /// `log`: the file to which workers append what they write.
+    pub log: Option<PathBuf>,
 }
 
 impl Stats {
@@ -171,6 +196,8 @@ impl Stats {
             addresses: Vec::new(),
             queues: Vec::new(),
             options,
+            crashing: Vec::new(),
+            reload: None,
             history: History::default(),
             rotation: Rotation::default(),
             leaving: false,
@@ -247,6 +274,7 @@ impl Stats {
             // Steps of a start or an end that is told above, what changed nothing, and the application's own talk.
             Event::Rotated { .. }
             | Event::Online { .. }
+            | Event::Noted { .. }
             | Event::LaunchAsked
             | Event::Answered { .. }
             | Event::ServerListening { .. }
@@ -306,6 +334,7 @@ impl ClusterState {
         match self {
             Self::Starting => "starting",
             Self::Serving => "serving",
+            Self::Crashing => "crashing",
             Self::ShuttingDown => "shutting down",
             Self::NoWorkerLeft => "no worker left",
         }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::monitor::data::history::{Entry, Lost};
 use crate::monitor::data::host::{Host, approximate};
-use crate::monitor::data::stats::{Address, Stats, Worker};
+use crate::monitor::data::stats::{Address, Crashing, Stats, Worker};
 use crate::monitor::data::trends::{Figures, STEP};
 use crate::monitor::views::calendar::iso;
 use crate::monitor::views::view_model::ViewModel;
@@ -76,6 +76,12 @@ impl Stats {
             "ecv": self.rotation_json(),
             "addresses": self.addresses.iter().map(address).collect::<Vec<_>>(),
             "options": { "noWorkers": self.options.no_workers, "ports": self.options.ports },
+            "name": self.options.name,
+            "script": self.options.script,
+            "log": self.options.log.as_ref().map(|log| log.to_string_lossy()),
+            "monitor": self.options.monitor.map(Address::Ip).as_ref().map(address),
+            "reload": self.reload.map(|began| json!({ "began": iso(began.time) })),
+            "crashing": self.crashing.iter().map(crashing).collect::<Vec<_>>(),
             "workers": self.workers.iter().map(worker).collect::<Vec<_>>(),
             "events": self.history.iter().map(event).collect::<Vec<_>>(),
         })
@@ -155,6 +161,15 @@ fn worker(worker: &Worker) -> Value {
         "generation": worker.generation,
         "listening": worker.listening,
         "restarts": worker.restarts,
+    })
+}
+
+fn crashing(slot: &Crashing) -> Value {
+    json!({
+        "slot": slot.slot.0,
+        "failures": slot.failures,
+        "reason": slot.reason,
+        "nextTry": slot.next_try.map(|next| iso(next.time)),
     })
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::monitor::data::health::Moment;
 use crate::monitor::data::host::{Host, approximate};
-use crate::monitor::data::stats::{Address, ClusterState, Stats, Worker, WorkerState};
+use crate::monitor::data::stats::{Address, ClusterState, Crashing, Stats, Worker, WorkerState};
 use crate::monitor::data::trends::{Figures, Trends};
 use crate::monitor::views::calendar::{iso, span};
 use crate::socket::Ip;
@@ -122,7 +122,7 @@ impl ViewModel<'_> {
             ClusterState::Serving if stats.serving() >= stats.wanted => Mood::Good,
             ClusterState::Serving if stats.serving() == 0 => Mood::Poor,
             ClusterState::Serving | ClusterState::Starting | ClusterState::ShuttingDown => Mood::Fair,
-            ClusterState::NoWorkerLeft => Mood::Poor,
+            ClusterState::NoWorkerLeft | ClusterState::Crashing => Mood::Poor,
         };
         Cell::new("state", stats.state.name()).in_mood(mood)
     }
@@ -160,9 +160,20 @@ impl ViewModel<'_> {
         let reasons =
             body.get("why").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
         let others: Vec<&str> = reasons.filter(|reason| !reason.starts_with("it is disabled")).collect();
-        let text =
-            if others.is_empty() { String::new() } else { format!("Not ready: {}.", others.join("; ")) };
-        Cell::new("why", text)
+        let not_ready = (!others.is_empty()).then(|| format!("Not ready: {}.", others.join("; ")));
+        let sentences: Vec<String> = not_ready.into_iter().chain(self.crashing()).collect();
+        Cell::new("why", sentences.join(" "))
+    }
+
+    /// A sentence for each slot whose workers die again and again.
+    fn crashing(&self) -> impl Iterator<Item = String> {
+        self.stats.crashing.iter().map(|Crashing { slot, failures, reason, next_try }| {
+            let next = match next_try.map(|next| next.instant.saturating_duration_since(self.now)) {
+                Some(wait) => format!("next try in {}", millis(wait.as_secs_f64() * 1000.0)),
+                None => "trying now".to_owned(),
+            };
+            format!("Slot {slot} is crashing ({failures} deaths in a row): {reason}; {next}.")
+        })
     }
 
     fn queues_by_port(&self) -> String {

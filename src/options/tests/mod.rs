@@ -63,6 +63,8 @@ fn the_defaults_are_those_of_the_original() {
         "noWorkers": 4, "spares": 0, "timeout": 30000, "connThreshold": 10000, "uptimeThreshold": 86400,
         "requestThreshold": null, "memoryThreshold": null, "recycleJitter": 0, "cwd": null, "uid": null, "gid": null,
         "heartbeatInterval": 60000, "maxHeartbeatDelay": 180000, "pids": "/srv/app/pids", "logs": "/srv/app/logs",
+        "exec": null, "args": [], "nodeArgs": [], "env": {}, "instanceEnv": {}, "waitReady": false,
+        "name": null, "log": null, "restartDelay": 100,
         "stop": false, "shutdown": false, "restart": "on-failure", "onUncaughtException": "recycle",
         "shutdownTimeout": 25000, "killTimeout": 2000, "keepAliveGrace": 1000, "startTimeout": 60000,
         "recycleTimeout": 60000, "scheduling": "slots", "backlog": 511,
@@ -80,6 +82,44 @@ fn defaults_that_are_given_again_stay_the_same() {
     let parsed = good(&defaults.to_json());
     assert_eq!(parsed.options, defaults);
     assert!(parsed.warnings.is_empty());
+}
+
+#[test]
+fn a_script_that_is_run_as_it_is_gets_defaults_that_fit_strangers() {
+    let options = good(&json!({ "exec": "app.js" })).options;
+    let shown = options.to_json();
+    let seen = ["exec", "timeout", "connThreshold", "monHost", "monPort"].map(|name| shown[name].clone());
+    assert_eq!(seen, [json!("app.js"), json!(0), json!(null), json!("127.0.0.1"), json!(3001)]);
+    assert!(options.mon_port_may_move, "nobody chose the port");
+    let chosen =
+        json!({ "monPort": 4001, "exec": "app.js", "timeout": 5, "connThreshold": 7, "monHost": "::1" });
+    let options = good(&chosen).options;
+    let shown = options.to_json();
+    let seen = ["timeout", "connThreshold", "monHost", "monPort"].map(|name| shown[name].clone());
+    assert_eq!(seen, [json!(5), json!(7), json!("::1"), json!(4001)]);
+    assert!(!options.mon_port_may_move && !Options::defaults(&machine()).mon_port_may_move);
+    assert_eq!(good(&json!({ "exec": "app.js", "monPort": false })).options.mon_port, None);
+}
+
+#[test]
+fn what_belongs_to_a_script_needs_one() {
+    let cases = [
+        (json!({ "args": ["x"] }), "option `args` must be given together with `exec`, got [ 'x' ]"),
+        (json!({ "nodeArgs": "-x" }), "option `nodeArgs` must be given together with `exec`, got '-x'"),
+        (json!({ "waitReady": true }), "option `waitReady` must be given together with `exec`, got true"),
+        (
+            json!({ "exec": "app.js", "cluster": false }),
+            "option `cluster` must not be false together with `exec`, which is run in workers, got false",
+        ),
+        (
+            json!({ "exec": "app.js", "port": 8080 }),
+            "option `port` must not be given together with `exec`: the script itself says where it listens, as a rule \
+             by a variable (`env: {PORT: 8080}`), got 8080",
+        ),
+    ];
+    for (given, message) in cases {
+        assert_eq!(bad(&given), message);
+    }
 }
 
 #[test]

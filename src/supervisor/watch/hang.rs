@@ -28,6 +28,9 @@ const QUICKEST: Duration = Duration::from_millis(20);
 /// See [`QUICKEST`].
 const SLOWEST: Duration = Duration::from_secs(5);
 
+/// From this age on a loop is taken to stand still where a worker has no clients yet.
+const STANDS_STILL: Duration = Duration::from_secs(2);
+
 /// How we look for workers that hang.
 #[derive(Debug)]
 pub(crate) struct HangWatch {
@@ -80,10 +83,20 @@ impl State {
 
     /// For how long the loop of a worker in service has not turned, if that is too long.
     fn hung_for(&self, id: WorkerId) -> Option<Duration> {
+        let age = self.loop_age(id)?;
+        (age > self.hang_watch.limit && self.fleet.is_serving(id)).then_some(age)
+    }
+
+    /// How long ago the loop of a worker turned last; `None` where it has never shown that.
+    fn loop_age(&self, id: WorkerId) -> Option<Duration> {
         let board = self.scoreboard.as_ref()?;
         let tick = board.borrow().number(id, Field::Tick).filter(|tick| *tick > 0.0)?;
-        let age = Duration::try_from_secs_f64((monotonic_ms() - tick) / 1000.0).ok()?;
-        (age > self.hang_watch.limit && self.fleet.is_serving(id)).then_some(age)
+        Duration::try_from_secs_f64((monotonic_ms() - tick) / 1000.0).ok()
+    }
+
+    /// Whether the loop of a worker has not turned for some seconds, or never.
+    pub(crate) fn loop_stands_still(&self, id: WorkerId) -> bool {
+        self.scoreboard.is_some() && self.loop_age(id).is_none_or(|age| age > STANDS_STILL)
     }
 
     /// Finds out what it is stuck in, if that is wanted; then it is told of.

@@ -39,12 +39,16 @@ struct Log {
     modified: SystemTime,
 }
 
-/// Lists the files in `dir`, except those that can't be read.
-pub(crate) fn read(dir: &Path) -> List {
+/// Lists the files in `dir`, and `own`, which is in another directory; except those that can't be read.
+pub(crate) fn read(dir: &Path, own: Option<&(PathBuf, PathBuf)>) -> List {
     let what = if dir.is_dir() { "There is no log yet in" } else { "There is no directory" };
     let emptiness = format!("{what} {}.", dir.display());
     let mut list = List { emptiness, logs: Vec::new(), is_cut: false };
     list.go_into(dir, Path::new(""), 0);
+    if let Some((dir, name)) = own {
+        list.logs.retain(|log| log.name != *name);
+        list.logs.extend(open_inside(dir, name).ok().map(|(_, facts)| Log::new(name.clone(), &facts)));
+    }
     list.logs.sort_by(|one, other| one.name.cmp(&other.name));
     list
 }
@@ -154,7 +158,7 @@ mod tests {
         symlink("../secret", dir.join("out")).unwrap();
         symlink("sub/b & c.log", dir.join("current")).unwrap();
         symlink("..", dir.join("sub/up")).unwrap();
-        let list = read(&dir);
+        let list = read(&dir, None);
         let json = list.json();
         let names: Vec<_> = json["logs"].as_array().unwrap().iter().map(|log| &log["name"]).collect();
         assert_eq!(names, ["a\".log", "current", "sub/b & c.log"]);
@@ -165,6 +169,8 @@ mod tests {
             page.contains("<a href=\"/logs/a%22.log\">a&quot;.log</a>") && !page.contains("secret"),
             "{page}"
         );
-        assert!(read(&all.path().join("nowhere")).logs.is_empty());
+        assert!(read(&all.path().join("nowhere"), None).logs.is_empty());
+        let own = (all.path().to_owned(), PathBuf::from("secret"));
+        assert_eq!(read(&dir, Some(&own)).json()["logs"][2]["name"], "secret", "the one file from elsewhere");
     }
 }

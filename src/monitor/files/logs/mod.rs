@@ -44,10 +44,12 @@ const LINES_FIRST: u64 = 10;
 const LINES_AT_MOST: u64 = 100_000;
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// The logs directory, as it is served.
+/// The logs directory, as it is served, and the one file to which workers write by themselves, wherever that is.
 #[derive(Debug)]
 pub(crate) struct Logs {
     dir: PathBuf,
+    /// Its directory and its name.
+    own: Option<(PathBuf, PathBuf)>,
     threads: Arc<FileThreads>,
     followers: Arc<Semaphore>,
 }
@@ -61,17 +63,20 @@ enum Asked {
 }
 
 impl Logs {
-    /// The logs in `dir`, which so many clients may follow at once.
-    pub(crate) fn new(dir: PathBuf, followers: usize) -> Self {
+    /// The logs in `dir` and the file `log`, which so many clients may follow at once.
+    pub(crate) fn new(dir: PathBuf, log: Option<&Path>, followers: usize) -> Self {
         let threads = Arc::new(FileThreads::new("cluster2-files", THREADS, QUEUE));
-        Self { dir, threads, followers: Arc::new(Semaphore::new(followers)) }
+        let outside = log.filter(|log| !log.starts_with(&dir));
+        let own = outside.and_then(|log| Some((log.parent()?.to_owned(), PathBuf::from(log.file_name()?))));
+        Self { dir, own, threads, followers: Arc::new(Semaphore::new(followers)) }
     }
 
     /// The list; `home` is the path of the monitor's page.
     pub(crate) async fn list(&self, headers: &HeaderMap, home: &str) -> Response<Body> {
         let (dir, home, as_json) = (self.dir.clone(), home.to_owned(), prefers_json(headers));
+        let own = self.own.clone();
         let list = move || {
-            let listed = list::read(&dir);
+            let listed = list::read(&dir, own.as_ref());
             if as_json { listed.json().into() } else { listed.page(&home) }
         };
         let Some(listed) = self.threads.run(list).await else { return busy() };
@@ -86,8 +91,11 @@ impl Logs {
         let Some(asked) = Asked::read(query) else {
             return text(StatusCode::BAD_REQUEST, "tail must be a whole number from 0 to 100000.\n");
         };
-        let (dir, path) = (self.dir.clone(), name.clone());
-        let Some(opened) = self.threads.run(move || open_inside(&dir, &path)).await else { return busy() };
+        // The file of the workers comes before one of that name in the directory.
+        let own = self.own.as_ref().filter(|(_, own)| *own == name);
+        let dir = own.map_or_else(|| self.dir.clone(), |(dir, _)| dir.clone());
+        let (place, path) = (dir.clone(), name.clone());
+        let Some(opened) = self.threads.run(move || open_inside(&place, &path)).await else { return busy() };
         // Whatever hinders it, the client learns no more than that.
         let Ok((file, facts)) = opened else { return missing() };
         let part = Part::whole(file, &facts);
@@ -105,8 +113,7 @@ impl Logs {
                     return text(StatusCode::SERVICE_UNAVAILABLE, "Too many files are being followed.\n");
                 };
                 let Some(tail) = part.last_lines(lines, &self.threads).await else { return busy() };
-                let following =
-                    Following::new(self.dir.clone(), name, tail, Arc::clone(&self.threads), place);
+                let following = Following::new(dir, name, tail, Arc::clone(&self.threads), place);
                 endless(TEXT, following.body())
             }
         }

@@ -1,0 +1,63 @@
+// What a worker does before anything of the application: takes over what its master gave it, and adopts every server
+// from now on.
+//
+// lib/cluster.js loads it in every process, lib/worker/preload.js in workers that run a script as it is. It takes what
+// the master says by the environment out of it, as Node does with its own variables, so that programs started by a
+// worker don't take themselves for one. Owns the worker's row of the scoreboard and the one list of its servers.
+'use strict';
+
+const { load, useTarget } = require('../shared/native');
+
+const { CLUSTER2_EXEC: exec, CLUSTER2_MASTER: master, CLUSTER2_ROW: row, CLUSTER2_TARGET: target } = process.env;
+for (const name of ['CLUSTER2_EXEC', 'CLUSTER2_MASTER', 'CLUSTER2_ROW', 'CLUSTER2_TARGET']) delete process.env[name];
+
+// Whoever can't speak to a parent is no worker, and need not load `node:cluster` to know it.
+const isOfCluster = process.send !== undefined && require('node:cluster').isWorker;
+// Tells our workers from those of somebody else's cluster (PM2's cluster mode runs a script as one).
+const isOurs = isOfCluster && master !== undefined;
+/** A worker that runs a script as it is; a `Cluster` that the script makes is a guest here. */
+const isGuest = isOurs && exec !== undefined;
+/** A worker whose script makes a `Cluster`, or may do so. */
+const isWorker = isOurs && !isGuest;
+/** A worker of another cluster. */
+const isForeign = isOfCluster && !isOurs;
+
+// How this worker ends at once; until something serves, nobody has anything to do at its end.
+let endWorker = () => process.exit(0);
+let board;
+let servers;
+let awaitsSocket;
+if (isOurs) {
+  useTarget(target);
+  // The script may fail before it comes to `listen`.
+  require('./exceptions').reportExceptions();
+  // Before the application runs, so that a worker whose loop never turns ends with its master, and so that the error of
+  // one that fails to load is left behind.
+  const addon = load();
+  addon.endWithMaster();
+  const place = row === undefined ? undefined : { fd: addon.inheritedScoreboard(), row: Number(row) };
+  board = new (require('./counting/scoreboard').Board)(addon, place);
+  // Before the application runs too: whatever it has listen is looked after, and waited for.
+  const { Servers } = require('./serving/servers');
+  const { Traffic } = require('./counting/traffic');
+  const { Neighbours } = require('./serving/neighbours');
+  servers = new Servers(new Traffic(board), new Neighbours(board)).adoptAll();
+  awaitsSocket = require('../shared/node-internals').watchLoans(leaveUnlessServing);
+}
+// What the master has to know to tell when this worker is ready: the script may hand servers over, or not.
+if (isWorker) require('./send-to-master').tell({ act: 'loaded' });
+
+const script = isGuest ? JSON.parse(exec) : undefined;
+
+module.exports = { awaitsSocket, board, endsBy, isForeign, isGuest, isWorker, script, servers };
+
+/** From now on `end()` is what ends this worker at once. */
+function endsBy(end) {
+  endWorker = end;
+}
+
+// The cluster ends and gives no socket to this worker. One that serves is ordered to go; one that was still starting
+// may have been told before it could hear it.
+function leaveUnlessServing() {
+  if (servers.sockets === 0) endWorker();
+}

@@ -1,0 +1,22 @@
+// The first file of a worker that runs a script as it is: `node --require <this file> app.js`.
+//
+// lib/master/worker-settings.js puts it before the script. It begins the worker's service, and takes itself out of
+// `process.execArgv`, so that programs which the worker forks start without it. Threads of the worker inherit the flag
+// all the same, and find nothing to do here.
+'use strict';
+
+if (process.env.CLUSTER2_EXEC !== undefined) {
+  const { board, endsBy, script, servers } = require('./enter');
+  require('./nexttick-workaround');
+  const own = process.execArgv.indexOf(`--require=${__filename}`);
+  if (own >= 0) process.execArgv.splice(own, 1);
+  if (script !== undefined) {
+    const { EventEmitter } = require('node:events');
+    const { Worker } = require('./worker');
+    const cleanups = [];
+    const setup = { board, cleanups, raw: script.raw, parsed: script.parsed, servers, wantsComponents: () => false };
+    const worker = new Worker(new EventEmitter(), setup);
+    endsBy(() => worker.end());
+    worker.runScript();
+  }
+}
