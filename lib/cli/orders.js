@@ -18,7 +18,9 @@ async function reload(asked) {
 function waiting(args, within) {
   return async (master) => {
     const { workers, ms } = await master.demand('reload', args, within).catch(explain);
-    say(`master ${master.pid}: reloaded ${counted(workers.length)} in ${seconds(ms)}`);
+    const none = 'no worker served, so none was replaced: the new release is being tried where they keep crashing';
+    const done = `reloaded ${counted(workers.length)} in ${seconds(ms)}`;
+    say(`master ${master.pid}: ${workers.length === 0 ? none : done}`);
     for (const { slot, oldPid, newPid, startMs, readyMs, goneMs } of workers) {
       const took = `listened after ${seconds(readyMs - startMs)}, the old one was gone after ${seconds(goneMs)}`;
       say(`  slot ${slot}: ${oldPid} -> ${newPid}, ${took}`);

@@ -1,5 +1,5 @@
 // A port that can't be had is an everyday mistake of a start script, which looks at the exit status: the process ends
-// with one line on stderr and status 255.
+// with a line on stderr and status 255.
 //
 // lib/master/master.js and lib/single.js call it with what was thrown when the ports were bound.
 'use strict';
@@ -13,6 +13,9 @@ const LISTEN = '0A';
 const IN_USE = `(os error ${errno.EADDRINUSE})`;
 const HELD_HERE = 'this very process holds it: createApp runs in the master too, and must hand over an app ' +
   'that is not listening';
+
+const HELD_ELSEWHERE = 'another process listens there, as `ss -ltnp` shows; end it, or choose another `port`';
+const ADVICE = { ERR_CLUSTER2_PORT_IN_USE: HELD_ELSEWHERE, EADDRINUSE: HELD_ELSEWHERE };
 
 const SENTENCES = {
   ERR_CLUSTER2_PORT_IN_USE: (text) => `Port is use ..${/^port in use: (?:.*:)?(.+): /.exec(text)[1]}`,
@@ -36,7 +39,9 @@ function refusePort(cluster, error) {
     cluster.emit('error', error);
     return;
   }
-  process.stderr.write(isHeldHere ? `${text}\ncluster2: ${HELD_HERE}\n` : `${text}\n`);
+  // The first line is what scripts of cluster2 look for; the second says what it means.
+  const advice = isHeldHere ? HELD_HERE : ADVICE[error.code];
+  process.stderr.write(advice === undefined ? `${text}\n` : `${text}\ncluster2: ${advice}\n`);
   process.exit(BUSY_EXIT_CODE);
 }
 

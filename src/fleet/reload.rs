@@ -113,6 +113,12 @@ impl Fleet {
         self.generation = self.generation.saturating_add(1);
         self.call_off_recycle(now);
         self.grow(now);
+        // The new release may mend what the old one died of.
+        for slot in self.slots.values_mut() {
+            if let Occupancy::Waiting { until } = &mut slot.occupancy {
+                *until = now;
+            }
+        }
         self.reload = Some(Reload::new(strategy));
     }
 

@@ -36,10 +36,12 @@ describe('the published package', function () {
     assert.deepEqual(dependencies, { cluster2: `npm:cluster2-rs@^${published.main.version}` });
   });
 
-  it('brings the command cluster2', () => {
-    const bin = path.join(published.project, 'node_modules/.bin/cluster2');
-    assert.match(fs.readFileSync(bin, 'utf8'), /^#!\/usr\/bin\/env node\n/);
-    assert.equal(inProject(bin, '--version').stdout, `${published.main.version}\n`);
+  it('brings the command, as cluster2 and by the name of the package', () => {
+    for (const name of ['cluster2', 'cluster2-rs']) {
+      const bin = path.join(published.project, 'node_modules/.bin', name);
+      assert.match(fs.readFileSync(bin, 'utf8'), /^#!\/usr\/bin\/env node\n/);
+      assert.equal(inProject(bin, '--version').stdout, `${published.main.version}\n`);
+    }
   });
 
   it('puts its own `cluster` in the place of Node\'s', () => {
@@ -56,6 +58,22 @@ describe('the published package', function () {
       assert.ok(names.includes(name), name);
     }
     assert.deepEqual(names.filter((name) => /^(test|src|node_modules|target)\/|\.node$/.test(name)), []);
+  });
+
+  it('has every file that its pages link to', () => {
+    const names = published.main.files.map(({ path: name }) => name);
+    const links = names.filter((name) => name.endsWith('.md')).flatMap((page) => {
+      const text = fs.readFileSync(path.join(published.stage, page), 'utf8').replace(/^```.*?^```/gms, '');
+      return [...text.matchAll(/\]\(([^)\s]+)\)/g)].map(([, link]) => ({ page, link }));
+    });
+    assert.ok(links.length > 50);
+    const isDead = ({ page, link }) => {
+      const [file] = link.split('#');
+      if (/^[a-z]+:/.test(link) || file === '') return false;
+      const target = path.posix.join(path.posix.dirname(page), file);
+      return !names.some((name) => name === target || name.startsWith(`${target.replace(/\/$/, '')}/`));
+    };
+    assert.deepEqual(links.filter(isDead), []);
   });
 
   it('has less than 6 MB in the package of a platform', function () {

@@ -226,3 +226,28 @@ fn a_recycle_waits_while_a_reload_has_exchanges_but_not_for_its_drains() {
     let effects = stage.ready(4);
     assert_eq!(effects[..2], [stage.drain(2, 60 * SECOND), successor(5, 0, 3)]);
 }
+
+#[test]
+fn a_reload_that_is_cancelled_leaves_the_old_workers_at_work() {
+    let mut stage = Stage::serving(2);
+    stage.reload(Strategy::AllFirst);
+    stage.ready(3);
+    let cancelled = Effect::Report(Report::ReloadCancelled { replaced: 0 });
+    let effects = stage.step(Step::CancelReload);
+    assert_eq!(effects, [stage.drain(3, 60 * SECOND), end(4), cancelled]);
+    assert!(stage.fleet.is_serving(WorkerId(1)) && stage.fleet.is_serving(WorkerId(2)));
+    assert_eq!(stage.step(Step::CancelReload), [], "there is none any more");
+}
+
+#[test]
+fn a_reload_forks_at_once_where_a_slot_waits_for_its_next_try() {
+    let mut stage = Stage::new(1, Restart::OnFailure);
+    stage.step(Step::Start);
+    stage.crash(1);
+    stage.crash(2);
+    assert!(stage.fleet.crashing().next().is_some_and(|slot| slot.next_try.is_some()));
+    let effects = stage.reload(Strategy::Rolling);
+    let forked =
+        Effect::Spawn { worker: WorkerId(3), slot: Some(crate::ids::SlotIndex(0)), purpose: Purpose::Refill };
+    assert!(effects.contains(&forked), "{effects:?}");
+}
