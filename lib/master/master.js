@@ -10,7 +10,6 @@ const { debuglog } = require('node:util');
 
 const { callApplication } = require('../shared/application');
 const { Calls, notRunning, reloadFailed, textOf } = require('../shared/pending-calls');
-const { Ending } = require('../shared/ending');
 const { encode } = require('../shared/options-json');
 const errors = require('../shared/errors');
 const { load } = require('../shared/native');
@@ -50,7 +49,6 @@ class Master {
   constructor(cluster, setup) {
     this.#cluster = cluster;
     this.#setup = setup;
-    this.#ending = new Ending(setup.cleanups, (problem) => this.#warn(problem));
   }
 
   async run() {
@@ -221,6 +219,8 @@ class Master {
   }
 
   #handleSignals() {
+    const { Ending } = require('../shared/ending');
+    this.#ending = new Ending(this.#setup.cleanups, (problem) => this.#warn(problem));
     this.#ending.hearSignals((signal) => {
       this.#onSignal(signal, ...(signal === 'SIGTERM' ? [{ pid: process.pid, type: 'master' }] : []));
     });
