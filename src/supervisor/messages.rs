@@ -85,6 +85,7 @@ impl State {
                 if self.forks == Forks::Kept {
                     worker.readiness = if hands_over { Readiness::HandOver } else { Readiness::FirstServer };
                 }
+                worker.has_package = true;
                 self.connections.has_package(id);
                 self.greet(id);
             }

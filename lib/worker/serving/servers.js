@@ -74,7 +74,10 @@ class Servers {
 
   /** Adopts a server that does not listen yet. Twice is as good as once. */
   adopt(server) {
-    if (isExtra(server)) return;
+    if (isExtra(server)) {
+      server.once('listening', () => this.#listensToo(server));
+      return;
+    }
     let adopted = this.#all.get(server);
     if (!adopted) {
       adopted = new Adopted(server);
@@ -143,7 +146,6 @@ class Servers {
       for (const [at, port] of ports.entries()) {
         const listener = at === 0 ? server : extraServer(server);
         await listening(listener, port, { host, backlog });
-        if (at > 0) this.#listensToo(listener);
       }
       onListening(ports);
     }
