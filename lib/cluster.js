@@ -1,9 +1,9 @@
-// The `Cluster` class: an EventEmitter in front of one of three roles.
+// The `Cluster` class: an EventEmitter in front of one of four roles.
 //
-// The same script runs in the master and, run again, in each worker; `listen` finds out which it is and hands
-// over to lib/master/master.js, lib/worker/worker.js or (with `cluster: false`) lib/single.js. This file keeps no
-// state of supervision. Every worker loads it before it can listen, so what most workers never need is loaded when it
-// is.
+// The same script runs in the master and, run again, in each worker; `listen` finds out which it is and hands over to
+// lib/master/master.js, lib/worker/worker.js, (with `cluster: false`) lib/single.js or (in a worker that runs a
+// script as it is) lib/worker/guest.js. This file keeps no state of supervision. Every worker loads it before it can
+// listen, so what most workers never need is loaded when it is.
 'use strict';
 
 const { EventEmitter } = require('node:events');

@@ -1,9 +1,9 @@
-// In a worker of a program that forks for itself: what the master has beside Node's own protocol.
+// In a worker of a program that forks itself: the worker's side of what our master does beside Node's own protocol.
 //
 // lib/node-cluster/index.js starts it where a worker loads `cluster2-rs/cluster` or `cluster2-rs/register`. It adopts
 // the servers that the worker opens from then on: connections and requests are counted, fresh connections are spread
 // evenly and wait for no busy worker, and a worker that is told to disconnect lets its clients go without losing a
-// request. A worker that loads neither works as well, without these. Owns what the parts own that it starts.
+// request. A worker that loads neither works too, without these.
 'use strict';
 
 const nodeCluster = require('node:cluster');

@@ -1,9 +1,9 @@
-// What a worker does before anything of the application: takes over what its master gave it, and adopts every server
+// Finds out whose worker this process is; in one of ours, takes over what the master gave it, and adopts every server
 // from now on.
 //
-// lib/cluster.js loads it in every process, lib/worker/preload.js in workers that run a script as it is. It takes what
-// the master says by the environment out of it, as Node does with its own variables, so that programs started by a
-// worker don't take themselves for one. Owns the worker's row of the scoreboard and the one list of its servers.
+// lib/cluster.js loads it in every process, lib/worker/preload.js in workers that run a script as it is. It takes
+// what the master says by the environment out of it, as Node does with its own variables, so that programs started by
+// a worker don't take themselves for one. Owns the worker's row of the scoreboard and the one list of its servers.
 'use strict';
 
 const { load, useTarget } = require('../shared/native');

@@ -21,7 +21,7 @@ const QUEUES: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(2);
 /// How long the sockets of a slot that was given up are kept for handshakes under way: longer than a round trip takes.
 const RETIRING: Duration = Duration::from_secs(1);
-/// How often it is looked whether its neighbours have left its queue; one whose loop does not turn can't.
+/// How often it is looked whether those who watch its queue have left it; one whose loop does not turn can't.
 const UNWATCHING: Duration = Duration::from_millis(50);
 /// How long they are kept at most while a connection still waits there that no worker can take.
 const LONGEST_RETIRING: Duration = Duration::from_secs(5);
@@ -32,7 +32,7 @@ pub(crate) struct Shutdown {
     stage: Stage,
     /// Callers from outside that wait until no new connection can get in.
     replies: Vec<Reply>,
-    /// Slots that were given up, and when their sockets are closed in any case.
+    /// Slots that were given up, and until when a connection that waits there keeps their sockets open.
     retiring: BTreeMap<SlotIndex, Instant>,
 }
 

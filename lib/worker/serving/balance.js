@@ -1,13 +1,13 @@
 // Gives fresh connections back to the master when this worker has too many, before anything is read from them.
 //
-// lib/worker/worker.js makes one, and lib/worker/serving/servers.js calls it for each server that listens. The kernel
-// spreads connections by chance, which is uneven where they are few and stay long. So the worker compares each new
-// connection: the master names, in the header of the scoreboard, the workers that take part, and each of these shows
-// there how many connections it has. A worker that already has many more connections than the least loaded one holds a
-// new connection for 20 ms at most, so that the others can catch up. If it still has too many, it sends the connection
-// to the master, which gives it to the least loaded worker. Where connections come and go within a second, the worker
-// compares nothing: such clients are as well off anywhere, and a detour would cost them time. A connection that the
-// master handed over stays, so no connection travels twice.
+// lib/worker/worker.js and lib/node-cluster/agent.js make one, and lib/worker/serving/servers.js calls it for each
+// server that listens. The kernel spreads connections by chance, which is uneven where they are few and stay long. So
+// the worker compares each new connection: the master names, in the header of the scoreboard, the workers that take
+// part, and each of these shows there how many connections it has. A worker that already has clearly more connections
+// than the least loaded one holds a new connection for 20 ms at most, so that the others can catch up. If it still
+// has too many, it sends the connection to the master, which gives it to the least loaded worker. Where connections
+// come and go within a second, the worker compares nothing: such clients are as well off anywhere, and a detour would
+// cost them time. A connection that the master handed over stays, so none is given back twice.
 // Invariant: this worker keeps a connection until the master says that it has arrived, and serves it if it has not.
 'use strict';
 
@@ -15,16 +15,16 @@ const { clock } = require('../counting/scoreboard');
 const { onClusterMessage, replaceAccept } = require('../../shared/node-internals');
 const { INTERNAL } = require('../send-to-master');
 
-// How many more than the worker with the fewest are too many: so many, or this part of the mean.
+// How many more than the worker with the fewest are too many: so many, or this part of the mean, whichever is more.
 const SLACK = 2;
 const SLACK_SHARE = 0.1;
 // How long a look at the others is good for: they may lose connections meanwhile.
 const LOOK_MS = 10;
 // How long a connection that seems too many is held until the next look at the others, and how many looks there are at
-// most while these still accept.
+// most while the others' numbers still change.
 const HOLD_MS = 4;
 const LOOKS = 5;
-// How many may be given back at once, and from then on in a second, so that the master's part is bounded.
+// How many may be given back at once, and how many more with every second, so that the master's part is bounded.
 const MOST = 64;
 const PER_SECOND = 10;
 
@@ -138,7 +138,7 @@ class Balance {
     }
   }
 
-  // It is counted again when it is served.
+  // The load is taken off here, since counting adds it again when the connection is served.
   #serve(entry) {
     this.#board.addLoad(-1);
     entry.serve();
@@ -166,7 +166,7 @@ class Balance {
     return this.#mayGive(now) >= this.#held.length + 1;
   }
 
-  // How many.
+  // How many may be given back now.
   #mayGive(now) {
     this.#left = Math.min(MOST, this.#left + (now - this.#leftAt) * (PER_SECOND / 1000));
     this.#leftAt = now;

@@ -1,9 +1,10 @@
 //! Tells workers that are blocked from those that are merely busy, as far as clients in the queue can notice.
 //!
-//! A loop that turns takes something out of its queue at every turn, and writes into its row when it does. So a queue in
-//! which something waits over several looks, while the row of its worker does not change, belongs to a loop that does not
-//! turn: it computes for a second, or its process is stopped. Steering leaves such a worker out, and the hand-off empties its
-//! queue, until its row changes again. A saturated worker's queue is full too, but its row changes.
+//! A loop that turns takes something out of the queues that it watches at every turn, and writes into its row when it does.
+//! So where something waits over several looks in a queue, those who watch it and whose rows do not change have loops that do
+//! not turn: they compute for a second, or are stopped. Steering leaves the slot of such a worker out, and the hand-off
+//! empties a queue that only such workers watch, until a row changes again. A saturated worker's queue is full too, but its
+//! row changes. Where all workers watch a queue nobody else could take from it, and it is not looked at.
 //!
 //! While no connections come nothing is looked at. The kernel wakes us for the first one that waits (one descriptor for all
 //! queues, `os::queues`), and from then on we look every [`LOOK`] or [`CLOSE_LOOK`], until none has come for a while. So the

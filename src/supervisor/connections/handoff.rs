@@ -1,12 +1,12 @@
 //! Moves connections that nobody would serve.
 //!
-//! Each slot has its own queue in the kernel. While no worker serves a slot, new connections are steered to the others. What
-//! waits in its queue, or comes late from handshakes under way, is accepted here and handed to a worker that serves the same
-//! address, by Node's own `newconn`. Connections stay in the kernel's queue until a worker can take them. What a worker
+//! Each slot has its own queue in the kernel. While nobody whose loop turns watches it, new connections are steered to other
+//! slots. What waits in it, or comes late from handshakes under way, is accepted here and handed to a worker that serves the
+//! same address, by Node's own `newconn`. Connections stay in the kernel's queue until a worker can take them. What a worker
 //! refused, or had not accepted when its channel ended, goes to the next. With `scheduling: 'rr'` there is one queue, no
 //! worker takes from it, and every connection comes this way.
-//! Invariant: while [`PER_WORKER`] connections are under way to a worker it is given no more, so they don't pile up on one
-//! that is stopped.
+//! Invariant: while [`PER_WORKER`] connections from queues are under way to a worker it is given no more, so they don't pile
+//! up on one that is stopped; but for clients that belong to its slot.
 
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
@@ -87,7 +87,7 @@ impl HandOff {
         self.returned.push_back(connection);
     }
 
-    /// The channel of a worker ended with these unaccepted.
+    /// These came back unaccepted: the channel of their worker ended, or they were revoked.
     pub(super) fn take_back(&mut self, in_flight: VecDeque<InFlight>) {
         self.returned.extend(in_flight);
     }
@@ -179,8 +179,8 @@ impl Connections {
     /// The worker that should get the next connection of `listener`: of those that may take one more and have not refused
     /// this one, one that has taken all it was given, and of these the one with the fewest connections.
     ///
-    /// What is given to a worker that turns out to be blocked can't be taken back. So in a rescue only those count that have
-    /// just shown that they turn. Where every connection is handed over, asking first would cost too much.
+    /// What is given to a worker that turns out to be blocked comes back only after [`TAKE_BACK`]. So in a rescue only those
+    /// count that have just shown that they turn. Where every connection is handed over, asking first would cost too much.
     fn idlest(&self, listener: ListenerId, refused_by: &[WorkerId], now: Instant) -> Option<WorkerId> {
         let is_rescue = !self.sockets.is_handed(listener);
         let able = self.turning(listener).filter(|(id, server)| {

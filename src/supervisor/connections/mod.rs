@@ -1,11 +1,11 @@
 //! Who gets which client.
 //!
-//! [`Connections`] owns the listening sockets, knows which worker was lent which of them, and what is under way between
-//! workers. The supervisor tells it who takes clients ([`Connections::set_taking`], derived from the fleet) and what workers
-//! say of connections; what workers must be told comes out as [`Order`]s. Its parts: `lending` lends sockets and steers the
-//! kernel, `overlap` has
-//! workers accept from their neighbours' queues too, `blocked` finds workers whose loop does not turn, `handoff` moves connections that nobody would serve, and
-//! `rebalance` moves fresh ones that one worker has too many of.
+//! [`Connections`] owns the listening sockets, and knows which worker was lent which of them and which connections are on
+//! their way to workers. The supervisor tells it who takes clients ([`Connections::set_taking`], derived from the fleet) and
+//! what workers say of connections; what workers must be told comes out as [`Order`]s. Its parts: `lending` lends sockets and
+//! steers the kernel, `overlap` has workers accept from their neighbours' queues too, `blocked` finds workers whose loop does
+//! not turn, `handoff` moves connections that nobody would serve, and `rebalance` moves fresh ones of which one worker has too
+//! many.
 //! Invariant: nothing is accepted here without a worker to give it to.
 
 use std::cell::RefCell;
@@ -59,11 +59,11 @@ pub(crate) struct Order {
 /// What was counted of connections that were moved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Moves {
-    /// Taken from a queue that nobody emptied, and given to a worker.
+    /// Taken from a queue that nobody emptied, and given to a worker; with `scheduling: 'rr'` that is every connection.
     pub(crate) rescued: u64,
     /// Given back by a worker that had more than others, and taken by another one.
     pub(crate) moved: u64,
-    /// How often such a connection went past a worker that did not show in time that its loop turns.
+    /// How often such a connection was handed over while some worker had not shown in time that its loop turns.
     pub(crate) passed_over: u64,
 }
 
@@ -122,7 +122,7 @@ struct Loan {
     unwatching: BTreeMap<SlotIndex, u32>,
 }
 
-/// A connection that was handed to a worker and is not yet accepted by it.
+/// A connection on its way to a worker: handed over and not yet accepted, or still without a taker.
 #[derive(Debug)]
 struct InFlight {
     seq: u64,

@@ -20,13 +20,13 @@ use crate::socket::{ListenerId, Sockets};
 
 /// How many workers watch the queue of a slot.
 const WATCHERS: usize = 4;
-/// How long after the last change workers watch anew: by then all have heeded it.
+/// After this time without a change workers watch anew: by then all have heeded the last one.
 const SETTLED: Duration = Duration::from_millis(250);
 
 /// Whom the kernel wakes first.
 #[derive(Debug, Default)]
 pub(super) struct WakeOrder {
-    /// When each worker is to be the latest at one queue.
+    /// When workers are to watch the next slot's queue anew.
     pub(super) due: Option<Instant>,
 }
 
@@ -78,7 +78,7 @@ impl Connections {
         }
     }
 
-    /// Has each worker be the latest at one queue, if it is time.
+    /// It is time: has each worker watch the queue of the next slot anew, so that it is the latest there.
     pub(crate) fn order_wakes(&mut self) {
         self.wake_order.due = None;
         let listeners: Vec<ListenerId> = self.sockets.listeners().collect();
@@ -107,7 +107,7 @@ impl Connections {
         self.servers.values().map(|server| server.slot).chain(open.iter().copied()).collect()
     }
 
-    /// Says whether something changed.
+    /// Says whether the worker watches one more queue.
     fn watch_neighbours(
         &mut self,
         worker: WorkerId,

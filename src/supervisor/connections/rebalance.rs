@@ -4,7 +4,7 @@
 //! header of the scoreboard how many the others have. A worker that has clearly more gives fresh connections back before
 //! anything was read from them (`lib/worker/serving/balance.js`), and they come here. The header says who takes part: workers
 //! in service whose loop turns.
-//! Invariant: a connection is given back at most once, since what a worker is handed it keeps.
+//! Invariant: no worker gives back what it was handed, so a connection is given back at most once.
 
 use std::os::fd::OwnedFd;
 use std::time::Instant;
@@ -17,7 +17,8 @@ use crate::os::clock::monotonic_ms;
 use crate::scoreboard::layout::Field;
 use crate::socket::ListenerId;
 
-/// How many connections may be under way to a worker that is given one more of another's.
+/// How many connections may be under way to a worker that is given one more of another's; they come in bursts, other than
+/// those from queues (`handoff::PER_WORKER`).
 const UNDER_WAY: usize = 16;
 
 impl Connections {
@@ -48,8 +49,8 @@ impl Connections {
         });
     }
 
-    /// Hands each to the worker with the fewest connections, once that has shown that it turns: what it is given can't be
-    /// taken back. A worker that does not answer soon is passed over.
+    /// Hands each to the worker with the fewest connections, once that has shown that it turns: what it is given comes back
+    /// only after a while. A worker that does not answer soon is passed over.
     pub(super) fn spread_excess(&mut self, now: Instant) {
         self.handoff.excess_due = None;
         for connection in std::mem::take(&mut self.handoff.excess) {
@@ -86,7 +87,7 @@ impl Connections {
             .map(|bound| bound.listener)
     }
 
-    /// The worker with the fewest connections, those under way to it included, of those that don't owe us an answer.
+    /// The worker with the fewest connections, those under way to it included, of those whose answer is not overdue.
     fn emptiest(&self, listener: ListenerId, now: Instant) -> Option<WorkerId> {
         let able = self
             .turning(listener)
