@@ -45,7 +45,14 @@ pub(crate) enum News {
 
 impl Client {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { stream: None, phase: Phase::Idle, partial: Vec::new(), begun: now, is_heavy: false, pauses: false }
+        Self {
+            stream: None,
+            phase: Phase::Idle,
+            partial: Vec::new(),
+            begun: now,
+            is_heavy: false,
+            pauses: false,
+        }
     }
 
     pub(crate) fn stream(&self) -> Option<&TcpStream> {
