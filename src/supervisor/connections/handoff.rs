@@ -8,7 +8,7 @@
 //! Invariant: while [`PER_WORKER`] connections from queues are under way to a worker it is given no more, so they don't pile
 //! up on one that is stopped; but for clients that belong to its slot.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -41,7 +41,7 @@ pub(super) struct HandOff {
     /// When accepting is tried again.
     pub(super) accept_again: Option<Instant>,
     /// Sockets from whose queues no worker takes, each watched for connections.
-    stranded: HashMap<(ListenerId, SlotIndex), AbortHandle>,
+    stranded: BTreeMap<(ListenerId, SlotIndex), AbortHandle>,
     last_seq: u64,
 }
 
@@ -49,6 +49,12 @@ impl HandOff {
     /// Nothing came back.
     pub(super) fn is_idle(&self) -> bool {
         self.returned.is_empty() && self.excess.is_empty()
+    }
+
+    /// The last numbers of the connections that came back.
+    #[cfg(test)]
+    pub(super) fn returned_numbers(&self) -> Vec<u64> {
+        self.returned.iter().map(|connection| connection.seq).collect()
     }
 
     /// Closes what came back and stops looking for more.
@@ -110,7 +116,9 @@ impl Connections {
         for _ in 0..self.handoff.returned.len() {
             let Some(mut connection) = self.handoff.returned.pop_front() else { break };
             self.begin_next_round(&mut connection);
-            if connection.rounds == ROUNDS {
+            // A worker may refuse it, or die, after the address was given up.
+            let is_open = self.sockets.listeners().any(|open| open == connection.listener);
+            if connection.rounds == ROUNDS || !is_open {
                 continue;
             }
             if let Some(worker) = self.idlest(connection.listener, &connection.refused_by, now) {

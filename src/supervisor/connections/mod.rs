@@ -195,9 +195,16 @@ impl Connections {
         }
     }
 
-    /// The worker can't be reached any more, or is dead: what was under way to it goes to others.
+    /// The worker can't be reached any more, or is dead: what was under way to it goes to others, but for what it had begun
+    /// to serve. It may have read a request of which nobody else would hear; the client is to learn that at once.
     pub(crate) fn remove(&mut self, worker: WorkerId) {
-        let Some(server) = self.servers.remove(&worker) else { return };
+        let Some(mut server) = self.servers.remove(&worker) else { return };
+        if let Some(last) = server.in_flight.back().filter(|_| server.has_package)
+            && let Some(claimed) =
+                self.board.as_ref().and_then(|board| board.borrow().revoke(worker, last.seq))
+        {
+            server.in_flight.retain(|connection| connection.seq > claimed);
+        }
         self.handoff.take_back(server.in_flight);
         self.is_steering_outdated = true;
         // No successor comes that would ask for them, unless the program should fork one.
@@ -392,3 +399,6 @@ impl Server {
 fn whole(number: f64) -> u64 {
     number as u64
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,243 @@
+//! Random histories of connections between real sockets and workers of the test's own, with every invariant checked after
+//! every step of the master.
+//!
+//! A history is its seed: workers that come, take, close servers, stand still, confirm late, refuse, give back and die, and
+//! clients that connect and perhaps go. Time is the test's own; sockets are real ones on the loopback, and clients are
+//! steered to the slot that the seed says. Each seed leaves habits out and sets the rates of the others (`Swarm`).
+//! `SEED=n HISTORIES=1` replays one, `TRACE=1` prints it; `HISTORIES=100000` is for a long run (with `--release`).
+
+mod fake_worker;
+mod invariants;
+mod world;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::{Connections, InFlight};
+use crate::fleet::Forks;
+use crate::ids::{SlotIndex, WorkerId};
+use crate::ipc::listen::Query;
+use crate::ipc::message::ServerData;
+use crate::options::{Machine, Options, Scheduling, Sticky};
+use crate::os::memory::Mapping;
+use crate::scoreboard::Scoreboard;
+use crate::scoreboard::layout::header;
+use crate::socket::{self, ListenerId, Sockets};
+use crate::tasks::LocalTasks;
+
+use fake_worker::Habits;
+use world::World;
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+#[test]
+fn every_client_is_served_once_in_every_history() {
+    let number = |name: &str, default| std::env::var(name).map_or(default, |text| text.parse().unwrap());
+    let (first, histories) = (number("SEED", 1), number("HISTORIES", 200));
+    let mut seen = BTreeMap::new();
+    for seed in first..first + histories {
+        let _guard = Shout(seed);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let local = tokio::task::LocalSet::new();
+        let seen_here = local.block_on(&runtime, async {
+            let mut world = World::new(seed);
+            world.live().await;
+            world.seen
+        });
+        for (what, count) in seen_here {
+            *seen.entry(what).or_insert(0_u64) += count;
+        }
+    }
+    println!("{seen:?}");
+    // A simulation in which nothing happens proves nothing.
+    if histories >= 200 {
+        let expected = "served handed refused taken_back given_back ahead blocked died closed_slot closed_server \
+                        died_with_client client_gone not_delivered sticky rr plain_worker reload";
+        for name in expected.split_whitespace() {
+            assert!(seen.contains_key(name), "no history had {name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_a_worker_had_begun_to_serve_when_it_died_is_given_to_nobody_else() {
+    tokio::task::LocalSet::new()
+        .run_until(async {
+            let mut stage = Stage::new();
+            stage.hand_over(7);
+            stage.hand_over(8);
+            stage.memory.set_word(header::CLAIMED, 7);
+            stage.connections.remove(WorkerId(1));
+            let returned = stage.connections.handoff.returned_numbers();
+            assert_eq!(returned, [8], "what it had not begun goes to others");
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_connection_that_comes_back_after_its_address_was_given_up_is_closed() {
+    tokio::task::LocalSet::new()
+        .run_until(async {
+            let mut stage = Stage::new();
+            let mut client = stage.hand_over(7);
+            stage.connections.take_back(WorkerId(1), "0.1", false);
+            stage.connections.handed_over(WorkerId(1), 7, false);
+            stage.connections.settle(Instant::now());
+            client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            assert_eq!(client.read(&mut [0]).unwrap_or(0), 0, "the client learns of it");
+        })
+        .await;
+}
+
+/// One worker of one server.
+struct Stage {
+    connections: Connections,
+    memory: Mapping,
+    listener: ListenerId,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let mut board = Scoreboard::create(1).unwrap();
+        assert_eq!(board.assign(WorkerId(1)).unwrap().get(), 0);
+        let memory = Mapping::of(board.fd()).unwrap();
+        let board = Rc::new(RefCell::new(board));
+        let (sockets, options) = (Sockets::new(socket::Scheduling::Slots), Options::defaults(&machine()));
+        let (tasks, inputs) = (LocalTasks::default(), mpsc::channel(8).0);
+        let mut connections = Connections::new(sockets, &options, Forks::Kept, Some(board), tasks, inputs);
+        connections.add(WorkerId(1), SlotIndex(0), true);
+        assert!(connections.lend(WorkerId(1), 1, &any_port(0), ServerData::default()));
+        let listener = connections.sockets.listeners().next().unwrap();
+        Self { connections, memory, listener }
+    }
+
+    /// A connection is under way to the worker under this number; gives its client.
+    fn hand_over(&mut self, seq: u64) -> TcpStream {
+        let address = self.connections.addresses()[0].address.unwrap();
+        let client = TcpStream::connect(address).unwrap();
+        let fd = self.connections.sockets.accept(self.listener, SlotIndex(0)).unwrap().unwrap();
+        self.connections.servers.get_mut(&WorkerId(1)).unwrap().in_flight.push_back(InFlight {
+            seq,
+            listener: self.listener,
+            fd,
+            copy: None,
+            sent: Instant::now(),
+            refused_by: Vec::new(),
+            rounds: 0,
+            is_excess: false,
+        });
+        client
+    }
+}
+
+/// Names the seed of a history that fails.
+struct Shout(u64);
+
+impl Drop for Shout {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("replay with SEED={} HISTORIES=1 TRACE=1", self.0);
+        }
+    }
+}
+
+/// `SplitMix64`.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    fn percent(&mut self, chance: u64) -> bool {
+        self.below(100) < chance
+    }
+
+    fn ms(&mut self, most: u64) -> Duration {
+        ms(self.below(most + 1))
+    }
+
+    fn pick<T: Copy>(&mut self, from: &[T]) -> Option<T> {
+        let at = self.below(u64::try_from(from.len()).unwrap().max(1));
+        from.get(usize::try_from(at).unwrap()).copied()
+    }
+}
+
+/// What this history has, and how much of it; in percent, or as weights of whims.
+#[derive(Clone, Copy, Debug)]
+struct Swarm {
+    habits: Habits,
+    scheduling: Scheduling,
+    sticky: Sticky,
+    workers: u16,
+    /// Servers of each worker.
+    servers: u32,
+    plain_workers: u64,
+    /// Clients that come after the kernel's choice is outdated.
+    late_clients: u64,
+    clients_go: u64,
+    not_delivered: u64,
+    /// How likely each whim is: connect, kill, block, drain, reload, scale, close a server.
+    whims: [u64; 7],
+}
+
+impl Swarm {
+    fn new(random: &mut Random) -> Self {
+        let mut some = |most: u64| if random.percent(50) { random.below(most + 1) } else { 0 };
+        let habits =
+            Habits { refuses: some(10), gives_back: some(40), gets_ahead: some(60), confirms_late: some(80) };
+        let whims = [30, some(4), some(8), some(3), some(4), some(4), some(3)];
+        let (plain_workers, late_clients) = (some(30), some(20));
+        let (clients_go, not_delivered) = (some(15), some(15));
+        let is_handed = random.percent(15);
+        let is_sticky = !is_handed && random.percent(15);
+        Self {
+            habits,
+            scheduling: if is_handed { Scheduling::Rr } else { Scheduling::Slots },
+            sticky: if is_sticky { Sticky::Address } else { Sticky::None },
+            workers: 1 + u16::try_from(random.below(8)).unwrap(),
+            servers: 1 + u32::try_from(random.below(2)).unwrap(),
+            plain_workers,
+            late_clients,
+            clients_go,
+            not_delivered,
+            whims,
+        }
+    }
+}
+
+/// What Node asks for in `listen(0, '127.0.0.1')`.
+fn any_port(index: u32) -> Query {
+    Query {
+        index,
+        address: Some("127.0.0.1".into()),
+        port: Some(0),
+        address_type: json!(4),
+        fd: None,
+        flags: None,
+        backlog: json!(511),
+        readable_all: false,
+        writable_all: false,
+    }
+}
+
+fn machine() -> Machine {
+    Machine { cpus: 4, cwd: PathBuf::from("/"), death_timeout: None, linux: true, is_interface: |_| false }
+}
