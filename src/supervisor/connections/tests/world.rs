@@ -357,7 +357,8 @@ impl World {
     }
 
     fn block(&mut self, id: WorkerId) {
-        let lasts = ms(10) + self.random.ms(600);
+        let is_long = self.random.percent(20);
+        let lasts = ms(10) + self.random.ms(if is_long { 4000 } else { 600 });
         let until = self.now + lasts;
         // Nobody can tell whether the loop of a worker without our package turns.
         let Some(worker) = self.workers.get_mut(&id).filter(|worker| worker.turns() && worker.has_package)
