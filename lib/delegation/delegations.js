@@ -19,11 +19,12 @@ const { keyOf, namesOf } = require('./match-key');
 
 const DEFAULT_MS = 10000;
 const LONGEST_MS = 0x7fffffff;
-const EVERYBODY = '';
 
 class Question extends Waiting {
   // Filled in only if the answer does not come at once.
   names = [];
+  // The names as one text.
+  group = '';
   key = '';
   isOver = false;
 
@@ -137,6 +138,7 @@ class Delegations {
   #remember(question) {
     const { message } = question;
     question.names = namesOf(message.matches);
+    question.group = JSON.stringify(question.names);
     try {
       question.key = keyOf(message, question.names);
     } catch (error) {
@@ -144,7 +146,7 @@ class Delegations {
       return false;
     }
     const byNames = entry(this.#questions, question.expect, () => new Map());
-    const { byKey } = entry(byNames, question.names.join('\n'), () => ({ names: question.names, byKey: new Map() }));
+    const { byKey } = entry(byNames, question.group, () => ({ names: question.names, byKey: new Map() }));
     entry(byKey, question.key, () => new Set()).add(question);
     return true;
   }
@@ -152,13 +154,13 @@ class Delegations {
   #forget(question) {
     question.isOver = true;
     this.#deadlines.remove(question);
-    const { expect, names, key } = question;
+    const { expect, group, key } = question;
     const byNames = this.#questions.get(expect);
-    const byKey = byNames?.get(names.join('\n'))?.byKey;
+    const byKey = byNames?.get(group)?.byKey;
     const same = byKey?.get(key);
     if (!same?.delete(question)) return;
     if (same.size === 0) byKey.delete(key);
-    if (byKey.size === 0) byNames.delete(names.join('\n'));
+    if (byKey.size === 0) byNames.delete(group);
     if (byNames.size === 0) this.#questions.delete(expect);
   }
 
@@ -230,7 +232,7 @@ class Delegations {
   #subscribe({ expect, message, names, key }) {
     if (!message.notification) return;
     const targets = pidsOf(message.targets);
-    const identity = [key, ...names, targets ?? EVERYBODY].join('\n');
+    const identity = JSON.stringify([key, names, targets]);
     entry(this.#subscriptions, expect, () => new Map()).set(identity, { names, key, targets });
   }
 

@@ -16,24 +16,30 @@ class FairShare {
   #header;
   #places;
   #row;
+  #clock;
   #until = 0;
   // What each had accepted when the window began, by row.
   #before = new Map();
 
-  constructor(board) {
+  /** `now` gives the time in milliseconds. */
+  constructor(board, now = clock) {
     this.#header = board.header;
     this.#places = board.layout.header;
     this.#row = board.row;
+    this.#clock = now;
   }
 
   /** Whether this worker has accepted more since the window began than chance would give it. */
   isAhead() {
-    const now = clock();
+    const now = this.#clock();
     if (now >= this.#until) this.#begin(now);
     let sum = 0;
     let count = 0;
-    for (const [row, before] of this.#before) {
-      sum += this.#accepted(row) - before;
+    for (const row of this.#takers()) {
+      const taken = this.#accepted(row) - this.#before.get(row);
+      // Neither one that came later nor one in the row of a worker that has died can be compared.
+      if (!(taken >= 0)) continue;
+      sum += taken;
       count += 1;
     }
     const mean = sum / count;
@@ -42,11 +48,14 @@ class FairShare {
   }
 
   #begin(now) {
-    const { takers, takerRows } = this.#places;
-    const rows = this.#header.subarray(takerRows, takerRows + this.#header[takers]);
     this.#before.clear();
-    for (const row of rows) this.#before.set(row, this.#accepted(row));
+    for (const row of this.#takers()) this.#before.set(row, this.#accepted(row));
     this.#until = now + WINDOW_MS;
+  }
+
+  #takers() {
+    const { takers, takerRows } = this.#places;
+    return this.#header.subarray(takerRows, takerRows + this.#header[takers]);
   }
 
   #accepted(row) {
