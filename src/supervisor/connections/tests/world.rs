@@ -49,6 +49,8 @@ pub(super) enum Happening {
     Bury(WorkerId),
     ChannelEnds(WorkerId),
     ClientGoes(u16),
+    /// The channel could not carry the connection that was handed over by this number.
+    NotDelivered(WorkerId, u64),
 }
 
 /// A client, and where it is.
@@ -271,6 +273,10 @@ impl World {
             Happening::Bury(id) => self.bury(id),
             Happening::ChannelEnds(id) => self.channel_ends(id),
             Happening::ClientGoes(port) => self.client_goes(port),
+            Happening::NotDelivered(id, seq) => {
+                self.connections.handed_over(id, seq, false);
+                self.settle();
+            }
         }
     }
 
@@ -676,7 +682,7 @@ impl World {
         let is_lost = self.random.percent(self.swarm.not_delivered) && !self.is_kind;
         if let (ToWorker::NewConnection { seq, .. }, true) = (&order.message, is_lost) {
             self.note("not_delivered");
-            self.connections.handed_over(id, *seq, false);
+            self.soon(5, Happening::NotDelivered(id, *seq));
             return;
         }
         let worker = self.workers.get_mut(&id).unwrap();
