@@ -103,8 +103,11 @@ impl World {
 
     /// Nobody waits while a worker could serve.
     fn check_patience(&mut self, listeners: &BTreeSet<ListenerId>) {
+        // Where clients belong to a slot, nobody helps a worker that stands still.
+        let is_alone = self.swarm.sticky == Sticky::Address
+            && self.workers.values().any(|worker| worker.is_alive && worker.blocked_until.is_some());
         for listener in listeners {
-            if self.able(*listener).next().is_some() {
+            if self.able(*listener).next().is_some() && !is_alone {
                 self.able_since.entry(*listener).or_insert(self.now);
             } else {
                 self.able_since.remove(listener);
