@@ -28,8 +28,9 @@ function startAgent(place) {
   const board = new Board(addon, place && { fd, row });
   reportExceptions();
   guardHandOvers(board);
-  const servers = new Servers(new Traffic(board), new Neighbours(board)).adoptAll();
-  const balance = new Balance(board, servers.traffic.shortConnections);
+  const traffic = new Traffic(board);
+  const servers = new Servers(traffic, new Neighbours(board, traffic.shortConnections)).adoptAll();
+  const balance = new Balance(board, traffic.shortConnections);
   // What times out, and which ports there are, is the program's affair.
   const options = { ...addon.defaultOptions(), timeout: 0, port: [] };
   servers.use(new EventEmitter(), options, { balance, ownsLent: true });

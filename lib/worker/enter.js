@@ -41,7 +41,8 @@ if (isOurs) {
   const { Servers } = require('./serving/servers');
   const { Traffic } = require('./counting/traffic');
   const { Neighbours } = require('./serving/neighbours');
-  servers = new Servers(new Traffic(board), new Neighbours(board)).adoptAll();
+  const traffic = new Traffic(board);
+  servers = new Servers(traffic, new Neighbours(board, traffic.shortConnections)).adoptAll();
   awaitsSocket = require('../shared/node-internals').watchLoans(leaveUnlessServing);
 }
 // What the master has to know to tell when this worker is ready: the script may hand servers over, or not.

@@ -21,7 +21,7 @@ class Stage {
     this.header.set([counts.length, ...counts.keys()], PLACES.takers);
     this.header.set(counts, PLACES.accepted);
     this.shares = counts.map((count, row) =>
-      new FairShare({ header: this.header, layout: { header: PLACES }, row }, () => this.now));
+      new FairShare({ header: this.header, layout: { header: PLACES }, row }, { recent: () => 0 }, () => this.now));
   }
 
   accept(row, count) {

@@ -8,21 +8,29 @@
 const { clock } = require('../counting/scoreboard');
 
 const WINDOW_MS = 1000;
-// More than the mean by so many, and so many times its root: chance alone seldom does that.
-const LEAD = 4;
+// More than the mean by so many, so many times its root, and this part of it: chance alone seldom does that.
+const LEAD = 2;
 const ROOTS = 1.2;
+const PART = 0.03;
+// The part where connections close soon: who has more of them now has no more in a second, and to be more even would
+// cost workers that are all busy more than it brings.
+const PART_OF_SHORT = 0.1;
 
 class FairShare {
   #header;
   #places;
   #row;
+  #shortConnections;
   #clock;
   #until = 0;
   // What each had accepted when the window began, by row.
   #before = new Map();
 
-  /** `now` gives the time in milliseconds. */
-  constructor(board, now = clock) {
+  /**
+   * `board` is this worker's; `shortConnections` counts those that close soon; `now` gives the time in milliseconds.
+   */
+  constructor(board, shortConnections, now = clock) {
+    this.#shortConnections = shortConnections;
     this.#header = board.header;
     this.#places = board.layout.header;
     this.#row = board.row;
@@ -44,7 +52,8 @@ class FairShare {
     }
     const mean = sum / count;
     const own = this.#accepted(this.#row) - (this.#before.get(this.#row) ?? Infinity);
-    return own > mean + LEAD + ROOTS * Math.sqrt(mean);
+    const part = this.#shortConnections.recent(now) >= own ? PART_OF_SHORT : PART;
+    return own > mean + LEAD + ROOTS * Math.sqrt(mean) + part * mean;
   }
 
   #begin(now) {

@@ -79,9 +79,9 @@ class Neighbours {
   #taken = 0;
   #isPausing = false;
 
-  /** `board` is this worker's scoreboard. */
-  constructor(board) {
-    this.#share = board.isShared ? new FairShare(board) : undefined;
+  /** `board` is this worker's scoreboard; `shortConnections` counts those that close soon. */
+  constructor(board, shortConnections) {
+    this.#share = board.isShared ? new FairShare(board, shortConnections) : undefined;
     // Before Node's own listener, which gives the socket to the server in the same turn.
     onClusterMessage((message, handle) => {
       if (message?.cmd === INTERNAL) this.#obey(message, handle);
