@@ -70,8 +70,8 @@ describe('options of any kind', () => {
   });
 
   it('mean the same when what was understood is given again', () => {
-    // Without ECV there is nothing to show, and nothing given means the usual ECV. With `exec` no port may be given, and
-    // some options go with it only.
+    // Without ECV there is nothing to show, and nothing given means the usual ECV. With `exec` no port may be given,
+    // and some options go with it only.
     const left = new Set(['ecv', 'exec', 'args', 'nodeArgs', 'env', 'instanceEnv', 'waitReady']);
     const others = names.filter((name) => !left.has(name));
     const options = fc.dictionary(fc.constantFrom(...others), value, { maxKeys: 3 });
