@@ -177,6 +177,26 @@ describe('what is known of the inside of this Node', () => {
     assert.equal(typeof clients[0].close, 'function');
   });
 
+  it('acceptAlso, handleOf and onClose have a server accept from the socket of another, until it closes', async () => {
+    const [server, lender] = [new net.Server(), new net.Server()];
+    assert.equal(internals.handleOf(server), undefined);
+    await listen(server);
+    const port = await listen(lender);
+    const taken = [];
+    const own = internals.handleOf(server);
+    const other = internals.handleOf(lender);
+    internals.acceptAlso(own, other, { backlog: 511, onTaken: () => taken.push(port) });
+    const accepting = once(server, 'connection');
+    await connect(port);
+    const [socket] = await accepting;
+    assert.equal(internals.serverOf(socket), server);
+    assert.deepEqual(taken, [port]);
+    const closed = [];
+    internals.onClose(own, () => closed.push(server.listening));
+    server.close();
+    assert.equal(closed.length, 1);
+  });
+
   it('passOn has another server count a connection', async () => {
     const from = new net.Server();
     const to = new net.Server();

@@ -24,7 +24,6 @@ class Loan {
   #others = new Map();
   #isAccepting = false;
   #isClosed = false;
-
   #onTaken;
 
   /** `onTaken()` is called after each connection that came in at another slot. */
