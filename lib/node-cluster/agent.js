@@ -11,15 +11,12 @@ const { EventEmitter } = require('node:events');
 
 const { load } = require('../shared/native');
 const { onClusterMessage } = require('../shared/node-internals');
+const { adoptServers } = require('../worker/adopt-servers');
 const { Board } = require('../worker/counting/scoreboard');
-const { Traffic } = require('../worker/counting/traffic');
 const { VitalSigns } = require('../worker/counting/vital-signs');
 const { reportExceptions } = require('../worker/exceptions');
-const { tell, INTERNAL } = require('../worker/send-to-master');
+const { tell } = require('../worker/send-to-master');
 const { Balance } = require('../worker/serving/balance');
-const { guardHandOvers } = require('../worker/serving/hand-overs');
-const { Neighbours } = require('../worker/serving/neighbours');
-const { Servers } = require('../worker/serving/servers');
 
 /** Begins; `place` is `descriptor:row` of the scoreboard, or undefined where there is none. */
 function startAgent(place) {
@@ -27,10 +24,8 @@ function startAgent(place) {
   const [fd, row] = place?.split(':').map(Number) ?? [];
   const board = new Board(addon, place && { fd, row });
   reportExceptions();
-  guardHandOvers(board);
-  const traffic = new Traffic(board);
-  const servers = new Servers(traffic, new Neighbours(board, traffic.shortConnections)).adoptAll();
-  const balance = new Balance(board, traffic.shortConnections);
+  const servers = adoptServers(board);
+  const balance = new Balance(board, servers.traffic.shortConnections);
   // What times out, and which ports there are, is the program's affair.
   const options = { ...addon.defaultOptions(), timeout: 0, port: [] };
   servers.use(new EventEmitter(), options, { balance, ownsLent: true });
@@ -45,7 +40,6 @@ function startAgent(place) {
   // Before Node's own listener, which closes the servers in the same turn.
   onClusterMessage(({ cmd, act }) => {
     if (cmd === 'NODE_CLUSTER' && act === 'disconnect') leave();
-    if (cmd === INTERNAL && act === 'turn') tell({ act: 'turned' });
   }, true);
   const { disconnect } = nodeCluster.worker;
   nodeCluster.worker.disconnect = function disconnectGently(...args) {

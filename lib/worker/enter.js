@@ -38,11 +38,7 @@ if (isOurs) {
   const place = row === undefined ? undefined : { fd: addon.inheritedScoreboard(), row: Number(row) };
   board = new (require('./counting/scoreboard').Board)(addon, place);
   // Before the application runs too: whatever it has listen is looked after, and waited for.
-  const { Servers } = require('./serving/servers');
-  const { Traffic } = require('./counting/traffic');
-  const { Neighbours } = require('./serving/neighbours');
-  const traffic = new Traffic(board);
-  servers = new Servers(traffic, new Neighbours(board, traffic.shortConnections)).adoptAll();
+  servers = require('./adopt-servers').adoptServers(board);
   awaitsSocket = require('../shared/node-internals').watchLoans(leaveUnlessServing);
 }
 // What the master has to know to tell when this worker is ready: the script may hand servers over, or not.

@@ -11,7 +11,6 @@ const { trapExceptions } = require('./exceptions');
 const { startHeartbeat } = require('./heartbeat');
 const { onClusterMessage } = require('../shared/node-internals');
 const { tell, INTERNAL } = require('./send-to-master');
-const { guardHandOvers } = require('./serving/hand-overs');
 const { beginService } = require('./service');
 
 // What the application sees when the master orders a drain that no signal announced, as in cluster2.
@@ -102,7 +101,6 @@ class Worker {
   }
 
   #begin({ handsOver }) {
-    guardHandOvers(this.#board);
     onClusterMessage((message) => this.#obey(message));
     tell({ act: 'hello', handsOver });
     process.once('disconnect', () => this.#calls?.end());
@@ -187,7 +185,6 @@ class Worker {
   #obey(message) {
     const { cmd, act, why, fact, ack, isOut } = message;
     if (cmd !== INTERNAL) return;
-    if (act === 'turn') tell({ act: 'turned' });
     if (act === 'component') this.#hearComponent(fact);
     if (act === 'signal') this.#emitSignal(message.signal);
     if (act === 'drain') this.#drain(why);

@@ -3,7 +3,7 @@
 
 const assert = require('node:assert/strict');
 
-const { reap, request, start } = require('../support');
+const { eventually, reap, request, start } = require('../support');
 
 const CLIENTS = 40;
 // What the master waits before it takes a connection back, and a busy machine.
@@ -35,4 +35,20 @@ describe('a worker that is stopped', function () {
       assert.deepEqual(program.seen('died'), []);
     });
   }
+
+  it('is the only one to serve what was not taken back, also where its script makes no Cluster', async () => {
+    const program = start('loads-only', { options: { noWorkers: 2, scheduling: 'rr' } });
+    const { args: [port] } = await program.line('port');
+    await program.lines('listening', 2);
+    const stopped = program.seen('forked')[0].args[0];
+    process.kill(stopped, 'SIGSTOP');
+    const pids = [];
+    for (let client = 0; client < 8; client += 1) pids.push((await request(port, { within: WITHIN_MS })).body);
+    process.kill(stopped, 'SIGCONT');
+    assert.ok(!pids.includes(String(stopped)));
+    // What it was handed before, it has heard of by then.
+    await eventually(async () => (await request(port)).body === String(stopped), { what: 'an answer of its own' });
+    const clients = program.seen('accepted').map(({ args: [remote] }) => remote);
+    assert.deepEqual(clients.filter((remote, at) => clients.indexOf(remote) !== at), [], 'served by two');
+  });
 });

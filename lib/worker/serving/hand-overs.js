@@ -1,11 +1,11 @@
 // Lets the master take back a connection that it has handed to this worker and that this worker has not begun to
 // serve: the worker may have been stopped, or its loop blocked, the moment after.
 //
-// lib/worker/worker.js starts it once. Master and worker agree through two words of the scoreboard's header. The
-// worker writes the number of a connection into `claimed` before it serves it, then reads `revoked`; the master writes
-// a number into `revoked`, then reads `claimed`. Whichever comes first is seen by the other: a connection that was
-// claimed is left to the worker, and one that was revoked before is given back as refused. If each sees the other, the
-// worker refuses it and the master waits for that answer.
+// lib/worker/adopt-servers.js starts it once. Master and worker agree through two words of the scoreboard's header.
+// The worker writes the number of a connection into `claimed` before it serves it, then reads `revoked`; the master
+// writes a number into `revoked`, then reads `claimed`. Whichever comes first is seen by the other: a connection that
+// was claimed is left to the worker, and one that was revoked before is given back as refused. If each sees the
+// other, the worker refuses it and the master waits for that answer.
 // Invariant: a connection is served by one worker.
 'use strict';
 

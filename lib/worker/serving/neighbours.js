@@ -1,12 +1,12 @@
 // Has this worker's servers accept from the queues of other slots too, so that a client whose own slot is busy is
 // served by a worker that is idle.
 //
-// lib/worker/enter.js and lib/node-cluster/agent.js make one in each worker; lib/worker/serving/servers.js says when
-// a server listens. The master decides whose queues (src/supervisor/connections/overlap.rs) and sends their sockets.
-// A connection that comes in at one of them goes the way of those at the server's own socket, so nobody can tell them
-// apart. A worker that has lately taken more than the others leaves its neighbours' queues alone for a moment: else,
-// while all are busy, the one that happens to run takes nearly everything. The file owns the sockets of others: it
-// closes them when the server closes its own.
+// lib/worker/adopt-servers.js makes one in each worker; lib/worker/serving/servers.js says when a server listens. The
+// master decides whose queues (src/supervisor/connections/overlap.rs) and sends their sockets. A connection that
+// comes in at one of them goes the way of those at the server's own socket, so nobody can tell them apart. A worker
+// that has lately taken more than the others leaves its neighbours' queues alone for a moment: else, while all are
+// busy, the one that happens to run takes nearly everything. The file owns the sockets of others: it closes them when
+// the server closes its own.
 'use strict';
 
 const { acceptAlso, handleOf, onClose, onClusterMessage } = require('../../shared/node-internals');

@@ -1,10 +1,9 @@
 // All servers of a process, from the moment when `listen` is called to the last connection, whoever made them.
 //
-// lib/worker/enter.js makes the one `Servers` of a worker, lib/node-cluster/agent.js that of a worker of a program
-// that forks itself, lib/single.js that of a process without workers. Whatever listens is adopted: it is drained, its
-// connections and requests are counted, idle ones are cut, and connections are spread evenly. What is handed over,
-// and what listens on a port of the application's, answers balancers as well (ECV). The file owns the record of each
-// server.
+// lib/worker/adopt-servers.js makes the one `Servers` of a worker, lib/single.js that of a process without workers.
+// Whatever listens is adopted: it is drained, its connections and requests are counted, idle ones are cut, and
+// connections are spread evenly. What is handed over, and what listens on a port of the application's, answers
+// balancers as well (ECV). The file owns the record of each server.
 'use strict';
 
 const net = require('node:net');
