@@ -5,20 +5,13 @@ const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const path = require('node:path');
 
-const { connectTo, eventually, freePort, makeDirectory, ready, reap, request, start } = require('../support');
+const { connectTo, eventually, freePort, makeDirectory, reap, request, start, startMonitored } = require('../support');
 
 // What a probe may take at the 99th percentile, in ms; machines that many share need some more.
 const QUICK_MS = Number(process.env.CLUSTER2_PROBE_MS ?? 100);
 
 describe('health on the monitor\'s port', () => {
   afterEach(reap);
-
-  async function startApp({ env, ...options } = {}) {
-    const monPort = await freePort();
-    const program = start('ecv', { options: { monPort, monHost: '127.0.0.1', ...options }, env, args: ['http'] });
-    await ready(program, options.noWorkers);
-    return Object.assign(program, { monPort });
-  }
 
   const ask = (program, path, rest) => request(program.monPort, { path, ...rest });
 
@@ -28,7 +21,7 @@ describe('health on the monitor\'s port', () => {
   }
 
   it('answers /live, /ready and the ECV path for the whole cluster', async () => {
-    const program = await startApp({ readyQuorum: 2 });
+    const program = await startMonitored({ readyQuorum: 2 });
     const ecv = await ask(program, '/ecv');
     assert.equal(ecv.status, 200);
     const expected = `^status=AVAILABLE&ServeTraffic=true&ip=127\\.0\\.0\\.1&.*&port=${program.port}&`;
@@ -43,7 +36,7 @@ describe('health on the monitor\'s port', () => {
   });
 
   it('is not ready below its quorum', async () => {
-    const program = await startApp({ readyQuorum: 3 });
+    const program = await startMonitored({ readyQuorum: 3 });
     const is = await json(program, '/ready');
     assert.deepEqual([is.status, is.why], [503, ['2 workers serve and turn, 3 are needed']]);
   });
@@ -53,7 +46,7 @@ describe('health on the monitor\'s port', () => {
     const file = path.join(directory, 'blocked');
     fs.writeFileSync(file, '');
     try {
-      const program = await startApp({ liveMaxAge: 1200, env: { ON_SIGNAL: 'block', BLOCK_WHILE: file } });
+      const program = await startMonitored({ liveMaxAge: 1200, env: { ON_SIGNAL: 'block', BLOCK_WHILE: file } });
       assert.equal((await json(program, '/ready')).status, 200);
       program.kill('SIGUSR2');
       await program.line('blocked');
@@ -91,7 +84,7 @@ describe('health on the monitor\'s port', () => {
   });
 
   it('knows of the last self-check that a worker ran', async () => {
-    const program = await startApp({ ecv: { monitor: '/check?503' } });
+    const program = await startMonitored({ ecv: { monitor: '/check?503' } });
     assert.equal((await ask(program, '/ecv')).status, 200);
     assert.equal((await request(program.port, { path: '/ecv' })).status, 500);
     const { status, body } = await ask(program, '/ecv');
@@ -100,7 +93,7 @@ describe('health on the monitor\'s port', () => {
   });
 
   it('takes the cluster out of rotation and back, while the master is blocked as well', async () => {
-    const program = await startApp({ env: { ON_SIGNAL: 'block' }, ecv: { control: true, token: 't' } });
+    const program = await startMonitored({ env: { ON_SIGNAL: 'block' }, ecv: { control: true, token: 't' } });
     const headers = { authorization: 'Bearer t' };
     const post = (path, rest) => ask(program, path, { method: 'POST', ...rest });
     assert.equal((await post('/ecv/disable')).status, 403);
@@ -124,7 +117,7 @@ describe('health on the monitor\'s port', () => {
   });
 
   it('refuses a control request that a browser sends for another site, on both ports', async () => {
-    const program = await startApp({ ecv: { control: true } });
+    const program = await startMonitored({ ecv: { control: true } });
     for (const port of [program.monPort, program.port]) {
       const post = (headers) => request(port, { path: '/ecv/disable', method: 'POST', headers });
       const own = { origin: `http://127.0.0.1:${port}`, host: `127.0.0.1:${port}` };
@@ -141,15 +134,15 @@ describe('health on the monitor\'s port', () => {
   });
 
   it('has no control, and with ecv: false no ECV path, unless that is wanted', async () => {
-    const program = await startApp();
+    const program = await startMonitored();
     assert.equal((await ask(program, '/ecv/disable', { method: 'POST' })).status, 404);
-    const off = await startApp({ ecv: false });
+    const off = await startMonitored({ ecv: false });
     assert.equal((await ask(off, '/ecv')).status, 404);
     assert.equal((await ask(off, '/ready')).status, 200);
   });
 
   it('is not ready from the beginning of a shutdown', async () => {
-    const program = await startApp({ drainDelay: 700, keepAliveGrace: 50 });
+    const program = await startMonitored({ drainDelay: 700, keepAliveGrace: 50 });
     program.kill('SIGTERM');
     await eventually(async () => (await json(program, '/ready')).status === 503);
     assert.deepEqual((await json(program, '/ready')).why, ['it is shutting down']);

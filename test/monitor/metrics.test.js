@@ -6,19 +6,12 @@ const { spawn, spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 
-const { connectTo, eventually, freePort, ready, reap, request, start } = require('../support');
+const { connectTo, eventually, freePort, reap, request, startMonitored } = require('../support');
 
 const OPEN_METRICS = 'application/openmetrics-text; version=1.0.0';
 
 describe('metrics', () => {
   afterEach(reap);
-
-  async function startApp({ env, ...options } = {}) {
-    const monPort = await freePort();
-    const program = start('ecv', { options: { monPort, monHost: '127.0.0.1', ...options }, env, args: ['http'] });
-    await ready(program, options.noWorkers);
-    return Object.assign(program, { monPort });
-  }
 
   const scrape = (program, accept = '*/*') => request(program.monPort, { path: '/metrics', headers: { accept } });
 
@@ -29,7 +22,7 @@ describe('metrics', () => {
   }
 
   it('come as Prometheus\' text, and as OpenMetrics to those who prefer it', async () => {
-    const program = await startApp();
+    const program = await startMonitored();
     const plain = await scrape(program);
     assert.equal(plain.headers['content-type'], 'text/plain; version=0.0.4; charset=utf-8');
     assert.match(plain.body, /^# TYPE cluster2_http_requests_total counter$/m);
@@ -40,7 +33,7 @@ describe('metrics', () => {
   });
 
   it('count requests by status and duration, and never fall when workers are replaced', async () => {
-    const program = await startApp();
+    const program = await startMonitored();
     for (const code of [200, 201, 404, 500]) await request(program.port, { path: `/check?${code}` });
     const ok = 'cluster2_http_responses_total{code="2xx"}';
     await eventually(async () => await value(program, ok) === 2);
@@ -60,7 +53,7 @@ describe('metrics', () => {
   });
 
   it('say of each worker how it is', async () => {
-    const program = await startApp({ noWorkers: 1 });
+    const program = await startMonitored({ noWorkers: 1 });
     const [pid] = program.workers;
     const of = (name) => value(program, `cluster2_worker_${name}{worker="1",pid="${pid}"}`);
     assert.deepEqual([await of('up'), await of('ready')], [1, 1]);
@@ -71,7 +64,7 @@ describe('metrics', () => {
   });
 
   it('take what the application adds, from a master that is blocked as well', async () => {
-    const program = await startApp({ env: { METRICS: '1', ON_SIGNAL: 'block' } });
+    const program = await startMonitored({ env: { METRICS: '1', ON_SIGNAL: 'block' } });
     await eventually(async () => await value(program, 'orders_total') === 7);
     await program.line(({ event, args }) => event === 'warning' && /no figures/.test(args[0].message));
     program.kill('SIGUSR2');
@@ -85,7 +78,7 @@ describe('metrics', () => {
   });
 
   it('ask no worker anything: one that is stopped answers no less', async () => {
-    const program = await startApp({ env: { MESSAGES: '1' } });
+    const program = await startMonitored({ env: { MESSAGES: '1' } });
     const [pid] = program.workers;
     const connection = await connectTo(program.port, pid);
     process.kill(pid, 'SIGSTOP');
@@ -110,7 +103,7 @@ describe('metrics', () => {
 
   it('satisfy promtool, in the eyes of Prometheus', async function check() {
     if (!has('promtool')) this.skip();
-    const program = await startApp({ env: { METRICS: '1' } });
+    const program = await startMonitored({ env: { METRICS: '1' } });
     const { body } = await scrape(program);
     const { status, stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], { input: body, encoding: 'utf8' });
     assert.deepEqual([status, stdout, stderr], [0, '', '']);
@@ -118,7 +111,7 @@ describe('metrics', () => {
 
   it('are scraped by a real Prometheus', async function scraped() {
     if (!has('prometheus')) this.skip();
-    const program = await startApp();
+    const program = await startMonitored();
     const [port, config] = [await freePort(), path.join(program.cwd, 'prometheus.yml')];
     fs.writeFileSync(config, JSON.stringify({
       scrape_configs: [{

@@ -6,7 +6,7 @@ const fs = require('node:fs');
 const http = require('node:http');
 
 const { closeBrowser, openPage, whyNoBrowser } = require('../support/browser');
-const { connect, eventually, freePort, ready, reap, request, start } = require('../support');
+const { connect, eventually, freePort, ready, reap, request, start, startMonitored } = require('../support');
 
 const WIDE = { viewport: { width: 1280, height: 900 } };
 const PHONE = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true };
@@ -25,11 +25,9 @@ describe(`the monitor's page${why ? ` (skipped: ${why})` : ''}`, function page()
   afterEach(reap);
   after(closeBrowser);
 
-  async function startApp(options = {}) {
-    const monPort = await freePort();
-    const program = start('ecv', { options: { monPort, monHost: '127.0.0.1', ...options }, args: ['http'] });
-    await ready(program, options.noWorkers);
-    return Object.assign(program, { monPort, url: `http://127.0.0.1:${monPort}/` });
+  async function startApp(options) {
+    const program = await startMonitored(options);
+    return Object.assign(program, { url: `http://127.0.0.1:${program.monPort}/` });
   }
 
   async function openLive(program, options = WIDE) {

@@ -13,6 +13,7 @@
 )]
 
 mod fleet_books;
+mod histories;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ use cluster2::fleet::{
 };
 
 use fleet_books::Process;
+use histories::{Random, Shout, number};
 
 /// The loop's lateness, the kernel's, and a rung or two of each.
 const SLACK: Duration = ms(30);
@@ -40,7 +42,6 @@ const fn ms(millis: u64) -> Duration {
 
 #[test]
 fn the_invariants_hold_in_every_history() {
-    let number = |name: &str, default| std::env::var(name).map_or(default, |text| text.parse().unwrap());
     let (first, histories) = (number("SEED", 1), number("HISTORIES", 3000));
     let mut seen = BTreeSet::new();
     for seed in first..first + histories {
@@ -59,45 +60,6 @@ fn the_invariants_hold_in_every_history() {
         for name in expected.iter().flat_map(|line| line.split(' ')) {
             assert!(seen.contains(name), "no history had {name}");
         }
-    }
-}
-
-/// Names the seed of a history that fails.
-struct Shout(u64);
-
-impl Drop for Shout {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            println!("replay with SEED={} HISTORIES=1 TRACE=1", self.0);
-        }
-    }
-}
-
-/// `SplitMix64`.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    fn percent(&mut self, chance: u64) -> bool {
-        self.below(100) < chance
-    }
-
-    fn ms(&mut self, most: u64) -> Duration {
-        ms(self.below(most + 1))
-    }
-
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[usize::try_from(self.below(from.len() as u64)).unwrap()]
     }
 }
 
@@ -223,12 +185,12 @@ impl World {
     }
 
     fn end(&mut self) {
-        let input = self.random.pick(&[Step::Shutdown, Step::Stop]);
+        let input = self.random.pick(&[Step::Shutdown, Step::Stop]).unwrap();
         self.step(input);
         if self.random.percent(30) {
             let soon = self.now + self.random.ms(200);
             self.run_until(Some(soon));
-            let again = self.random.pick(&[Step::Shutdown, Step::Stop, Step::Start]);
+            let again = self.random.pick(&[Step::Shutdown, Step::Stop, Step::Start]).unwrap();
             self.step(again);
         }
         self.run_until(None);
@@ -283,7 +245,7 @@ impl World {
         let mut workers: Vec<_> = self.processes.keys().copied().collect();
         // Somebody who never was, and perhaps somebody who was once.
         workers.push(WorkerId(1 + u32::try_from(self.random.below(100)).unwrap()));
-        let worker = self.random.pick(&workers);
+        let worker = self.random.pick(&workers).unwrap();
         let why = [
             RecycleReason::Asked,
             RecycleReason::Connections,
@@ -298,16 +260,19 @@ impl World {
             21 => Step::ChannelLost { worker },
             22 => Step::Lent { worker },
             23 | 24 => Step::CancelReload,
-            0..5 => Step::Recycle { worker, why: self.random.pick(&why) },
+            0..5 => Step::Recycle { worker, why: self.random.pick(&why).unwrap() },
             5..8 => {
                 self.is_release_broken = self.random.percent(30);
-                Step::Reload { strategy: self.random.pick(&[Strategy::Rolling, Strategy::AllFirst]) }
+                Step::Reload { strategy: self.random.pick(&[Strategy::Rolling, Strategy::AllFirst]).unwrap() }
             }
             8..11 => Step::Scale { wanted: usize::try_from(self.random.below(7)).unwrap() },
             11 | 12 => Step::Leaving { worker },
             13 => Step::Disconnected { worker },
-            14 => self.random.pick(&[Step::Ready { worker }, Step::Quiet { worker }, Step::Warm { worker }]),
-            15 => self.random.pick(&[Step::Start, Step::Tick]),
+            14 => self
+                .random
+                .pick(&[Step::Ready { worker }, Step::Quiet { worker }, Step::Warm { worker }])
+                .unwrap(),
+            15 => self.random.pick(&[Step::Start, Step::Tick]).unwrap(),
             _ => Step::Exited { worker, clean: self.random.percent(20) },
         };
         self.step(input);

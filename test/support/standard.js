@@ -1,7 +1,7 @@
 // The standard program (test/apps/api-cluster.js), started and ready, and what tests do with it again and again.
 'use strict';
 
-const { connect } = require('./client');
+const { connect, freePort } = require('./client');
 const { start } = require('./program');
 const { eventually, PATIENCE_MS } = require('./wait');
 
@@ -17,6 +17,14 @@ async function ready(program, noWorkers = 2) {
   const [{ args: [addresses] }] = await program.lines('addresses', 1);
   const { port, path } = addresses.app[0];
   return Object.assign(program, { addresses, port: port ?? path, workers: lines.map(({ args: [pid] }) => pid) });
+}
+
+/** Starts test/apps/ecv.js with a monitor, at `monPort` of what it gives, and waits until all its workers listen. */
+async function startMonitored({ env, ...options } = {}) {
+  const monPort = await freePort();
+  const program = start('ecv', { options: { monPort, monHost: '127.0.0.1', ...options }, env, args: ['http'] });
+  await ready(program, options.noWorkers);
+  return Object.assign(program, { monPort });
 }
 
 /** An open keep-alive connection to the worker `pid`, on which one request was answered. */
@@ -52,4 +60,4 @@ async function died(program, pid, { within = PATIENCE_MS } = {}) {
   return line.args[1];
 }
 
-module.exports = { startCluster, ready, connectTo, underWay, masterEvents, died };
+module.exports = { startCluster, startMonitored, ready, connectTo, underWay, masterEvents, died };

@@ -7,6 +7,8 @@
 //! `SEED=n HISTORIES=1` replays one, `TRACE=1` prints it; `HISTORIES=100000` is for a long run (with `--release`).
 
 mod fake_worker;
+#[path = "../../../../test/rust/histories.rs"]
+mod histories;
 mod invariants;
 mod world;
 
@@ -34,6 +36,7 @@ use crate::socket::{self, ListenerId, Sockets};
 use crate::tasks::LocalTasks;
 
 use fake_worker::Habits;
+use histories::{Random, Shout, number};
 use world::World;
 
 const fn ms(millis: u64) -> Duration {
@@ -42,7 +45,6 @@ const fn ms(millis: u64) -> Duration {
 
 #[test]
 fn every_client_is_served_once_in_every_history() {
-    let number = |name: &str, default| std::env::var(name).map_or(default, |text| text.parse().unwrap());
     let (first, histories) = (number("SEED", 1), number("HISTORIES", 200));
     let mut seen = BTreeMap::new();
     for seed in first..first + histories {
@@ -137,46 +139,6 @@ impl Stage {
             is_excess: false,
         });
         client
-    }
-}
-
-/// Names the seed of a history that fails.
-struct Shout(u64);
-
-impl Drop for Shout {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            println!("replay with SEED={} HISTORIES=1 TRACE=1", self.0);
-        }
-    }
-}
-
-/// `SplitMix64`.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    fn percent(&mut self, chance: u64) -> bool {
-        self.below(100) < chance
-    }
-
-    fn ms(&mut self, most: u64) -> Duration {
-        ms(self.below(most + 1))
-    }
-
-    fn pick<T: Copy>(&mut self, from: &[T]) -> Option<T> {
-        let at = self.below(u64::try_from(from.len()).unwrap().max(1));
-        from.get(usize::try_from(at).unwrap()).copied()
     }
 }
 
