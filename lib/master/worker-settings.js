@@ -67,7 +67,7 @@ class Launcher {
       env: { ...process.env, ...this.#exec?.env(), CLUSTER2_TARGET: currentTarget() },
       instanceEnv: this.#exec?.instanceEnv ?? {},
       cwd: this.#follows ? fs.realpathSync(this.#cwd) : null,
-      inspectPort: wantsInspector() ? process.debugPort : null,
+      inspectPort: wantsInspector(process.execArgv) ? process.debugPort : null,
       ...this.#user,
     };
   }
@@ -99,8 +99,9 @@ function nameByShell(here) {
   }
 }
 
-function wantsInspector() {
-  return process.execArgv.some((flag) => INSPECT.test(flag)) || INSPECT.test(process.env.NODE_OPTIONS ?? '');
+/** Whether workers that are started with these flags are to have an inspector each. */
+function wantsInspector(execArgv) {
+  return execArgv.some((flag) => INSPECT.test(flag)) || INSPECT.test(process.env.NODE_OPTIONS ?? '');
 }
 
-module.exports = { Launcher, NOBODY };
+module.exports = { Launcher, NOBODY, wantsInspector };

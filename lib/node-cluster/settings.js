@@ -6,9 +6,9 @@
 
 const { fileURLToPath } = require('node:url');
 
+const { wantsInspector } = require('../master/worker-settings');
 const { nodeError } = require('./errors');
 
-const INSPECT = /--inspect(?:-brk|-port)?|--debug-port/;
 const LAST_PORT = 65535;
 const FIRST_UNPRIVILEGED_PORT = 1024;
 // How many descriptors every process has.
@@ -54,8 +54,7 @@ module.exports = { merged, launchOf };
 
 function inspectorOf({ execArgv, inspectPort }) {
   if (inspectPort === null) throw badPort(inspectPort);
-  const isWanted = execArgv.some((flag) => INSPECT.test(flag)) || INSPECT.test(process.env.NODE_OPTIONS ?? '');
-  return isWanted ? [`--inspect-port=${portOf(inspectPort)}`] : [];
+  return wantsInspector(execArgv) ? [`--inspect-port=${portOf(inspectPort)}`] : [];
 }
 
 function portOf(inspectPort) {

@@ -7,8 +7,7 @@
 const { callApplication } = require('../shared/application');
 const { collectApps, toServer } = require('../shared/create-app');
 const { portsOf } = require('../shared/ports');
-const { extraServer } = require('./serving/extra-ports');
-const { listening } = require('./serving/listening');
+const { listenOnAll } = require('./serving/listening');
 
 class Guest {
   #cluster;
@@ -26,9 +25,7 @@ class Guest {
     const { backlog, host } = parsed;
     for (const entry of apps) {
       const server = await toServer(entry.app);
-      for (const [at, port] of portsOf(entry, parsed).entries()) {
-        await listening(at === 0 ? server : extraServer(server), port, { host, backlog });
-      }
+      await listenOnAll(server, portsOf(entry, parsed), { host, backlog });
     }
     callApplication(() => callback?.(apps, monApp));
   }

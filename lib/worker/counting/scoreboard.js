@@ -120,7 +120,13 @@ class Board {
   }
 }
 
-module.exports = { Board, clock, headline };
+/** The rows of the workers that share connections out among them, as the master says; of a board that is shared. */
+function takersOf({ header, layout }) {
+  const { takers, takerRows } = layout.header;
+  return header.subarray(takerRows, takerRows + header[takers]);
+}
+
+module.exports = { Board, clock, headline, takersOf };
 
 /** The first line of what was thrown, which may be anything. */
 function headline(error) {

@@ -11,7 +11,7 @@
 // Invariant: this worker keeps a connection until the master says that it has arrived, and serves it if it has not.
 'use strict';
 
-const { clock } = require('../counting/scoreboard');
+const { clock, takersOf } = require('../counting/scoreboard');
 const { onClusterMessage, replaceAccept } = require('../../shared/node-internals');
 const { INTERNAL } = require('../send-to-master');
 
@@ -123,7 +123,7 @@ class Balance {
   }
 
   #decide(loads) {
-    const me = this.#takers().indexOf(this.#board.row);
+    const me = takersOf(this.#board).indexOf(this.#board.row);
     const held = this.#held.splice(0);
     const stays = me < 0 || this.#shortConnections.recent(clock()) > this.#own();
     for (const entry of held) {
@@ -173,12 +173,6 @@ class Balance {
     return this.#left;
   }
 
-  #takers() {
-    const { header } = this.#board;
-    const { takers, takerRows } = this.#places;
-    return header.subarray(takerRows, takerRows + header[takers]);
-  }
-
   // Those that are held included.
   #own() {
     return this.#board.header[this.#ownPlace()];
@@ -193,7 +187,7 @@ class Balance {
     const { header } = this.#board;
     const { loads } = this.#places;
     const found = [];
-    for (const row of this.#takers()) found.push(header[loads + row]);
+    for (const row of takersOf(this.#board)) found.push(header[loads + row]);
     return found;
   }
 }

@@ -1,6 +1,6 @@
 // One server on several ports: Node lets a server listen once, so each further port gets a plain net.Server.
 //
-// lib/worker/serving/servers.js calls `extraServer` once for each further port and listens with what it returns. An
+// lib/worker/serving/listening.js calls `extraServer` once for each further port and listens with what it returns. An
 // extra server owns its listening socket and nothing else: each connection is handed to the application's server by the
 // same 'connection' event that its own socket would cause, and is counted there, so that requests, timeouts,
 // `getConnections`, `maxConnections` and 'close' behave as if there were one server on all ports.

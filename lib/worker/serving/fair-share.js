@@ -5,7 +5,7 @@
 // that nobody has to catch up on what was long ago.
 'use strict';
 
-const { clock } = require('../counting/scoreboard');
+const { clock, takersOf } = require('../counting/scoreboard');
 
 const WINDOW_MS = 1000;
 // More than the mean by so many, so many times its root, and this part of it: chance alone seldom does that.
@@ -17,9 +17,7 @@ const PART = 0.03;
 const PART_OF_SHORT = 0.1;
 
 class FairShare {
-  #header;
-  #places;
-  #row;
+  #board;
   #shortConnections;
   #clock;
   #until = 0;
@@ -31,9 +29,7 @@ class FairShare {
    */
   constructor(board, shortConnections, now = clock) {
     this.#shortConnections = shortConnections;
-    this.#header = board.header;
-    this.#places = board.layout.header;
-    this.#row = board.row;
+    this.#board = board;
     this.#clock = now;
   }
 
@@ -43,7 +39,7 @@ class FairShare {
     if (now >= this.#until) this.#begin(now);
     let sum = 0;
     let count = 0;
-    for (const row of this.#takers()) {
+    for (const row of takersOf(this.#board)) {
       const taken = this.#accepted(row) - this.#before.get(row);
       // Neither one that came later nor one in the row of a worker that has died can be compared.
       if (!(taken >= 0)) continue;
@@ -51,24 +47,20 @@ class FairShare {
       count += 1;
     }
     const mean = sum / count;
-    const own = this.#accepted(this.#row) - (this.#before.get(this.#row) ?? Infinity);
+    const own = this.#accepted(this.#board.row) - (this.#before.get(this.#board.row) ?? Infinity);
     const part = this.#shortConnections.recent(now) >= own ? PART_OF_SHORT : PART;
     return own > mean + LEAD + ROOTS * Math.sqrt(mean) + part * mean;
   }
 
   #begin(now) {
     this.#before.clear();
-    for (const row of this.#takers()) this.#before.set(row, this.#accepted(row));
+    for (const row of takersOf(this.#board)) this.#before.set(row, this.#accepted(row));
     this.#until = now + WINDOW_MS;
   }
 
-  #takers() {
-    const { takers, takerRows } = this.#places;
-    return this.#header.subarray(takerRows, takerRows + this.#header[takers]);
-  }
-
   #accepted(row) {
-    return this.#header[this.#places.accepted + row];
+    const { header, layout } = this.#board;
+    return header[layout.header.accepted + row];
   }
 }
 

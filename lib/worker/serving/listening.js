@@ -1,7 +1,16 @@
-// How a server begins to listen: as a promise. lib/worker/serving/servers.js is the only caller.
+// How a server begins to listen: as a promise. lib/worker/serving/servers.js and lib/worker/guest.js call it.
 'use strict';
 
-/** Listens on `port`, a number or a path; resolves when it does, rejects with the server's error. */
+const { extraServer } = require('./extra-ports');
+
+/** Listens on each of `ports`; rejects with the error of the first that can't be had. */
+async function listenOnAll(server, ports, options) {
+  for (const [at, port] of ports.entries()) await listening(at === 0 ? server : extraServer(server), port, options);
+}
+
+module.exports = { listenOnAll };
+
+// On `port`, a number or a path.
 function listening(server, port, { host, backlog }) {
   return new Promise((resolve, reject) => {
     const done = (settle) => (value) => {
@@ -16,5 +25,3 @@ function listening(server, port, { host, backlog }) {
     server.listen(typeof port === 'string' ? { path: port, backlog } : { port, host, backlog });
   });
 }
-
-module.exports = { listening };

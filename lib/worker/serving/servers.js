@@ -12,10 +12,10 @@ const { portsOf } = require('../../shared/ports');
 const { connectionOf, layUpon } = require('../connection');
 const { below, isLent, onListen } = require('../../shared/node-internals');
 const { seeEvents } = require('./events');
-const { extraServer, isExtra } = require('./extra-ports');
+const { isExtra } = require('./extra-ports');
 const { cutIdle, fillTimeouts, unwatchSocket, watchSocket } = require('./idle-timeout');
 const { isSecure, kindOf } = require('./kind');
-const { listening } = require('./listening');
+const { listenOnAll } = require('./listening');
 
 const LOOPBACK = /^(127\.|::1$|::ffff:127\.)/;
 
@@ -142,10 +142,7 @@ class Servers {
       served.push({ server, ports });
     }
     for (const { server, ports } of served) {
-      for (const [at, port] of ports.entries()) {
-        const listener = at === 0 ? server : extraServer(server);
-        await listening(listener, port, { host, backlog });
-      }
+      await listenOnAll(server, ports, { host, backlog });
       onListening(ports);
     }
   }
