@@ -66,8 +66,7 @@ class Master {
     this.#onStarted = () => this.#setup.callback?.(apps, monApp);
     process.once('exit', () => this.#close());
     // The first workers start while the rest of this is loaded; no event of theirs comes before this turn is over.
-    const begin = () => this.#native.start((...event) => this.#receive(...event), this.#monitor?.hasApp ?? false);
-    if (script) begin();
+    this.#native.start((...event) => this.#receive(...event), this.#monitor?.hasApp ?? false);
     const { NodeCluster } = require('./node-cluster');
     this.#workers = new NodeCluster(this.#native);
     this.#handleSignals();
@@ -76,7 +75,6 @@ class Master {
     // The native callback is weak: this timer says that a master without workers still has a monitor to serve.
     this.#keepAlive = setInterval(() => {}, 0x7fffffff);
     process.cluster = { clustered: true, emitter: this.#cluster, workers: this.#workers.byPid };
-    if (!script) begin();
     this.#setup.metrics().start((text) => this.#native.setAppMetrics(text), (message) => this.#warn(message));
     return undefined;
   }

@@ -55,7 +55,7 @@ function onListen(adopt) {
   };
   diagnostics.subscribe('tracing:net.server.listen:asyncStart', ({ server }) => hear(server));
   try {
-    probe.listen({});
+    probe.listen(-1);
   } catch {
     // Refused, as it must be: it only shows whether this Node has the channel.
   }
