@@ -177,6 +177,17 @@ impl Fleet {
         self.reload.as_ref().is_some_and(Reload::is_exchanging)
     }
 
+    /// Whether each slot that is to hold a worker holds one that serves, so that nobody is to come.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.phase == Phase::Running
+            && self.slots.values().all(|slot| match slot.occupancy {
+                Occupancy::Held { by } => self.is_serving(by),
+                Occupancy::Retired => true,
+                Occupancy::Waiting { .. } | Occupancy::Exchanging { .. } => false,
+            })
+    }
+
     /// The slot that a worker was forked for or took over; `None` for a spare, and once it is gone.
     #[must_use]
     pub fn slot_of(&self, worker: WorkerId) -> Option<SlotIndex> {

@@ -262,6 +262,7 @@ impl State {
                 self.shutdown.close_slot(slot, &mut self.connections, &mut self.timers, now);
             }
             Due::TakeBack => self.connections.take_back_unserved(now),
+            Due::GiveUp => self.connections.give_up_abandoned(now),
             Due::DiskLook => {
                 let troubles = self.pids.as_mut().map(|pids| pids.look(now)).unwrap_or_default();
                 self.warn_of_disk(troubles);
@@ -321,7 +322,7 @@ impl State {
     fn settle(&mut self, now: Instant) {
         self.tell_rotation();
         let fleet = &self.fleet;
-        self.connections.set_taking(|worker| fleet.takes_clients(worker));
+        self.connections.set_taking(|worker| fleet.takes_clients(worker), fleet.is_complete());
         self.connections.settle(now);
         self.give_orders();
         self.shutdown.settle(&self.connections);
@@ -330,6 +331,7 @@ impl State {
         self.timers.follow(Due::QueueLook, self.connections.next_look(), now);
         self.timers.follow(Due::PassOver, self.connections.pass_over_at(), now);
         self.timers.follow(Due::TakeBack, self.connections.take_back_at(), now);
+        self.timers.follow(Due::GiveUp, self.connections.give_up_at(), now);
         self.timers.follow(Due::AcceptAgain, self.connections.accept_again_at(), now);
         self.timers.follow(Due::DiskLook, self.pids.as_ref().and_then(PidFiles::next_look), now);
         self.timers.follow(Due::Heartbeat, self.heartbeat.due(), now);

@@ -24,6 +24,8 @@ pub(crate) enum Due {
     WakeOrder,
     /// Connections that a worker has not begun to serve are taken back.
     TakeBack,
+    /// An address that no worker has any more is given up.
+    GiveUp,
     /// Descriptors were short: what could not be accepted is tried again.
     AcceptAgain,
     /// The next look for workers that hang.

@@ -6,6 +6,7 @@ const assert = require('node:assert/strict');
 const net = require('node:net');
 
 const { eventually, freePort, ready, reap, request, start, startCluster } = require('../support');
+const { removeDirectories, servingScript } = require('../support/script');
 const { makeNetwork, requestWithin, whyNoNetwork } = require('../support/network');
 
 const HOSTS = { '127.0.0.1': '127.0.0.1', '0.0.0.0': '0.0.0.0', 'localhost': undefined };
@@ -53,6 +54,34 @@ describe('a worker that listens on the host of the options', () => {
     const program = start('listening', { options, env: { TEST_HOST: '127.0.0.2' } });
     const lines = await program.lines('address', 2);
     assert.deepEqual(lines.map(({ args: [{ address }] }) => address), ['127.0.0.2', '127.0.0.2']);
+  });
+});
+
+describe('an address that the worker which is left has closed', () => {
+  afterEach(reap);
+  after(removeDirectories);
+
+  it('is given up when the other one was scaled away, so that clients are refused', async () => {
+    const script = `
+      const http = require('node:http');
+      const answer = (request, response) => response.end(process.env.CLUSTER2_INSTANCE);
+      http.createServer(answer).listen(0, '127.0.0.1');
+      const admin = http.createServer(answer).listen(process.env.ADMIN, '127.0.0.1');
+      process.on('SIGUSR1', () => process.env.CLUSTER2_INSTANCE === '0' && admin.close());
+    `;
+    const admin = await freePort();
+    const args = ['--workers', '2', 'app.js'];
+    const program = await servingScript({ 'app.js': script }, args, { env: { ADMIN: admin } });
+    const answerers = async (port) => {
+      const answers = await Promise.all(Array.from({ length: 20 }, () => request(port)));
+      return new Set(answers.map(({ body }) => body)).size;
+    };
+    await eventually(async () => await answerers(admin) === 2);
+    for (const pid of program.processes().filter((pid) => pid !== program.pid)) process.kill(pid, 'SIGUSR1');
+    await eventually(async () => await answerers(admin) === 1);
+    program.kill('SIGTTOU');
+    await eventually(() => request(admin, { within: 100 }).then(() => false, ({ code }) => code === 'ECONNREFUSED'));
+    assert.equal((await request(program.port)).body, '0');
   });
 });
 

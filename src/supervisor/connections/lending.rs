@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::io::Interest;
@@ -18,6 +19,18 @@ use crate::ipc::message::{ServerData, ToWorker};
 use crate::os::watch::watch;
 use crate::socket::{Ip, Kind, ListenerId, Want};
 use crate::supervisor::Input;
+
+/// How long an address that no worker has any more is kept, while no worker is to come.
+const ABANDONED: Duration = Duration::from_secs(5);
+
+/// The addresses that workers had and none has any more.
+#[derive(Debug, Default)]
+pub(super) struct Abandoned {
+    /// When each is given up.
+    pub(super) due: BTreeMap<ListenerId, Instant>,
+    /// No worker is to come that could ask for them.
+    pub(super) is_for_good: bool,
+}
 
 impl Connections {
     /// Lends a worker the socket that it asks for, or tells it the kernel's reason; `true` if it has one now.
@@ -89,9 +102,34 @@ impl Connections {
         }
     }
 
+    /// Finds the addresses that workers had and none has any more. A worker that is ready may still open its further servers,
+    /// so they are kept for a while.
+    pub(super) fn look_for_abandoned(&mut self, now: Instant) {
+        let before = std::mem::take(&mut self.abandoned.due);
+        if self.abandoned.is_for_good {
+            let abandoned = self.server_data.keys().filter(|listener| !self.is_lent(**listener));
+            self.abandoned.due =
+                abandoned.map(|id| (*id, *before.get(id).unwrap_or(&(now + ABANDONED)))).collect();
+        }
+    }
+
+    /// Gives up the addresses that no worker has had for a while: clients would wait there for ever.
+    pub(crate) fn give_up_abandoned(&mut self, now: Instant) {
+        let due: Vec<ListenerId> =
+            self.abandoned.due.iter().filter(|(_, at)| **at <= now).map(|(id, _)| *id).collect();
+        for listener in due {
+            self.abandoned.due.remove(&listener);
+            self.close_unlent(listener);
+        }
+    }
+
+    fn is_lent(&self, listener: ListenerId) -> bool {
+        self.servers.values().any(|server| server.key_of(listener).is_some())
+    }
+
     /// Gives an address up, unless a worker is still lent a socket of it.
     pub(super) fn close_unlent(&mut self, listener: ListenerId) {
-        if self.servers.values().any(|server| server.key_of(listener).is_some()) {
+        if self.is_lent(listener) {
             return;
         }
         self.handoff.unwatch(listener);

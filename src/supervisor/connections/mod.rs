@@ -35,6 +35,7 @@ mod rebalance;
 
 use blocked::QueueWatch;
 use handoff::HandOff;
+use lending::Abandoned;
 use overlap::WakeOrder;
 
 /// The scoreboard, where the system has shared memory for it.
@@ -78,6 +79,7 @@ pub(crate) struct Connections {
     wake_order: WakeOrder,
     /// Slots whose sockets are to be closed.
     closing: BTreeSet<SlotIndex>,
+    abandoned: Abandoned,
     forks: Forks,
     is_sticky: bool,
     is_balanced: bool,
@@ -157,6 +159,7 @@ impl Connections {
             queues: QueueWatch::default(),
             wake_order: WakeOrder::default(),
             closing: BTreeSet::new(),
+            abandoned: Abandoned::default(),
             forks,
             is_sticky: options.sticky == Sticky::Address,
             is_balanced: options.scheduling == Scheduling::Slots && options.sticky == Sticky::None,
@@ -215,8 +218,10 @@ impl Connections {
         }
     }
 
-    /// Takes in which workers may be given clients, as their lives say.
-    pub(crate) fn set_taking(&mut self, takes_clients: impl Fn(WorkerId) -> bool) {
+    /// Takes in which workers may be given clients, as their lives say, and whether no more are to come.
+    pub(crate) fn set_taking(&mut self, takes_clients: impl Fn(WorkerId) -> bool, is_complete: bool) {
+        self.is_steering_outdated |= is_complete != self.abandoned.is_for_good;
+        self.abandoned.is_for_good = is_complete;
         for (worker, server) in &mut self.servers {
             let is_taking = takes_clients(*worker);
             self.is_steering_outdated |= is_taking != server.is_taking;
@@ -227,6 +232,7 @@ impl Connections {
     /// Brings everything that follows from who takes clients up to date.
     pub(crate) fn settle(&mut self, now: Instant) {
         if std::mem::take(&mut self.is_steering_outdated) {
+            self.look_for_abandoned(now);
             self.overlap(now);
             self.steer();
         }
@@ -268,6 +274,11 @@ impl Connections {
     pub(crate) fn take_back_at(&self) -> Option<Instant> {
         let able = self.servers.values().filter(|server| server.has_package);
         able.filter_map(|server| server.in_flight.front()).map(|oldest| oldest.sent + TAKE_BACK).min()
+    }
+
+    /// When an address that no worker has any more is given up.
+    pub(crate) fn give_up_at(&self) -> Option<Instant> {
+        self.abandoned.due.values().min().copied()
     }
 
     /// When what could not be accepted for want of descriptors is tried again.
