@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use socket2::SockRef;
 use tokio::task::AbortHandle;
 
-use super::{Connections, InFlight, Order, Server, TAKE_BACK};
+use super::{ANSWER, Connections, InFlight, Order, Server, TAKE_BACK};
 use crate::ids::{SlotIndex, WorkerId};
 use crate::ipc::message::ToWorker;
 use crate::socket::{ListenerId, sticky};
@@ -36,8 +36,8 @@ pub(super) struct HandOff {
     returned: VecDeque<InFlight>,
     /// Connections that a worker gave back, until it is certain who can take them.
     pub(super) excess: VecDeque<InFlight>,
-    /// When the next worker that owes an answer is passed over for them.
-    pub(super) excess_due: Option<Instant>,
+    /// When the next worker that owes an answer is passed over.
+    pub(super) pass_over: Option<Instant>,
     /// When accepting is tried again.
     pub(super) accept_again: Option<Instant>,
     /// Sockets from whose queues no worker takes, each watched for connections.
@@ -115,7 +115,7 @@ impl Connections {
         self.handoff.accept_again = None;
         for _ in 0..self.handoff.returned.len() {
             let Some(mut connection) = self.handoff.returned.pop_front() else { break };
-            self.begin_next_round(&mut connection);
+            self.begin_next_round(&mut connection, now);
             // A worker may refuse it, or die, after the address was given up.
             let is_open = self.sockets.listeners().any(|open| open == connection.listener);
             if connection.rounds == ROUNDS || !is_open {
@@ -124,7 +124,7 @@ impl Connections {
             if let Some(worker) = self.idlest(connection.listener, &connection.refused_by, now) {
                 self.hand_over(worker, connection, now);
             } else {
-                self.ask_around(connection.listener, now);
+                self.ask_around(connection.listener, &connection.refused_by, now);
                 self.handoff.returned.push_back(connection);
             }
         }
@@ -134,11 +134,12 @@ impl Connections {
         }
     }
 
-    /// Where all that could take a connection have refused it, they may be asked again.
-    fn begin_next_round(&self, connection: &mut InFlight) {
+    /// Where all that could take a connection have refused it, they may be asked again. Nobody waits for one that does not show
+    /// in time that it turns.
+    fn begin_next_round(&self, connection: &mut InFlight, now: Instant) {
         let refused_by = &connection.refused_by;
-        if !refused_by.is_empty() && self.taking(connection.listener).all(|(id, _)| refused_by.contains(&id))
-        {
+        let mut able = self.turning(connection.listener).filter(|(_, server)| !server.is_silent(now));
+        if !refused_by.is_empty() && able.all(|(id, _)| refused_by.contains(&id)) {
             connection.refused_by.clear();
             connection.rounds += 1;
         }
@@ -170,7 +171,7 @@ impl Connections {
             }
         }
         if self.sockets.waiting().contains(&(listener, slot)) {
-            self.ask_around(listener, now);
+            self.ask_around(listener, &[], now);
         }
     }
 
@@ -202,11 +203,16 @@ impl Connections {
         able.min_by_key(load).map(|(id, _)| id)
     }
 
-    /// Asks those who could take a connection to show that they turn; the answer brings us back here.
-    fn ask_around(&mut self, listener: ListenerId, now: Instant) {
-        let ids: Vec<WorkerId> = self.turning(listener).map(|(id, _)| id).collect();
+    /// Asks those who could take a connection and have not refused it to show that they turn; the answer brings us back here, or
+    /// the moment when it is overdue.
+    fn ask_around(&mut self, listener: ListenerId, refused_by: &[WorkerId], now: Instant) {
+        let able = self.turning(listener).filter(|(id, _)| !refused_by.contains(id));
+        let ids: Vec<WorkerId> = able.map(|(id, _)| id).collect();
         for id in ids {
             self.ask_to_turn(id, now);
+            let asked = self.servers.get(&id).and_then(|server| server.asked);
+            let overdue = asked.map(|at| at + ANSWER).filter(|at| *at > now);
+            self.handoff.pass_over = self.handoff.pass_over.into_iter().chain(overdue).min();
         }
     }
 

@@ -267,7 +267,7 @@ impl Connections {
 
     /// When the next worker that owes an answer is passed over.
     pub(crate) fn pass_over_at(&self) -> Option<Instant> {
-        self.handoff.excess_due
+        self.handoff.pass_over
     }
 
     /// When connections that a worker has not begun to serve are taken back from it.

@@ -52,7 +52,7 @@ impl Connections {
     /// Hands each to the worker with the fewest connections, once that has shown that it turns: what it is given comes back
     /// only after a while. A worker that does not answer soon is passed over.
     pub(super) fn spread_excess(&mut self, now: Instant) {
-        self.handoff.excess_due = None;
+        self.handoff.pass_over = None;
         for connection in std::mem::take(&mut self.handoff.excess) {
             match self.emptiest(connection.listener, now) {
                 Some(worker) if self.has_turned(worker, now) => {
@@ -63,7 +63,7 @@ impl Connections {
                 Some(worker) => {
                     self.ask_to_turn(worker, now);
                     let due = self.servers.get(&worker).and_then(|server| server.asked).map(|at| at + ANSWER);
-                    self.handoff.excess_due = self.handoff.excess_due.into_iter().chain(due).min();
+                    self.handoff.pass_over = self.handoff.pass_over.into_iter().chain(due).min();
                     self.handoff.excess.push_back(connection);
                 }
                 None => self.handoff.take_one(connection),

@@ -16,6 +16,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::net::TcpStream;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -45,30 +46,54 @@ const fn ms(millis: u64) -> Duration {
 
 #[test]
 fn every_client_is_served_once_in_every_history() {
-    let (first, histories) = (number("SEED", 1), number("HISTORIES", 200));
-    let mut seen = BTreeMap::new();
-    for seed in first..first + histories {
-        let _guard = Shout(seed);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let local = tokio::task::LocalSet::new();
-        let seen_here = local.block_on(&runtime, async {
-            let mut world = World::new(seed);
-            world.live().await;
-            world.seen
-        });
-        for (what, count) in seen_here {
-            *seen.entry(what).or_insert(0_u64) += count;
-        }
-    }
+    let (first, histories) = (number("SEED", 1), number("HISTORIES", 2000));
+    // A history waits for the kernel as often as it computes.
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let seeds = first..first + histories;
+    let seen = std::thread::scope(|scope| {
+        let parts: Vec<_> = (0..threads)
+            .map(|at| {
+                scope.spawn({
+                    let seeds = seeds.clone().skip(at).step_by(threads);
+                    move || live_through(seeds)
+                })
+            })
+            .collect();
+        added_up(parts.into_iter().map(|part| part.join().expect("a history failed")))
+    });
     println!("{seen:?}");
     // A simulation in which nothing happens proves nothing.
     if histories >= 200 {
         let expected = "served handed refused taken_back given_back ahead blocked died closed_slot closed_server \
-                        died_with_client client_gone not_delivered sticky rr plain_worker reload";
+                        died_with_client client_gone not_delivered sticky rr plain_worker reload abandoned";
         for name in expected.split_whitespace() {
             assert!(seen.contains_key(name), "no history had {name}");
         }
     }
+}
+
+/// How often each thing happened.
+type Seen = BTreeMap<&'static str, u64>;
+
+fn live_through(seeds: impl Iterator<Item = u64>) -> Seen {
+    added_up(seeds.map(|seed| {
+        let _guard = Shout(seed);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let local = tokio::task::LocalSet::new();
+        local.block_on(&runtime, async {
+            let mut world = World::new(seed);
+            world.live().await;
+            world.seen
+        })
+    }))
+}
+
+fn added_up(all: impl Iterator<Item = Seen>) -> Seen {
+    let mut sum = Seen::new();
+    for (what, count) in all.flatten() {
+        *sum.entry(what).or_default() += count;
+    }
+    sum
 }
 
 #[tokio::test]
@@ -97,6 +122,25 @@ async fn a_connection_that_comes_back_after_its_address_was_given_up_is_closed()
             stage.connections.settle(Instant::now());
             client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
             assert_eq!(client.read(&mut [0]).unwrap_or(0), 0, "the client learns of it");
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_connection_that_was_refused_is_offered_again_though_another_worker_stands_still() {
+    tokio::task::LocalSet::new()
+        .run_until(async {
+            let mut stage = Stage::new();
+            let _client = stage.hand_over(7);
+            stage.connections.add(WorkerId(2), SlotIndex(1), true);
+            assert!(stage.connections.lend(WorkerId(2), 1, &any_port(0), ServerData::default()));
+            let now = Instant::now();
+            stage.connections.handed_over(WorkerId(1), 7, false);
+            stage.connections.settle(now);
+            let overdue = stage.connections.pass_over_at().expect("the other one is asked");
+            stage.connections.turned(WorkerId(1), false, overdue);
+            stage.connections.settle(overdue);
+            assert_eq!(stage.connections.servers[&WorkerId(1)].in_flight.len(), 1);
         })
         .await;
 }
