@@ -93,9 +93,6 @@ pub struct Launch {
     /// Variables that count up: the number given plus that of the worker's slot.
     #[serde(default)]
     pub instance_env: BTreeMap<String, i64>,
-    /// The inspector of a worker may have to be opened; not JavaScript's to say.
-    #[serde(skip)]
-    pub may_inspect: bool,
 }
 
 /// A worker that has just been forked.
@@ -135,6 +132,8 @@ pub struct Spawner {
     lifeline: Lifeline,
     /// The file to which workers append what they write to stdout and stderr; `None` is the master's own stdio.
     log: Option<PathBuf>,
+    /// The inspector of a worker may have to be opened.
+    may_inspect: bool,
 }
 
 /// A worker's place on the scoreboard.
@@ -165,9 +164,9 @@ impl Launch {
 
     fn program<'a>(
         &'a self,
+        spawner: &'a Spawner,
         Identity { worker: WorkerId(id), slot }: Identity,
         channel: BorrowedFd<'a>,
-        lifeline: BorrowedFd<'a>,
         ends: Option<&'a Ends>,
         place: Option<Place<'a>>,
         output: Option<BorrowedFd<'a>>,
@@ -175,7 +174,7 @@ impl Launch {
         let mut args = self.exec_argv.clone();
         match self.inspect_port_of(id) {
             Some(port) => args.push(format!("--inspect-port={port}")),
-            None if self.may_inspect => args.push(inspector::FLAG.to_owned()),
+            None if spawner.may_inspect => args.push(inspector::FLAG.to_owned()),
             None => {}
         }
         args.push(self.script.clone());
@@ -193,7 +192,7 @@ impl Launch {
             ours.insert(env::MASTER, us);
             ours.insert(env::CHANNEL_FD, inherited::CHANNEL.to_string());
             // In the order of the table `inherited`.
-            (FIRST_GIVEN, vec![Some(channel), Some(lifeline)])
+            (FIRST_GIVEN, vec![Some(channel), Some(spawner.lifeline.reader())])
         };
         if let Some(Place { board, row }) = place {
             if ends.is_some() {
@@ -237,12 +236,12 @@ impl Launch {
 }
 
 impl Spawner {
-    /// Makes the lifeline.
+    /// Makes the lifeline; `log` is where workers write to, and `may_inspect` is the option `captureStack`.
     ///
     /// # Errors
     /// What the kernel says when there is no descriptor left.
-    pub fn new(log: Option<PathBuf>) -> io::Result<Self> {
-        Ok(Self { lifeline: Lifeline::new()?, log })
+    pub fn new(log: Option<PathBuf>, may_inspect: bool) -> io::Result<Self> {
+        Ok(Self { lifeline: Lifeline::new()?, log, may_inspect })
     }
 
     /// Opens the log: at the start to find out whether it can be written, then afresh for each worker, so that one that is
@@ -280,8 +279,7 @@ impl Spawner {
         let start = || {
             let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, flags)?;
             let ends = launch.stdio.as_deref().map(Ends::open).transpose()?;
-            let lifeline = self.lifeline.reader();
-            let program = launch.program(identity, theirs.as_fd(), lifeline, ends.as_ref(), place, output);
+            let program = launch.program(self, identity, theirs.as_fd(), ends.as_ref(), place, output);
             let pid = child::start(&program)?;
             Ok((pid, ours, ends.map(|ends| ends.ours).unwrap_or_default()))
         };
@@ -326,10 +324,10 @@ mod tests {
             instance_env: BTreeMap::from([("PORT".into(), 3000)]),
             ..Launch::default()
         };
-        let (channel, lifeline) = (std::io::stdin(), std::io::stdout());
+        let (channel, spawner) = (std::io::stdin(), Spawner::new(None, true).unwrap());
         let identity = Identity { worker: WorkerId(7), slot: Some(SlotIndex(2)) };
-        let program = launch.program(identity, channel.as_fd(), lifeline.as_fd(), None, None, None);
-        assert_eq!(program.args, ["--no-warnings", "app.js", "--port", "1"]);
+        let program = launch.program(&spawner, identity, channel.as_fd(), None, None, None);
+        assert_eq!(program.args, ["--no-warnings", inspector::FLAG, "app.js", "--port", "1"]);
         assert_eq!(program.cwd, Some(std::path::Path::new("/srv")));
         assert_eq!(program.user, User { uid: Some(7), gid: None });
         let variables: BTreeMap<_, _> = program.env.into_iter().collect();

@@ -56,24 +56,19 @@ impl Setup {
     ///
     /// # Errors
     /// [`Error::PortInUse`], [`Error::Listen`], [`Error::MonitorListen`] or [`Error::Pids`].
-    pub fn prepare(
-        options: Options,
-        forks: Forks,
-        mut launch: Launch,
-        wants: &[Want],
-    ) -> Result<Self, Error> {
+    pub fn prepare(options: Options, forks: Forks, launch: Launch, wants: &[Want]) -> Result<Self, Error> {
         let mut sockets = Sockets::new(match options.scheduling {
             Scheduling::Slots if options.sticky == Sticky::Address => socket::Scheduling::SlotsByAddress,
             Scheduling::Slots => socket::Scheduling::Slots,
             Scheduling::Shared => socket::Scheduling::Shared,
             Scheduling::Rr => socket::Scheduling::Handed,
         });
-        launch.may_inspect = options.capture_stack;
         for want in wants {
             sockets.reserve(want).map_err(|source| listen_error(want, source))?;
         }
         let monitor = options.mon_port.map(|port| bind_monitor(&options, port.get())).transpose()?;
-        let spawner = Spawner::new(options.log.clone()).map_err(|source| launch.failed(source))?;
+        let spawner = Spawner::new(options.log.clone(), options.capture_stack);
+        let spawner = spawner.map_err(|source| launch.failed(source))?;
         spawner.open_log()?;
         let mut scoreboard = Scoreboard::create(std::process::id());
         if let (Ok(board), false) = (&mut scoreboard, options.cluster) {

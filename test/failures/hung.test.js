@@ -2,10 +2,12 @@
 'use strict';
 
 const assert = require('node:assert/strict');
+const net = require('node:net');
 
 const { connectTo, died, isRefused, reap, request, startCluster, underWay } = require('../support');
 
 const HANG_MS = 1000;
+const USUAL_DEBUGGING_PORT = 9229;
 
 describe('a worker that hangs', () => {
   afterEach(reap);
@@ -36,6 +38,25 @@ describe('a worker that hangs', () => {
     assert.match(facts.stack, /^ {4}at block \(.*\/api-cluster\.js:\d+:\d+\)\n {4}at .*api-cluster/);
     const [, port] = /Debugger listening on ws:\/\/127\.0\.0\.1:(\d+)/.exec(program.stderr);
     assert.ok(await isRefused(Number(port)));
+  });
+
+  it('is told of like that after a reload too, whoever has the usual debugging port', async () => {
+    const other = net.createServer().listen(USUAL_DEBUGGING_PORT, '127.0.0.1');
+    // Somebody else may have it.
+    await new Promise((resolve) => { other.once('listening', resolve).once('error', resolve); });
+    try {
+      const program = await startCluster({ noWorkers: 1, hangTimeout: HANG_MS, captureStack: true });
+      const [old] = program.workers;
+      program.kill('SIGUSR2');
+      await died(program, old);
+      const victim = program.seen('listening').at(-1).args[0];
+      await underWay(program, victim, '/block');
+      const { args: [pid, { stack }] } = await program.line('hung');
+      assert.equal(pid, victim);
+      assert.match(stack, /^ {4}at block /);
+    } finally {
+      other.close();
+    }
   });
 
   it('is replaced without a stack when it is stopped', async () => {
