@@ -94,10 +94,9 @@ pub(super) fn numbers(value: &Value) -> Result<Option<BTreeMap<String, i64>>, Pr
 pub(super) fn check(raw: &Value, options: &Options) -> Result<(), Error> {
     let given = |name: &str| raw.get(name).filter(|value| !is_undefined(value) && !is_falsy(value));
     if options.script.exec.is_none() {
-        for name in ["args", "nodeArgs", "waitReady"] {
-            if let Some(value) =
-                given(name).filter(|value| value.as_array().is_none_or(|list| !list.is_empty()))
-            {
+        for (name, is_list) in [("args", true), ("nodeArgs", true), ("waitReady", false)] {
+            let is_nothing = |value: &&Value| is_list && value.as_array().is_some_and(Vec::is_empty);
+            if let Some(value) = given(name).filter(|value| !is_nothing(value)) {
                 return Err(invalid(name, Problem::new("must be given together with `exec`", value)));
             }
         }

@@ -26,6 +26,7 @@ describe('options', () => {
       [{ timeout: -5 }, /timeout.*-5/],
       [{ timeout: {} }, /timeout/],
       [{ host: 7 }, /host.*7/],
+      [{ waitReady: [] }, /`waitReady` must be given together with `exec`, got \[\]/],
       [{ host: 'fe80::1%nowhere' }, /`host` must name a network interface.*fe80::1%nowhere/],
       [{ monHost: '::1%' }, /`monHost` must name a network interface.*::1%/],
       [{ hangTimeout: 100 }, /hangTimeout.*1000.*100/],

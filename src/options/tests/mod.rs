@@ -107,6 +107,7 @@ fn what_belongs_to_a_script_needs_one() {
         (json!({ "args": ["x"] }), "option `args` must be given together with `exec`, got [ 'x' ]"),
         (json!({ "nodeArgs": "-x" }), "option `nodeArgs` must be given together with `exec`, got '-x'"),
         (json!({ "waitReady": true }), "option `waitReady` must be given together with `exec`, got true"),
+        (json!({ "waitReady": [] }), "option `waitReady` must be given together with `exec`, got []"),
         (
             json!({ "exec": "app.js", "cluster": false }),
             "option `cluster` must not be false together with `exec`, which is run in workers, got false",
