@@ -17,7 +17,7 @@ function parse(args) {
   if (command === '--version' || command === '-v') return { version: true };
   if (command === undefined) throw misused('say what to do');
   if (command === '--help' || command === '-h' || command === 'help') return helpOn(rest[0]);
-  if (!isOwn(COMMANDS, command)) throw misused(`there is no command '${command}'`);
+  if (!Object.hasOwn(COMMANDS, command)) throw misused(`there is no command '${command}'`);
   const known = COMMANDS[command];
   if (rest[0] === '--help' || rest[0] === '-h') return { help: true, command };
   // What comes after the script is the script's.
@@ -47,7 +47,7 @@ function number(command, name, text, least) {
 }
 
 function helpOn(command) {
-  return { help: true, command: command !== undefined && isOwn(COMMANDS, command) ? command : undefined };
+  return { help: true, command: command !== undefined && Object.hasOwn(COMMANDS, command) ? command : undefined };
 }
 
 // Options from operands; `--name value` and `--name=value` are the same.
@@ -63,7 +63,8 @@ function sort(command, args, known) {
     }
     const cut = arg.indexOf('=');
     const name = arg.slice(2, cut < 0 ? undefined : cut);
-    if (!arg.startsWith('--') || !isOwn(known, name)) throw misused(`${command} has no option '${arg}'`, command);
+    const isKnown = arg.startsWith('--') && Object.hasOwn(known, name);
+    if (!isKnown) throw misused(`${command} has no option '${arg}'`, command);
     const { value, many } = known[name];
     if (value === undefined) {
       if (cut >= 0) throw misused(`--${name} takes no value`, command);
@@ -82,10 +83,6 @@ function sort(command, args, known) {
 function longForm(arg, known) {
   const [name] = Object.entries(known).find(([, { short }]) => short === arg) ?? [];
   return name === undefined ? arg : `--${name}`;
-}
-
-function isOwn(object, name) {
-  return Object.prototype.hasOwnProperty.call(object, name);
 }
 
 function misused(problem, command) {

@@ -43,6 +43,8 @@ class Master {
   #ending;
   // The signal that the application's listeners are told of in the end.
   #signal = 'SIGTERM';
+  // Told when the first workers are forked.
+  #onStarted;
   #isStopping = false;
   #isShuttingDown = false;
 
@@ -107,8 +109,6 @@ class Master {
     }
     return this.#monitor;
   }
-
-  #onStarted;
 
   #startComponents() {
     const { ComponentHub } = require('../components/hub');

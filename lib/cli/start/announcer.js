@@ -26,6 +26,8 @@ class Announcer {
   #isJson;
   #isQuiet;
   #source;
+  // The monitor's, once it is there.
+  #url;
   #ids = new Map();
   #forkedAt = new Map();
   #serving = new Set();
@@ -83,8 +85,6 @@ class Announcer {
     this.#say('started', facts, `${version} runs ${plain(script)}${called} in ${counted(workers)}${from}; ` +
       `this master is process ${process.pid}`);
   }
-
-  #url;
 
   #forked(pid) {
     const [worker] = Object.values(nodeCluster.workers).filter((one) => one.process.pid === pid);

@@ -10,7 +10,7 @@ const path = require('node:path');
 const { pathToFileURL } = require('node:url');
 
 const { Failure, MISUSED } = require('../failure');
-const { fromConfig } = require('./options');
+const { fromConfig, isObject } = require('./options');
 
 const OURS = ['cluster2.config.js', 'cluster2.config.cjs', 'cluster2.config.mjs', 'cluster2.config.json'];
 const OF_PM2 = ['ecosystem.config.js', 'ecosystem.config.cjs', 'ecosystem.config.mjs', 'ecosystem.config.json',
@@ -95,8 +95,4 @@ function refuseChoices({ environment, only }, file) {
 
 function wrong(file, problem) {
   return new Failure(MISUSED, `the configuration ${path.relative('', file) || file} ${problem}`);
-}
-
-function isObject(value) {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -54,7 +54,7 @@ function fromConfig(given) {
   return options;
 }
 
-module.exports = { fromConfig, merged, readCommand, workersOf };
+module.exports = { fromConfig, isObject, merged, readCommand, workersOf };
 
 // Flags as pairs, then the script and what follows it.
 function split(words) {
@@ -84,20 +84,20 @@ function nameOf(flag, word) {
   const unknown = () => misused(`start has no option '${word}'`, 'start');
   if (!flag.startsWith('--') || flag.length < 4) throw unknown();
   const name = flag.slice(2);
-  if (isOwn(COMMANDS.start.options, name)) return name;
+  if (Object.hasOwn(COMMANDS.start.options, name)) return name;
   const [, no = '', plain] = /^(no-)?(.*)$/.exec(name);
   const camel = plain.replace(/-([a-z])/g, (_, letter) => letter.toUpperCase());
   const kebab = camel.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-  if (no === '' && isOwn(COMMANDS.start.options, kebab)) return kebab;
+  if (no === '' && Object.hasOwn(COMMANDS.start.options, kebab)) return kebab;
   const known = require('../../shared/native').load().defaultOptions();
   const [option] = camel.split('.');
-  if (!isOwn(known, option) || NOT_HERE.includes(option)) throw unknown();
+  if (!Object.hasOwn(known, option) || NOT_HERE.includes(option)) throw unknown();
   if (no !== '' && !BOOLEANS.includes(option)) throw unknown();
   return no + camel;
 }
 
 function takesNoValue(name) {
-  const own = isOwn(COMMANDS.start.options, name) ? COMMANDS.start.options[name] : undefined;
+  const own = Object.hasOwn(COMMANDS.start.options, name) ? COMMANDS.start.options[name] : undefined;
   return own ? own.value === undefined : BOOLEANS.includes(name.replace(/^no-/, ''));
 }
 
@@ -159,8 +159,4 @@ function ecvOf(text) {
 
 function isObject(value) {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function isOwn(object, name) {
-  return Object.prototype.hasOwnProperty.call(object, name);
 }
