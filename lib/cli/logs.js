@@ -1,8 +1,9 @@
-// `cluster2 logs`: the end of the file to which a cluster's workers write (`start --log`), and what is added to it.
+// `cluster2 logs`: the end of the file to which a cluster's workers write, and what is added to it.
 //
-// The master says where the file is, and is asked nothing else. While a file is followed it is looked at a few times a
-// second, by its path: one that was rotated away is left when a new one is there, one that was emptied (logrotate's
-// copytruncate) is read from its start.
+// The master says which file it was given for that (`start --log`). Without one, workers write to the master's stdout
+// and stderr; on Linux the kernel says what these are, so files to which a shell has sent them are read too. While a
+// file is followed it is looked at a few times a second, by its path: one that was rotated away is left when a new one
+// is there, one that was emptied (logrotate's copytruncate) is read from its start.
 'use strict';
 
 const fs = require('node:fs');
@@ -20,12 +21,11 @@ async function logs(asked) {
   const { follow: isFollowed, lines = LINES } = asked.options;
   const count = number('logs', '--lines', lines, 0);
   const masters = await find(asked);
-  await all(masters, ({ pid, status }) => {
-    if (status.log) return;
-    const advice = 'start it with --log FILE, or look where its stdout goes';
-    throw new Failure(FAILED, `the workers of master ${pid} write to no file: ${advice}`);
+  const found = new Set();
+  await all(masters, (master) => {
+    for (const file of filesOf(master)) found.add(file);
   });
-  const files = [...new Set(masters.map(({ status }) => status.log))];
+  const files = [...found];
   await Promise.all(files.map(async (file) => {
     if (files.length > 1) process.stdout.write(`==> ${file} <==\n`);
     const end = printEnd(file, count);
@@ -34,6 +34,44 @@ async function logs(asked) {
 }
 
 module.exports = { logs };
+
+function filesOf({ pid, status }) {
+  if (status.log) return [status.log];
+  const outputs = outputsOf(pid);
+  const files = outputs.filter(isFile);
+  if (files.length > 0) return files;
+  const instead = outputs.length === 0 ? '' : ` but to ${named(outputs[0], pid)}`;
+  throw new Failure(FAILED, `the workers of master ${pid} write to no file${instead}: start it with --log FILE`);
+}
+
+// What a process has as its stdout and stderr, as the kernel names it; none where that can't be known.
+function outputsOf(pid) {
+  try {
+    return [1, 2].map((fd) => fs.readlinkSync(`/proc/${pid}/fd/${fd}`));
+  } catch {
+    return [];
+  }
+}
+
+function isFile(name) {
+  return fs.statSync(name, { throwIfNoEntry: false })?.isFile() ?? false;
+}
+
+function named(output, pid) {
+  if (/^\/dev\/(?:pts|tty)/.test(output)) return `the terminal ${output}`;
+  const service = output.startsWith('socket:') ? serviceOf(pid) : undefined;
+  if (service) return `the journal (\`journalctl --unit ${service}\`)`;
+  return /^(?:pipe|socket):/.test(output) ? 'a pipe, whose other end has them' : output;
+}
+
+// The unit of systemd that a process belongs to.
+function serviceOf(pid) {
+  try {
+    return /\/([^/\n]+\.service)$/m.exec(fs.readFileSync(`/proc/${pid}/cgroup`, 'utf8'))?.[1];
+  } catch {
+    return undefined;
+  }
+}
 
 // Prints the last lines and gives the place behind them, `{ino, size}`.
 function printEnd(file, count) {

@@ -54,7 +54,7 @@ const COMMANDS = {
   scale: { operands: '<N>', count: 1, text: 'sets the number of workers; +N adds and -N takes away' },
   recycle: { operands: '<pid>', count: 1, text: 'replaces one worker, its successor first' },
   logs: {
-    text: 'prints the end of the file to which the workers write (`start --log`)',
+    text: 'prints the end of the file to which the workers write: `start --log`, or where stdout goes',
     options: {
       lines: { value: 'N', text: 'so many lines (default: 20)' },
       follow: { text: 'go on with what is added, until Ctrl-C; also after a rotation', short: '-f' },
