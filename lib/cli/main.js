@@ -11,6 +11,7 @@ const { usage } = require('./usage');
 // Each command's own file, loaded when it is asked for.
 const HOMES = {
   start: './start/start',
+  unit: './start/unit',
   status: './status',
   top: './top',
   stop: './stop',

@@ -9,11 +9,12 @@ const COMMON = {
   'timeout': { value: 'SECONDS', text: 'how long to wait for an answer (default: 10; a reload and --wait: no limit)' },
 };
 
-/** By command: `operands` as they are shown, `min` and `max` of them, a sentence, and options of its own. */
+/** By command: `operands` as they are shown, how many (`count`), a sentence, options of its own, a last line. */
 const COMMANDS = {
   start: {
     operands: '[options] <script> [arguments]',
     text: 'runs any script in workers, in the foreground; without a script, what a configuration says',
+    hint: 'Every option of `new Cluster` can be given too, by its name: --memory-threshold 512mb.',
     rest: true,
     options: {
       workers: { value: 'N', text: "how many; 'max' (default): one for each processor that it may use" },
@@ -31,6 +32,12 @@ const COMMANDS = {
       quiet: { text: 'say nothing but what is wrong' },
       json: { text: 'say it as JSON, an object a line' },
     },
+  },
+  unit: {
+    operands: '[options] <script> [arguments]',
+    text: 'prints a unit for systemd that starts at every boot what `start` with these words would start',
+    hint: 'The options are those of `start`: see `cluster2 start --help`.',
+    rest: true,
   },
   status: {
     text: 'tells what each cluster of the directory does; fails if one has no worker that serves',
@@ -84,19 +91,17 @@ function overview() {
   return [
     'Usage: cluster2 <command> [options]', '',
     ...lines, '',
-    'Options of all commands but start:', ...rows(COMMON), '',
+    'Options of all commands but start and unit:', ...rows(COMMON), '',
     'Exit status: 0 done, 1 failed, 2 not understood, 3 nothing runs, 4 not allowed.',
     '`cluster2 <command> --help` tells more, `cluster2 --version` the version.',
   ].join('\n');
 }
 
 function details(name) {
-  const { operands, text, rest, options = {} } = COMMANDS[name];
+  const { hint, operands, text, rest, options = {} } = COMMANDS[name];
   const head = ['Usage: cluster2', name, ...operands ? [operands] : [], ...rest ? [] : ['[options]']].join(' ');
   const all = rest ? options : { ...options, ...COMMON };
-  const hint = 'Every option of `new Cluster` can be given too, by its name: --memory-threshold 512mb.';
-  const more = rest ? ['', hint] : [];
-  return [head, '', `  ${text}`, '', ...rows(all), ...more].join('\n');
+  return [head, `  ${text}`, rows(all).join('\n'), hint].filter(Boolean).join('\n\n');
 }
 
 function rows(options) {

@@ -88,7 +88,7 @@ function runner() {
   return file === main?.filename ? undefined : file;
 }
 
-// $PWD, where it names the same directory; it may be a leftover of another process.
+/** $PWD, where it names the directory `here`; it may be a leftover of another process. */
 function nameByShell(here) {
   const name = process.env.PWD;
   if (!name || !path.isAbsolute(name)) return undefined;
@@ -104,4 +104,4 @@ function wantsInspector(execArgv) {
   return execArgv.some((flag) => INSPECT.test(flag)) || INSPECT.test(process.env.NODE_OPTIONS ?? '');
 }
 
-module.exports = { Launcher, NOBODY, wantsInspector };
+module.exports = { Launcher, NOBODY, nameByShell, wantsInspector };

@@ -281,7 +281,7 @@ describe('the command cluster2', () => {
     }
     for (const [option, { value, text }] of Object.entries(COMMON)) {
       assert.ok(overview.includes(`--${option}`));
-      assert.ok(book.includes(`| \`--${option} ${value}\` | all but \`start\` | ${text} |`), option);
+      assert.ok(book.includes(`| \`--${option} ${value}\` | all but \`start\`, \`unit\` | ${text} |`), option);
     }
     const documented = book.match(/^\| `[^|]+` \|/gm).length;
     const known = Object.values(COMMANDS).map(({ options = {} }) => Object.keys(options).length + 1);

@@ -13,21 +13,37 @@ const { Failure, FAILED, MISUSED } = require('../failure');
 const MISTAKES = ['ERR_CLUSTER2_INVALID_OPTION', 'ERR_CLUSTER2_EXEC'];
 
 async function start({ operands }) {
-  const { readCommand, merged } = require('./options');
-  const flags = readCommand(operands);
-  const config = await require('./config').readConfig(flags);
-  const { options, notes, source } = merged(flags, config);
+  const { file, flags, notes, options, own, source } = await read(operands);
   for (const note of notes) process.stderr.write(`cluster2: ${note}\n`);
-  const file = fileOf(options);
-  const own = options.exec && require('./own-master').masterIn(file);
   if (own) return runAsItIs(file, options, own);
   return run(options, { ...flags, source });
 }
 
-module.exports = { start };
+/**
+ * What `start` would run, for `cluster2 unit`: `{file, isMaster, notes, options, parsed}`. `isMaster` says that the
+ * script needs no master of ours; `parsed` are the options that count. Throws a Failure as `start` does.
+ */
+async function understood(operands) {
+  const { file, notes, options, own } = await read(operands);
+  const { load } = require('../../shared/native');
+  const { encode } = require('../../shared/options-json');
+  // Refused, or warned of, as at a start.
+  expected(() => new (require('../../cluster'))(options));
+  return { file, isMaster: own !== undefined, notes, options, parsed: load().parseOptions(encode(options)).options };
+}
 
-function fileOf({ cwd, exec }) {
-  return expected(() => require('../../master/script').fileOf(exec, cwd ? path.resolve(cwd) : null));
+module.exports = { start, understood };
+
+// The command line together with the configuration, and the script that they mean.
+async function read(operands) {
+  const { readCommand, merged } = require('./options');
+  const flags = readCommand(operands);
+  const config = await require('./config').readConfig(flags);
+  const { options, notes, source } = merged(flags, config);
+  const { cwd, exec } = options;
+  const file = expected(() => require('../../master/script').fileOf(exec, cwd ? path.resolve(cwd) : null));
+  const own = exec && require('./own-master').masterIn(file);
+  return { file, flags, notes, options, own, source };
 }
 
 // Never resolves: the cluster ends the process.
