@@ -313,6 +313,12 @@ pub(super) fn millis(duration: Duration) -> Value {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).into()
 }
 
+/// Whether it becomes an event of the worker, in the order in which the worker says it.
+fn is_told_to_javascript(input: &Input) -> bool {
+    let Input::Said(_, message, _) = input else { return false };
+    matches!(message, ToMaster::Online | ToMaster::Listening(_) | ToMaster::ExitedAfterDisconnect { .. })
+}
+
 /// Carries what one worker says: to the loop, and what its application says straight to JavaScript.
 struct Talk {
     id: WorkerId,
@@ -331,12 +337,25 @@ impl Talk {
             while let Some(incoming) = heard.pop_front() {
                 let is_last = matches!(incoming, Incoming::Closed);
                 let Some(input) = self.pass_on(incoming) else { continue };
+                let is_told = is_told_to_javascript(&input);
                 // A loop that has ended wants no more news.
                 if self.inputs.send(input).await.is_err() || is_last {
                     return;
                 }
+                if is_told {
+                    self.until_told().await;
+                }
             }
             self.backlog.has_room().await;
+        }
+    }
+
+    /// What the application says next goes straight to JavaScript, and must not overtake what the loop tells of this worker.
+    async fn until_told(&self) {
+        let (marker, reached) = oneshot::channel();
+        if self.inputs.send(Input::Reached(marker)).await.is_ok() {
+            // The marker is dropped when its turn comes, or when the loop has ended.
+            let _ = reached.await;
         }
     }
 

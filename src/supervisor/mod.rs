@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::ecv::Word;
 use crate::error::Error;
@@ -144,6 +144,8 @@ pub(crate) enum Input {
     Call(Call),
     Control(Request),
     Said(WorkerId, ToMaster, Option<OwnedFd>),
+    /// Everything before it has been dealt with: dropped, it tells the sender so.
+    Reached(oneshot::Sender<()>),
     /// This process had no room for a descriptor that a worker sent.
     ShortOfDescriptors,
     /// The connection that was handed over by this number did not reach the worker.

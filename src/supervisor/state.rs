@@ -232,6 +232,7 @@ impl State {
             Some(Input::Exited(worker, exit)) => self.bury(worker, exit, now),
             Some(Input::Waiting) => self.connections.wake(now),
             Some(Input::Examined(worker, age, stack)) => self.report_hung(worker, age, stack, now),
+            Some(Input::Reached(marker)) => drop(marker),
             // What follows below looks at every queue that nobody serves, and at the rotation.
             Some(Input::Stranded | Input::Rotated | Input::ShortOfDescriptors) | None => {}
         }

@@ -94,6 +94,23 @@ const scenes = {
     },
   },
 
+  'says something at once': {
+    primary() {
+      cluster.on('listening', ({ id }) => report('listening', id));
+      cluster.on('online', ({ id }) => report('online', id));
+      cluster.on('message', ({ id, process: { pid } }, said) => {
+        report(said, id);
+        if (said === 'serving') process.kill(pid, 'SIGKILL');
+      });
+      for (let at = 0; at < 8; at += 1) cluster.fork();
+    },
+    worker() {
+      process.send('started');
+      // Node tells of the server once its own listener for 'listening' was called, after this one.
+      http.createServer().listen(0, HOST, () => setImmediate(() => process.send('serving')));
+    },
+  },
+
   failures: {
     primary() {
       cluster.setupPrimary({ cwd: '/nowhere' });

@@ -77,6 +77,16 @@ describe('a program that forks by `cluster2-rs/cluster`', function () {
     assert.equal((await program.exit()).code, 0);
   });
 
+  it('hears that a worker listens before what that worker says afterwards', async () => {
+    const scene = 'says something at once';
+    for (const { events } of await Promise.all([story(play(scene)), story(byNode(scene))])) {
+      for (let id = 1; id <= 8; id += 1) {
+        const its = events.filter(([, worker]) => worker === id).map(([event]) => event);
+        assert.deepEqual(its, ['online', 'started', 'listening', 'serving']);
+      }
+    }
+  });
+
   it('is told of what can\'t be forked as Node tells it', async () => {
     const [ours, theirs] = await Promise.all([story(play('failures')), story(byNode('failures'))]);
     assert.deepEqual(ours.events, theirs.events);
