@@ -3,7 +3,7 @@
 //! The supervisor and the monitor publish these, each from its own thread; the border turns each into a call of JavaScript,
 //! in the same order. They hold facts only: no descriptor that is still in use, no reference into the supervisor.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +39,8 @@ pub enum Event {
         worker: WorkerId,
         /// Where.
         address: Box<ListeningAddress>,
+        /// The address that is really bound, where it asked for any.
+        any: Option<IpAddr>,
     },
     /// One application of the worker listens on all its ports: the `listening` event of cluster2.
     Listening {

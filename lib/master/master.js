@@ -132,12 +132,12 @@ class Master {
   }
 
   // Where the script of workers listens is known when the first one does.
-  #serverListens(worker, facts) {
+  #serverListens(worker, { address, any }) {
     if (this.#setup.parsed.exec !== null) {
-      const bound = boundAt(facts);
+      const bound = boundAt(address, any);
       this.#bound.set(JSON.stringify(bound), bound);
     }
-    worker?.serverListening(facts);
+    worker?.serverListening(address);
   }
 
   /** Kills the workers, says `died` for each, and ends this process by SIGKILL, as cluster2 did. */
@@ -379,12 +379,13 @@ class Master {
 
 module.exports = { Master };
 
-// What Node says of a server that listens, in the form of `addresses()`.
-function boundAt({ address, port, addressType }) {
+// What Node says of a server that listens, in the form of `addresses()`. `any` is what was bound for one that named no
+// address; Node calls that IPv4, whatever it is.
+function boundAt({ address, port, addressType }, any) {
   if (addressType === -1) return { kind: 'unix', address: null, port: null, path: address };
+  if (any) return { kind: any.includes(':') ? 'tcp6' : 'tcp4', address: any, port, path: null };
   const kind = String(addressType).startsWith('udp') ? addressType : `tcp${addressType}`;
-  const any = kind.endsWith('6') ? '::' : '0.0.0.0';
-  return { kind, address: address ?? any, port, path: null };
+  return { kind, address: address ?? (kind.endsWith('6') ? '::' : '0.0.0.0'), port, path: null };
 }
 
 // As `listen` resolves it in the workers.

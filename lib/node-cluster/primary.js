@@ -101,7 +101,7 @@ class Primary {
       case 'messages': child.read(text, (...said) => hear(child, ...said)); break;
       case 'handleMessage': child.readWithHandle(text, fd, (...said) => hear(child, ...said)); break;
       case 'online': this.#become(worker, 'online'); break;
-      case 'serverListening': this.#become(worker, 'listening', addressOf(JSON.parse(text))); break;
+      case 'serverListening': this.#become(worker, 'listening', addressOf(JSON.parse(text).address)); break;
       case 'leavesOnPurpose': worker.exitedAfterDisconnect = true; break;
       case 'disconnected': callApplication(() => child.channelEnded()); break;
       case 'died': this.#died(child, JSON.parse(text)); break;

@@ -42,7 +42,10 @@ fn args(event: Event) -> EventArgs {
         Event::Forked { worker, pid } => plain("forked", worker.0, json!({ "pid": pid })),
         Event::Started => plain("started", 0, Value::Null),
         Event::Online { worker } => plain("online", worker.0, Value::Null),
-        Event::ServerListening { worker, address } => plain("serverListening", worker.0, json!(address)),
+        Event::ServerListening { worker, address, any } => {
+            let any = any.map(|ip| ip.to_string());
+            plain("serverListening", worker.0, json!({ "address": address, "any": any }))
+        }
         Event::Listening { worker, pid } => plain("listening", worker.0, json!({ "pid": pid })),
         Event::Spare { worker, pid } => plain("spare", worker.0, json!({ "pid": pid })),
         Event::Disconnected { worker } => plain("disconnected", worker.0, Value::Null),

@@ -4,6 +4,7 @@
 //! should know goes on as events, and what changes a worker's life goes to the fleet.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -134,11 +135,12 @@ impl State {
     /// A server of the worker listens. Where the script hands servers over to our package, the worker is ready when these
     /// listen, whatever else does; else its first server makes it ready.
     fn server_listens(&mut self, id: WorkerId, address: Box<ListeningAddress>, now: Instant) {
+        let any = self.bound_for_any(&address);
         let Some(worker) = self.workers.get_mut(id) else { return };
         let is_first = worker.addresses.is_empty();
         let readiness = worker.readiness;
         worker.addresses.push((*address).clone());
-        self.publish(Event::ServerListening { worker: id, address });
+        self.publish(Event::ServerListening { worker: id, address, any });
         match readiness {
             Readiness::FirstServer if is_first => self.ready_by_itself(id, now),
             Readiness::FirstServerUnlessAnnounced if is_first => {
@@ -146,6 +148,17 @@ impl State {
             }
             Readiness::FirstServer | Readiness::FirstServerUnlessAnnounced | Readiness::HandOver => {}
         }
+    }
+
+    /// The address behind a TCP server that named none: all of the machine, with IPv6 where there is IPv6.
+    fn bound_for_any(&self, asked: &ListeningAddress) -> Option<IpAddr> {
+        if !asked.address.is_null() || !asked.address_type.is_number() {
+            return None;
+        }
+        let port = asked.port.as_u64()?;
+        let tcp = self.connections.addresses().into_iter().filter(|bound| bound.kind.starts_with("tcp"));
+        let mut all = tcp.filter_map(|bound| bound.address).filter(|at| at.ip().is_unspecified());
+        all.find(|at| u64::from(at.port()) == port).map(|at| at.ip())
     }
 
     /// A worker that hands nothing over is ready with its first server.

@@ -92,6 +92,17 @@ describe('what cluster2 start says', () => {
     assert.deepEqual(status.crashing.map(({ slot }) => slot), [0, 1]);
   });
 
+  it('is the address that was really bound, as status says it', async () => {
+    for (const listen of ['server.listen(0)', "server.listen(0, '0.0.0.0')", "server.listen(0, '127.0.0.1')"]) {
+      const program = startScript({ 'app.js': `const server = require('node:http').createServer(); ${listen};` },
+        ['--workers', '1', 'app.js']);
+      const { text } = await program.line(/1 worker serves on /);
+      const [, address] = /serves on (\S+), after/.exec(text);
+      const [, listens] = (await command(program.cwd, ['status'])).stdout.split('\n');
+      assert.equal(listens, `listens on ${address}`);
+    }
+  });
+
   it('of a mistake names the option, its rule and its value, and exits with 2', async () => {
     const cwd = directoryOf({ 'app.js': SERVER, 'app.sh': '#!/bin/sh\necho no\n' });
     for (const [args, problem] of [
