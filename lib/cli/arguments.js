@@ -4,6 +4,7 @@
 const path = require('node:path');
 
 const { Failure, MISUSED } = require('./failure');
+const { otherwise } = require('./pm2-words');
 const { COMMANDS, COMMON } = require('./usage');
 
 const DEFAULT_SECONDS = 10;
@@ -17,7 +18,7 @@ function parse(args) {
   if (command === '--version' || command === '-v') return { version: true };
   if (command === undefined) throw misused('say what to do');
   if (command === '--help' || command === '-h' || command === 'help') return helpOn(rest[0]);
-  if (!Object.hasOwn(COMMANDS, command)) throw misused(`there is no command '${command}'`);
+  if (!Object.hasOwn(COMMANDS, command)) throw misused(`there is no command '${command}'${otherwise(command)}`);
   const known = COMMANDS[command];
   if (rest[0] === '--help' || rest[0] === '-h') return { help: true, command };
   // What comes after the script is the script's.

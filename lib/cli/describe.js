@@ -41,7 +41,8 @@ function describe(status, { now = Date.now(), rows = Infinity, events = 0 } = {}
     lines.push(...table([COLUMNS.map(([name]) => name), ...body]));
   }
   if (shown.length < workers.length) lines.push(`and ${workers.length - shown.length} more`);
-  lines.push(...last.map(({ time, event, text }) => `${clockOf(time)}  ${event}: ${plain(text)}`));
+  const told = ({ event, text }) => (text === '' ? event : `${event}: ${plain(text)}`);
+  lines.push(...last.map((one) => `${clockOf(one.time)}  ${told(one)}`));
   return lines.join('\n');
 }
 

@@ -14,7 +14,9 @@ const { command } = require('../support/command');
 const { COMMANDS, COMMON } = require('../../lib/cli/usage');
 
 const CLIENTS = { scale: ['2'], recycle: ['1'] };
-const clients = Object.keys(COMMANDS).filter((name) => name !== 'start').map((name) => [name, ...CLIENTS[name] ?? []]);
+// Those that speak with a master.
+const asking = Object.keys(COMMANDS).filter((name) => !COMMANDS[name].rest);
+const clients = asking.map((name) => [name, ...CLIENTS[name] ?? []]);
 
 async function succeeds(cwd, ...args) {
   const result = await command(cwd, args);
@@ -253,7 +255,8 @@ describe('the command cluster2', () => {
     const cwd = newDirectory();
     await Promise.all([
       [[], /say what to do/],
-      [['restart'], /no command 'restart'/],
+      [['restart'], /no command 'restart': what PM2 calls so is `cluster2 reload` here; see `cluster2 --help`/],
+      [['go'], /no command 'go'; see/],
       [['status', '--jsn'], /status has no option '--jsn'/],
       [['stop', 'now'], /stop does not take 'now'/],
       [['scale'], /scale needs <N>/],

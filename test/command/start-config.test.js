@@ -86,6 +86,17 @@ describe('an ecosystem file of PM2', () => {
       ['cron_restart', 'max_restarts', 'watch']);
   });
 
+  it('is followed by options of start, and then by what its script gets', async () => {
+    const files = { 'app.js': SERVER, 'ecosystem.config.js': ecosystem(app) };
+    const words = ['ecosystem.config.js', '--env', 'production', '--workers', '1', '--env', 'SHARED=no'];
+    const program = await servingScript(files, words);
+    const { argv, env } = await facts(program);
+    assert.deepEqual(argv.slice(1), ['--one', 'two words']);
+    assert.deepEqual([env.NODE_ENV, env.SHARED, program.ready.workers], ['production', 'no', 1]);
+    const other = await servingScript(program.cwd, ['--pids', 'others', ...words, 'an', '--argument']);
+    assert.deepEqual((await facts(other)).argv.slice(1), ['an', '--argument']);
+  });
+
   it('counts a variable up, waits for ready, and names the number of an instance', async () => {
     const port = await freePort();
     const names = { increment_var: 'COUNTED', instance_var: 'WHICH' };

@@ -103,11 +103,23 @@ describe('what cluster2 start says', () => {
     }
   });
 
+  it('names options of its own that stand behind the script, which gets them', async () => {
+    const words = ['app.js', '--workers=2', '-i', 'max', '-i', 'x'];
+    const program = startScript({ 'app.js': SERVER }, ['--workers', '1', ...words]);
+    await program.line(/1 worker serves on /);
+    const said = program.stderr.split('\n').filter(Boolean);
+    const advice = 'what is meant for `start` comes before the script';
+    assert.deepEqual(said, ['--workers', '-i'].map((flag) => {
+      return `cluster2: ${flag} stands behind app.js, which gets it: ${advice}`;
+    }));
+  });
+
   it('of a mistake names the option, its rule and its value, and exits with 2', async () => {
     const cwd = directoryOf({ 'app.js': SERVER, 'app.sh': '#!/bin/sh\necho no\n' });
     for (const [args, problem] of [
       [['--nope', 'app.js'], /start has no option '--nope'/],
       [['--workers'], /--workers needs a value/],
+      [['-i', '4', 'app.js'], /start has no option '-i': what PM2 calls so is --workers here/],
       [['--workers', '0.5', 'app.js'], /option `noWorkers` must be a whole number from 1 to 1024, got '0\.5'/],
       [['--port', '80', 'app.js'], /option `port` must not be given together with `exec`: .*env: \{PORT: 8080\}/],
       [['--monitor', 'x:y', 'app.js'], /--monitor takes \[HOST:\]PORT or off, got 'x:y'/],

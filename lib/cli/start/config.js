@@ -10,7 +10,7 @@ const path = require('node:path');
 const { pathToFileURL } = require('node:url');
 
 const { Failure, MISUSED } = require('../failure');
-const { fromConfig, isObject } = require('./options');
+const { fromConfig, isObject, readRest } = require('./options');
 
 const OURS = ['cluster2.config.js', 'cluster2.config.cjs', 'cluster2.config.mjs', 'cluster2.config.json'];
 const OF_PM2 = ['ecosystem.config.js', 'ecosystem.config.cjs', 'ecosystem.config.mjs', 'ecosystem.config.json',
@@ -42,7 +42,7 @@ function namedBy(flags) {
   if (flags.script === undefined || !CONFIG.test(flags.script)) return undefined;
   const file = existing(flags.script);
   flags.script = undefined;
-  if (flags.options.args.length === 0) delete flags.options.args;
+  readRest(flags, flags.options.args);
   return file;
 }
 

@@ -5,12 +5,16 @@
 'use strict';
 
 const { misused } = require('../arguments');
+const { otherwise } = require('../pm2-words');
 const { COMMANDS } = require('../usage');
 
 const BOOLEANS = ['captureStack', 'cluster', 'flightRecorder', 'metrics', 'waitReady'];
 // They would end a cluster instead of starting one.
 const NOT_HERE = ['exec', 'shutdown', 'stop'];
 const OFF = ['off', 'false', 'no'];
+// What hardly any script has: behind it they may have been meant for `start`. So may PM2's `-i 4`.
+const HARDLY_ITS_OWN = ['--ecv', '--monitor', '--node-args', '--wait-ready', '--workers'];
+const COUNT = /^(?:\d+|max)$/;
 const MONITOR = /^(?:(.+):)?(\d+)$/;
 
 /**
@@ -36,11 +40,23 @@ function merged({ options: given, script }, { options: configured = {}, notes = 
   }
   if (script !== undefined) {
     options.exec = script;
-  } else if (options.exec === undefined) {
+    return { options, notes: [...notes, ...misplaced(script, given.args)], source };
+  }
+  if (options.exec === undefined) {
     const where = source ? `${source} has no \`exec\`` : 'no configuration was found';
     throw misused(`start needs a script (${where})`, 'start');
   }
   return { options, notes, source };
+}
+
+/** What follows a configuration on the command line: flags, and then what its script is to be given. */
+function readRest(read, words) {
+  const { args: _, ...before } = read.options;
+  const { options, script, ...more } = readCommand(words);
+  const { args, ...flags } = options;
+  const env = before.env || flags.env ? { env: { ...before.env, ...flags.env } } : {};
+  Object.assign(read, Object.fromEntries(Object.entries(more).filter(([, value]) => value)));
+  read.options = { ...before, ...flags, ...env, ...script === undefined ? {} : { args: [script, ...args] } };
 }
 
 /** By the names of the flags as well as by those of `new Cluster`: what a configuration says. */
@@ -54,7 +70,16 @@ function fromConfig(given) {
   return options;
 }
 
-module.exports = { fromConfig, isObject, merged, readCommand, workersOf };
+module.exports = { fromConfig, isObject, merged, readCommand, readRest, workersOf };
+
+function misplaced(script, args) {
+  const names = args.map((word) => word.split('=', 1)[0]);
+  const isCount = (at) => names[at] === '-i' && COUNT.test(args[at + 1]);
+  const flags = names.filter((name, at) => HARDLY_ITS_OWN.includes(name) || isCount(at));
+  return [...new Set(flags)].map((flag) => {
+    return `${flag} stands behind ${script}, which gets it: what is meant for \`start\` comes before the script`;
+  });
+}
 
 // Flags as pairs, then the script and what follows it.
 function split(words) {
@@ -81,7 +106,7 @@ function split(words) {
 
 // Of `--node-args`, `--nodeArgs`, `--ecv.path`, `--no-metrics`: the name by which `take` knows it.
 function nameOf(flag, word) {
-  const unknown = () => misused(`start has no option '${word}'`, 'start');
+  const unknown = () => misused(`start has no option '${word}'${otherwise(flag)}`, 'start');
   if (!flag.startsWith('--') || flag.length < 4) throw unknown();
   const name = flag.slice(2);
   if (Object.hasOwn(COMMANDS.start.options, name)) return name;
