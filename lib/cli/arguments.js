@@ -5,7 +5,7 @@ const path = require('node:path');
 
 const { Failure, MISUSED } = require('./failure');
 const { otherwise } = require('./pm2-words');
-const { COMMANDS, COMMON } = require('./usage');
+const { COMMAND, COMMANDS, COMMON } = require('./usage');
 
 const DEFAULT_SECONDS = 10;
 
@@ -87,8 +87,8 @@ function longForm(arg, known) {
 }
 
 function misused(problem, command) {
-  const where = command === undefined ? 'cluster2 --help' : `cluster2 ${command} --help`;
-  return new Failure(MISUSED, `${problem}; see \`${where}\``);
+  const help = [COMMAND, command, '--help'].filter(Boolean).join(' ');
+  return new Failure(MISUSED, `${problem}; see \`${help}\``);
 }
 
 module.exports = { parse, number, misused, DEFAULT_SECONDS };

@@ -3,6 +3,8 @@
 // lib/cli/arguments.js and lib/cli/start/options.js ask when they don't understand a word.
 'use strict';
 
+const { COMMAND } = require('./usage');
+
 const COMMANDS = {
   list: 'status', ls: 'status', ps: 'status', describe: 'status --json', show: 'status --json', info: 'status --json',
   jlist: 'status --json', prettylist: 'status --json', monit: 'top', restart: 'reload', gracefulReload: 'reload',
@@ -18,7 +20,7 @@ const FLAGS = {
 
 /** Ends a sentence about a command or a flag of `start` that is not known: how it is called here, if that is known. */
 function otherwise(word) {
-  if (Object.hasOwn(COMMANDS, word)) return `: what PM2 calls so is \`cluster2 ${COMMANDS[word]}\` here`;
+  if (Object.hasOwn(COMMANDS, word)) return `: what PM2 calls so is \`${COMMAND} ${COMMANDS[word]}\` here`;
   return Object.hasOwn(FLAGS, word) ? `: what PM2 calls so is ${FLAGS[word]} here` : '';
 }
 

@@ -2,6 +2,9 @@
 // tables, and docs/cli.md is compared with them by a test.
 'use strict';
 
+/** How the command is called in a project that has the package, where no PATH leads to it. */
+const COMMAND = 'npx cluster2-rs';
+
 /** Options of every command that asks a running cluster. */
 const COMMON = {
   'pids': { value: 'DIR', text: "the cluster's directory of pid files, its option `pids` (default: ./pids)" },
@@ -36,7 +39,7 @@ const COMMANDS = {
   unit: {
     operands: '[options] <script> [arguments]',
     text: 'prints a unit for systemd that starts at every boot what `start` with these words would start',
-    hint: 'The options are those of `start`: see `cluster2 start --help`.',
+    hint: 'The options are those of `start`: see `start --help`.',
     rest: true,
   },
   status: {
@@ -114,4 +117,4 @@ function row(name, text) {
   return `  ${name.trim().padEnd(28)} ${text}`;
 }
 
-module.exports = { COMMANDS, COMMON, usage };
+module.exports = { COMMAND, COMMANDS, COMMON, usage };

@@ -255,7 +255,7 @@ describe('the command cluster2', () => {
     const cwd = newDirectory();
     await Promise.all([
       [[], /say what to do/],
-      [['restart'], /no command 'restart': what PM2 calls so is `cluster2 reload` here; see `cluster2 --help`/],
+      [['restart'], /no command 'restart': what PM2 calls so is `npx cluster2-rs reload` here; see `npx cluster2-rs --help`/],
       [['go'], /no command 'go'; see/],
       [['status', '--jsn'], /status has no option '--jsn'/],
       [['stop', 'now'], /stop does not take 'now'/],

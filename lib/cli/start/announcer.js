@@ -9,13 +9,13 @@ const nodeCluster = require('node:cluster');
 const path = require('node:path');
 
 const { plain } = require('../table');
+const { COMMAND } = require('../usage');
 const { version } = require('../../../package.json');
 
 // A death is told a moment later, since what follows from it may say more.
 const GATHER_MS = 60;
 // From so many deaths in a row on the pauses are long, and each is told of.
 const PAUSES_GROW_UNTIL = 10;
-const COMMAND = 'npx cluster2-rs';
 // Notes that have lines of their own here.
 const TOLD_BY_EVENTS = ['order'];
 
