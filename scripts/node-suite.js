@@ -15,6 +15,7 @@ const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 
+const { withEnvironment } = require('../test/support/processes');
 const { root, say } = require('./tools.js');
 
 const REGISTER = path.join(root, 'register.js');
@@ -137,21 +138,18 @@ async function runSpoiled({ file, way: { start, end, text }, at }, lane, isOwn) 
   }
 }
 
-/** Runs a file to its end, or kills it when its time is up; whatever it leaves behind is killed. */
+/** Runs a file to its end, or kills it when its time is up; whatever it leaves behind is killed (found by /proc). */
 function runFile(file, lane, { isOwn, limit }) {
   const [, flags = ''] = /^\/\/ Flags: (.*)$/m.exec(fs.readFileSync(file, 'utf8')) ?? [];
   const temporary = fs.mkdtempSync(path.join(os.tmpdir(), 'node-suite-'));
   const args = [...isOwn ? [] : ['--require', REGISTER], ...flags.split(' ').filter(Boolean), file];
   const env = { ...process.env, NODE_TEST_DIR: temporary, NODE_COMMON_PORT: String(FIRST_PORT + 100 * lane) };
-  const child = spawn(process.execPath, args, { detached: true, env, stdio: ['ignore', 'pipe', 'ignore'] });
+  const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'ignore'] });
   let isSkipped = false;
   child.stdout.setEncoding('utf8').on('data', (text) => { isSkipped ||= SKIPS.test(text); });
+  // Workers may lead groups of their own, but have the environment.
   const end = () => {
-    try {
-      process.kill(-child.pid, 'SIGKILL');
-    } catch {
-      // Nobody is left.
-    }
+    for (const pid of withEnvironment('NODE_TEST_DIR', temporary)) kill(pid);
   };
   const timer = setTimeout(end, limit);
   return new Promise((resolve) => {
@@ -163,6 +161,14 @@ function runFile(file, lane, { isOwn, limit }) {
       else resolve(isSkipped ? SKIPPED : PASSED);
     });
   });
+}
+
+function kill(pid) {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has just gone.
+  }
 }
 
 // Does it for all, some at a time; gives the results in their order.
