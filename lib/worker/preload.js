@@ -17,6 +17,7 @@ if (process.env.CLUSTER2_EXEC !== undefined) {
     const setup = { board, cleanups, raw: script.raw, parsed: script.parsed, servers, wantsComponents: () => false };
     const worker = new Worker(new EventEmitter(), setup);
     endsBy(() => worker.end());
+    require('./share-ports').sharePorts();
     worker.runScript();
   }
 }

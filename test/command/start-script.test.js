@@ -128,23 +128,30 @@ describe('a script under cluster2 start', () => {
     assert.deepEqual(workers.map((worker) => [worker.pid, worker.state]), [[pid, 'serving']]);
   });
 
-  it('is reloaded under load without a lost request', async () => {
-    const hello = "require('node:http').createServer((request, response) => response.end('hello')).listen(0);";
-    const program = await servingScript({ 'app.js': hello }, ['--workers', '2', 'app.js']);
-    const before = pidsOf(program);
-    // The other addresses are for kinds of clients that are not used here.
-    const app = [{ port: program.port }, { path: 'none' }, {}, {}];
-    const load = new Load({ cwd: program.cwd, addresses: { app } }, ['keepAlive', 'short']);
-    await load.flows(20);
-    const { code, stdout } = await command(program.cwd, ['reload', '--wait']);
-    await load.flows(20);
-    const counters = await load.stop();
-    assert.equal(code, 0, stdout);
-    assert.match(stdout, /: reloaded 2 workers in /);
-    assert.deepEqual(load.losses, []);
-    assert.ok(Object.values(counters).every(({ ok }) => ok >= 40));
-    assert.ok(before.every((pid) => !pidsOf(program).slice(2).includes(pid)));
-  });
+  for (const [what, options] of [
+    ['is', 'port: 0'],
+    ['that asks for its port alone is', 'port: 0, exclusive: true'],
+    ['that shares its port by the kernel is', 'port: 0, reusePort: true'],
+  ]) {
+    it(`${what} reloaded under load without a lost request`, async () => {
+      const server = "require('node:http').createServer((request, response) => response.end('hello'))";
+      const hello = `${server}.listen({ ${options} });`;
+      const program = await servingScript({ 'app.js': hello }, ['--workers', '2', 'app.js']);
+      const before = pidsOf(program);
+      // The other addresses are for kinds of clients that are not used here.
+      const app = [{ port: program.port }, { path: 'none' }, {}, {}];
+      const load = new Load({ cwd: program.cwd, addresses: { app } }, ['keepAlive', 'short']);
+      await load.flows(20);
+      const { code, stdout } = await command(program.cwd, ['reload', '--wait']);
+      await load.flows(20);
+      const counters = await load.stop();
+      assert.equal(code, 0, stdout);
+      assert.match(stdout, /: reloaded 2 workers in /);
+      assert.deepEqual(load.losses, []);
+      assert.ok(Object.values(counters).every(({ ok }) => ok >= 40));
+      assert.ok(before.every((pid) => !pidsOf(program).slice(2).includes(pid)));
+    });
+  }
 
   it('answers what is under way when it is told to end, and the command exits with 0', async () => {
     const program = await servingScript({ 'app.js': SERVER }, ['--workers', '2', 'app.js']);
