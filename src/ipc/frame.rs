@@ -32,6 +32,18 @@ impl Frames {
         Self { serialization, ..Self::default() }
     }
 
+    /// The same with another limit than [`MAX_LINE`].
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn with_limit(serialization: Serialization, limit: usize) -> Self {
+        Self { limit: Some(limit), ..Self::new(serialization) }
+    }
+
+    /// How many bytes wait for the rest of their message.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn waiting(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// The next whole message, without its newline or length.
     pub fn next_message(&mut self) -> Option<Bytes> {
         match self.serialization {
@@ -75,9 +87,15 @@ impl Frames {
             let mut line = self.buffer.split_to(at + 1);
             self.searched = 0;
             line.truncate(at);
-            if !std::mem::take(&mut self.skipping) {
-                return Some(line.freeze());
+            if std::mem::take(&mut self.skipping) {
+                continue;
             }
+            // It came together with its newline, so it was not noticed before.
+            if at > self.limit.unwrap_or(MAX_LINE) {
+                self.dropped += 1;
+                continue;
+            }
+            return Some(line.freeze());
         }
     }
 
@@ -118,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_line_beyond_the_limit_is_dropped_and_the_next_is_read() {
-        let mut frames = Frames { limit: Some(8), ..Frames::default() };
+        let mut frames = Frames::with_limit(Serialization::Json, 8);
         assert!(lines(&mut frames, b"0123456789").is_empty());
         assert!(lines(&mut frames, b"and more of it, longer than the limit").is_empty());
         assert_eq!(lines(&mut frames, b"end\nshort\n"), ["short"]);
@@ -126,8 +144,24 @@ mod tests {
     }
 
     #[test]
+    fn a_line_beyond_the_limit_is_dropped_however_it_was_cut() {
+        for cuts in [1, 4, 100] {
+            let mut frames = Frames::with_limit(Serialization::Json, 8);
+            let mut heard = Vec::new();
+            for chunk in b"12345678\n123456789\nshort\n".chunks(cuts) {
+                heard.extend(lines(&mut frames, chunk));
+            }
+            assert_eq!(
+                (heard.join(" "), frames.dropped()),
+                ("12345678 short".into(), 1),
+                "in pieces of {cuts}"
+            );
+        }
+    }
+
+    #[test]
     fn messages_behind_their_length_come_whole_and_those_beyond_the_limit_are_dropped() {
-        let mut frames = Frames { limit: Some(4), ..Frames::new(Serialization::Advanced) };
+        let mut frames = Frames::with_limit(Serialization::Advanced, 4);
         let mut heard = Vec::new();
         for byte in b"\0\0\0\x02ab\0\0\0\x05abcde\0\0\0\0\0\0\0\x01c" {
             frames.push(&[*byte]);
