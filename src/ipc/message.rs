@@ -23,6 +23,10 @@ use crate::ids::SlotIndex;
 /// What every internal `cmd` begins with.
 pub(super) const INTERNAL: &str = "NODE_";
 
+/// The longest message of Node's own that is read. They have some hundred bytes, and the values in them take many times as
+/// much memory as their text.
+const LONGEST_OF_NODE: usize = 1024 * 1024;
+
 /// What a worker says to the master.
 #[derive(Debug)]
 pub enum ToMaster {
@@ -239,6 +243,9 @@ fn from_node(envelope: &Envelope<'_>, line: &[u8]) -> Option<ToMaster> {
     #[derive(Deserialize)]
     struct Key {
         key: String,
+    }
+    if line.len() > LONGEST_OF_NODE {
+        return None;
     }
     if envelope.ack.is_some() {
         let Answer { ack, accepted } = fields(line).ok()?;
@@ -572,6 +579,17 @@ mod tests {
         ));
         assert!(matches!(parse(br#"{"cmd":"NODE_CLUSTER","act":"dance","seq":1}"#), Some(ToMaster::Unknown)));
         assert!(matches!(parse(br#"{"cmd":"NODE_HANDLE_ACK"}"#), Some(ToMaster::HandleAck)));
+    }
+
+    #[test]
+    fn a_message_of_node_that_is_longer_than_any_is_not_read() {
+        for (brackets, is_read) in [(10, true), (LONGEST_OF_NODE, false)] {
+            let list = vec!["[]"; brackets].join(",");
+            let line = format!(r#"{{"cmd":"NODE_CLUSTER","act":"listening","address":[{list}]}}"#);
+            let read = parse(line.as_bytes());
+            assert_eq!(matches!(read, Some(ToMaster::Listening(_))), is_read, "{brackets}");
+            assert!(is_read || matches!(read, Some(ToMaster::Unknown)));
+        }
     }
 
     #[test]

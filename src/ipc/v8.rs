@@ -12,24 +12,28 @@ const VERSION: u8 = 15;
 const HEADER: u8 = 0xff;
 /// Values may lie so deep in each other.
 const DEEPEST: u32 = 64;
+/// So many values of one message are kept. A value takes one byte on the wire and 72 here, and an application's message may
+/// have millions; the protocol's have some dozens.
+pub(crate) const MOST_VALUES: usize = 10_000;
 
 /// Writes a value.
-pub(super) fn write(value: &Value) -> Vec<u8> {
+pub(crate) fn write(value: &Value) -> Vec<u8> {
     let mut bytes = vec![HEADER, VERSION];
     write_value(value, &mut bytes);
     bytes
 }
 
-/// Reads the fields of an object, up to the first that holds what is not read here. `None`: it is no object.
-pub(super) fn read_fields(bytes: &[u8]) -> Option<Map<String, Value>> {
-    let mut reader = Reader(bytes);
+/// Reads the fields of an object, up to the first that holds what is not read here. `None`: it is no object. Of what comes
+/// after [`MOST_VALUES`] values nothing is kept.
+pub(crate) fn read_fields(bytes: &[u8]) -> Option<Map<String, Value>> {
+    let mut reader = Reader { rest: bytes, room: MOST_VALUES };
     reader.skip_header()?;
     if reader.tag()? != b'o' {
         return None;
     }
     let mut fields = Map::new();
     while let Some(Some((name, value))) = reader.field(b'{', DEEPEST) {
-        insert(&mut fields, name, value);
+        reader.insert(&mut fields, name, value);
     }
     Some(fields)
 }
@@ -91,14 +95,11 @@ fn write_varint(mut number: u64, bytes: &mut Vec<u8>) {
     bytes.push(u8::try_from(number).unwrap_or_default());
 }
 
-/// As `JSON.stringify`, which leaves out what is undefined.
-fn insert(fields: &mut Map<String, Value>, name: String, value: Option<Value>) {
-    if let Some(value) = value {
-        fields.insert(name, value);
-    }
+struct Reader<'a> {
+    rest: &'a [u8],
+    /// How many more values are kept.
+    room: usize,
 }
-
-struct Reader<'a>(&'a [u8]);
 
 /// `None` in all of them: what comes can't be read here, and neither can what follows.
 impl Reader<'_> {
@@ -154,10 +155,24 @@ impl Reader<'_> {
         })
     }
 
+    /// As `JSON.stringify`, which leaves out what is undefined.
+    fn insert(&mut self, fields: &mut Map<String, Value>, name: String, value: Option<Value>) {
+        if let Some(value) = value.filter(|_| self.has_room()) {
+            fields.insert(name, value);
+        }
+    }
+
+    /// Whether one more value is kept; it counts from then on.
+    fn has_room(&mut self) -> bool {
+        let room = self.room.checked_sub(1);
+        self.room = room.unwrap_or_default();
+        room.is_some()
+    }
+
     fn object(&mut self, end: u8, depth: u32) -> Option<Map<String, Value>> {
         let mut fields = Map::new();
         while let Some((name, value)) = self.field(end, depth)? {
-            insert(&mut fields, name, value);
+            self.insert(&mut fields, name, value);
         }
         Some(fields)
     }
@@ -167,7 +182,10 @@ impl Reader<'_> {
         let mut values = Vec::new();
         for _ in 0..length {
             let tag = self.tag()?;
-            values.push(self.value(tag, depth)?.unwrap_or(Value::Null));
+            let value = self.value(tag, depth)?.unwrap_or(Value::Null);
+            if self.has_room() {
+                values.push(value);
+            }
         }
         // Fields of the array itself, which JSON leaves out; then their number, and once more the length.
         self.object(b'$', depth)?;
@@ -207,8 +225,8 @@ impl Reader<'_> {
     }
 
     fn bytes(&mut self, length: usize) -> Option<&[u8]> {
-        let (bytes, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
+        let (bytes, rest) = self.rest.split_at_checked(length)?;
+        self.rest = rest;
         Some(bytes)
     }
 }
@@ -269,6 +287,22 @@ mod tests {
         assert_eq!(Value::Object(read_fields(&given).unwrap()), json!({ "cmd": "a" }));
         assert_eq!(read_fields(&[]), None);
         assert_eq!(read_fields(&bytes("ff0f2201")), None);
+    }
+
+    #[test]
+    fn a_message_of_millions_of_values_is_read_without_keeping_them() {
+        fn count(value: &Value) -> usize {
+            match value {
+                Value::Array(values) => values.len() + values.iter().map(count).sum::<usize>(),
+                Value::Object(fields) => fields.len() + fields.values().map(count).sum::<usize>(),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+            }
+        }
+        let values = vec![json!([{ "a": 1 }]); MOST_VALUES];
+        let given = write(&json!({ "cmd": "NODE_HANDLE", "msg": values, "type": "net.Socket" }));
+        let read = Value::Object(read_fields(&given).unwrap());
+        assert_eq!((&read["cmd"], read.get("type")), (&json!("NODE_HANDLE"), None));
+        assert!(count(&read) <= MOST_VALUES);
     }
 
     #[test]
