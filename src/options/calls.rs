@@ -10,6 +10,7 @@ use serde_json::Value;
 
 pub use super::choices::Strategy;
 use super::read::{self, Problem};
+use super::show::show_name;
 use super::{MAX_WORKERS, invalid};
 use crate::error::Error;
 
@@ -54,7 +55,7 @@ impl Reload {
                 unknown => {
                     let rule = "must not be given: reload takes strategy, env and restart";
                     let problem = Problem::new(rule, value);
-                    return Err(refused(&format!(".{unknown}"), problem));
+                    return Err(refused(&format!(".{}", show_name(unknown)), problem));
                 }
             }
         }
@@ -177,6 +178,14 @@ mod tests {
         ];
         for (given, message) in cases {
             assert_eq!(refusal(Reload::parse(&given)), message);
+        }
+    }
+
+    #[test]
+    fn a_part_that_a_reload_does_not_know_is_shown_in_one_short_line() {
+        for name in ["a\nb\u{1b}[2J".to_owned(), "x".repeat(100_000)] {
+            let text = refusal(Reload::parse(&Value::Object([(name, json!(1))].into_iter().collect())));
+            assert!(text.len() < 300 && !text.contains(char::is_control), "{text}");
         }
     }
 
