@@ -83,7 +83,7 @@ pub(super) fn numbers(value: &Value) -> Result<Option<BTreeMap<String, i64>>, Pr
         None => given.as_i64(),
     };
     let one = |(name, given): (&String, &Value)| {
-        let number = number(given).filter(|number| number.abs() <= MAX_NUMBER);
+        let number = number(given).filter(|number| (-MAX_NUMBER..=MAX_NUMBER).contains(number));
         let is_name = !name.is_empty() && !name.contains(['=', '\0']);
         number.filter(|_| is_name).map(|number| (name.clone(), number)).ok_or_else(problem)
     };

@@ -208,6 +208,11 @@ fn bad_thresholds_are_named_with_their_rule() {
         ("memoryThreshold", json!("0.2b"), format!("{bytes}'0.2b'")),
         ("memoryThreshold", json!(-1), format!("{bytes}-1")),
         ("memoryThreshold", json!("1e400"), format!("{bytes}'1e400'")),
+        (
+            "instanceEnv",
+            json!({ "PORT": i64::MIN }),
+            "must be an object of variables with whole numbers up to 2147483647, got { PORT: -9223372036854775808 }".into(),
+        ),
         ("recycleJitter", json!(1.1), "must be a number from 0 to 1, got 1.1".into()),
         ("recycleJitter", json!("-0.1"), "must be a number from 0 to 1, got '-0.1'".into()),
         ("cwd", json!(7), "must be the path of a directory, got 7".into()),
