@@ -94,12 +94,18 @@ impl Process {
 /// The pid of the parent and the state's letter, from `/proc`.
 #[must_use]
 pub fn parent_and_state(pid: u32) -> Option<(u32, char)> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in brackets may hold anything, brackets and blanks included: what follows the last bracket is safe.
-    let (_, rest) = stat.rsplit_once(") ")?;
-    let mut fields = rest.split(' ');
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat_fields(&stat)?;
     let state = fields.next()?.chars().next()?;
     Some((fields.next()?.parse().ok()?, state))
+}
+
+/// What stands in `/proc/<pid>/stat` behind the name: the state, the parent, and further numbers.
+///
+/// The name may hold anything, brackets and blanks included; and since the kernel cuts it at 15 bytes, half a character.
+pub(crate) fn stat_fields(stat: &[u8]) -> Option<std::str::Split<'_, char>> {
+    let end = memchr::memmem::rfind(stat, b") ")?;
+    Some(std::str::from_utf8(stat.get(end + 2..)?).ok()?.split(' '))
 }
 
 fn poll_once(fd: &Pidfd, left: Duration) -> bool {

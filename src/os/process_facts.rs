@@ -34,10 +34,14 @@ pub fn read() -> ProcessFacts {
 }
 
 fn resident_bytes() -> Option<f64> {
-    let statm = fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
     let page = sysconf(SysconfVar::PAGE_SIZE).ok()??;
-    Some(approximate(pages * u64::try_from(page).ok()?))
+    resident_in(&fs::read_to_string("/proc/self/statm").ok()?, u64::try_from(page).ok()?)
+}
+
+/// The second of the kernel's numbers, which counts pages.
+pub(crate) fn resident_in(statm: &str, page: u64) -> Option<f64> {
+    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
+    Some(approximate(pages.checked_mul(page)?))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "microseconds of a processor are exact for centuries")]
