@@ -94,7 +94,7 @@ impl Connections {
             .filter(|(_, server)| server.in_flight.len() < UNDER_WAY && !server.is_silent(now));
         let load = able.map(|(id, server)| {
             let shown = self.board.as_ref().map_or(0.0, |board| board.borrow().load(id));
-            (whole(shown) + server.in_flight.len() as u64, id)
+            (load_with(shown, server.in_flight.len()), id)
         });
         load.min().map(|(_, id)| id)
     }
@@ -104,5 +104,20 @@ impl Connections {
         let age = || Some(monotonic_ms() - self.number(id, Field::Tick)?);
         let is_proven = self.servers.get(&id).is_some_and(|server| server.is_proven(now));
         is_proven || age().is_some_and(|age| age <= PROOF.as_secs_f64() * 1000.0)
+    }
+}
+
+/// How many connections a worker has, those that are on their way to it included. What it says itself may be any number.
+fn load_with(shown: f64, in_flight: usize) -> u64 {
+    whole(shown).saturating_add(in_flight as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_says_a_number_beyond_all_measure_is_not_the_emptiest() {
+        assert_eq!((load_with(3.0, 2), load_with(f64::MAX, 2)), (5, u64::MAX));
     }
 }
