@@ -47,6 +47,8 @@ pub const AGAIN_AFTER: &str = "againAfter";
 /// How many clients are served at once.
 pub const CONNECTIONS: usize = 64;
 
+/// How much of a refusal is said; the reason may repeat what the client sent.
+const REFUSAL_LIMIT: usize = 300;
 /// The longest answer that a client reads.
 const ANSWER_LIMIT: u64 = 4 * 1024 * 1024;
 const BACKLOG: i32 = 128;
@@ -161,7 +163,10 @@ pub async fn serve(socket: ControlSocket, on_request: impl Fn(Request) + 'static
     }
 }
 
-async fn converse(mut stream: tokio::net::UnixStream, on_request: &impl Fn(Request)) -> io::Result<()> {
+pub(crate) async fn converse(
+    mut stream: tokio::net::UnixStream,
+    on_request: &impl Fn(Request),
+) -> io::Result<()> {
     let uid = stream.peer_cred()?.uid();
     if uid != 0 && uid != geteuid().as_raw() {
         return Ok(());
@@ -193,7 +198,8 @@ fn parse(line: &[u8]) -> Result<Line, String> {
 
 fn refusal(problem: &str) -> Value {
     let code = Error::Control { pid: 0, problem: String::new() }.code();
-    json!({ "ok": false, "code": code, "message": problem })
+    let message: String = problem.chars().take(REFUSAL_LIMIT).collect();
+    json!({ "ok": false, "code": code, "message": message })
 }
 
 /// Asks master `pid`, whose socket is at `path`, and waits for the answer until `until`. Blocks.
@@ -308,4 +314,20 @@ fn with_short_path<T>(path: &Path, action: impl FnOnce(&Path) -> io::Result<T>) 
 fn left_until(until: Instant) -> io::Result<Duration> {
     let left = until.saturating_duration_since(Instant::now());
     if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_is_not_understood_is_refused_in_a_short_sentence() {
+        for long in ["x".repeat(60_000), "\u{7f}".repeat(60_000)] {
+            for request in [format!("\"{long}\""), format!("{{\"call\":[\"{long}\"]}}"), long] {
+                let problem = parse(request.as_bytes()).err().unwrap();
+                let refusal = refusal(&problem).to_string();
+                assert!(refusal.len() < 1000 && refusal.contains("not understood"), "{refusal}");
+            }
+        }
+    }
 }
