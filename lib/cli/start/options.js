@@ -65,12 +65,12 @@ function fromConfig(given) {
   const options = { ...rest };
   if (script !== undefined) options.exec ??= script;
   if (workers !== undefined) Object.assign(options, workersOf(workers));
-  if (monitor !== undefined) Object.assign(options, isObject(monitor) ? { monitor } : monitorOf(String(monitor)));
+  if (monitor !== undefined) Object.assign(options, isObject(monitor) ? { monitor } : monitorOf(textOf(monitor)));
   if (ecv !== undefined) options.ecv = typeof ecv === 'string' ? ecvOf(ecv) : ecv;
   return options;
 }
 
-module.exports = { fromConfig, isObject, merged, readCommand, readRest, workersOf };
+module.exports = { fromConfig, isObject, merged, readCommand, readRest, textOf, workersOf };
 
 function misplaced(script, args) {
   const names = args.map((word) => word.split('=', 1)[0]);
@@ -168,7 +168,7 @@ function plain(text) {
 }
 
 function workersOf(given) {
-  return ['max', 'auto', ''].includes(String(given)) ? { noWorkers: undefined } : { noWorkers: given };
+  return ['max', 'auto', ''].includes(textOf(given)) ? { noWorkers: undefined } : { noWorkers: given };
 }
 
 function monitorOf(text) {
@@ -180,6 +180,15 @@ function monitorOf(text) {
 
 function ecvOf(text) {
   return OFF.includes(text) ? false : { path: text };
+}
+
+// What a value says, also one that JavaScript makes no text of, as `{toString: null}`.
+function textOf(value) {
+  try {
+    return String(value);
+  } catch {
+    return typeof value;
+  }
 }
 
 function isObject(value) {

@@ -6,7 +6,7 @@
 const path = require('node:path');
 
 const { Failure, MISUSED } = require('../failure');
-const { workersOf } = require('./options');
+const { textOf, workersOf } = require('./options');
 
 const UNITS = { k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 };
 // PM2 keeps every worker alive, however it ended.
@@ -15,8 +15,10 @@ const ALWAYS = { restart: 'always' };
 const INSTANCE = 'NODE_APP_INSTANCE';
 const NODE = /(?:^|\/)node(?:js)?$/;
 
+// None of these tables has a prototype, since a file may have any key.
 /** By key: what it means in options, made from its value and the whole app. Undefined is said to be without effect. */
 const MEANINGS = {
+  __proto__: null,
   name: (name) => ({ name }),
   script: (exec) => ({ exec }),
   args: (args) => ({ args: words(args) }),
@@ -37,6 +39,7 @@ const MEANINGS = {
   source_map_support: (is) => (is ? { nodeArgs: ['--enable-source-maps'] } : {}),
 };
 const OTHER_NAMES = {
+  __proto__: null,
   nodeArgs: 'node_args', interpreter_args: 'node_args', interpreterArgs: 'node_args', exec: 'script',
   maxMemoryRestart: 'max_memory_restart', killTimeout: 'kill_timeout', listenTimeout: 'listen_timeout',
   waitReady: 'wait_ready', incrementVar: 'increment_var', instanceVar: 'instance_var',
@@ -44,10 +47,11 @@ const OTHER_NAMES = {
 };
 /** What is so anyway, with the values for which that holds. */
 const AS_IT_IS = {
+  __proto__: null,
   autorestart: (value) => value === true,
-  exec_mode: (value, app) => /^cluster/.test(value) || Number(app.instances ?? 1) === 1,
-  interpreter: (value) => value === undefined || value === '' || NODE.test(value),
-  exec_interpreter: (value) => value === undefined || value === '' || NODE.test(value),
+  exec_mode: (value, app) => /^cluster/.test(textOf(value)) || numberOf(app.instances ?? 1) === 1,
+  interpreter: (value) => value === undefined || value === '' || NODE.test(textOf(value)),
+  exec_interpreter: (value) => value === undefined || value === '' || NODE.test(textOf(value)),
   watch: (value) => value === false,
   merge_logs: () => true,
   combine_logs: () => true,
@@ -62,6 +66,7 @@ const AS_IT_IS = {
 };
 /** What takes its place. */
 const INSTEAD = {
+  __proto__: null,
   watch: 'a file watcher may call `cluster2 reload`',
   ignore_watch: 'there is no watcher',
   watch_options: 'there is no watcher',
@@ -119,7 +124,7 @@ module.exports = { fromEcosystem };
 
 function chosen(apps, only, source) {
   if (apps.length === 0) throw new Failure(MISUSED, `${source} has no apps`);
-  const names = apps.map((app) => app.name ?? path.parse(String(app.script)).name);
+  const names = apps.map((app) => textOf(app.name ?? path.parse(textOf(app.script)).name));
   if (only === undefined) {
     if (apps.length === 1) return apps[0];
     throw new Failure(MISUSED, `${source} has several apps (${names.join(', ')}): say which one with --only NAME, ` +
@@ -137,9 +142,12 @@ function variables(app, environment, source) {
     throw new Failure(MISUSED, `${source} has no \`${key}\`, which --env ${environment} asks for`);
   }
   const env = textsOf({ ...app.env, ...environment === undefined ? {} : app[key] });
-  const instanceEnv = { [app.instance_var ?? app.instanceVar ?? INSTANCE]: 0 };
+  const instanceEnv = { [textOf(app.instance_var ?? app.instanceVar ?? INSTANCE)]: 0 };
   const counting = app.increment_var ?? app.incrementVar;
-  if (counting !== undefined) instanceEnv[counting] = Number(env[counting] ?? process.env[counting] ?? 0);
+  if (counting !== undefined) {
+    const name = textOf(counting);
+    instanceEnv[name] = numberOf(env[name] ?? process.env[name] ?? 0);
+  }
   return { env, instanceEnv };
 }
 
@@ -155,25 +163,29 @@ function joined(before, after) {
 
 // 0 and 'max' are all processors, -1 all but one.
 function instancesOf(given) {
-  const count = Number(given);
+  const count = numberOf(given);
   if (given === 'max' || count === 0) return workersOf('max');
   if (count < 0) return { noWorkers: Math.max(1, require('node:os').availableParallelism() + count) };
   return { noWorkers: given };
 }
 
 function words(given) {
-  if (Array.isArray(given)) return given.map(String);
+  if (Array.isArray(given)) return given.map(textOf);
   // As a shell would, but for what expands.
-  const found = [...String(given).matchAll(/"([^"]*)"|'([^']*)'|(\S+)/g)];
+  const found = [...textOf(given).matchAll(/"([^"]*)"|'([^']*)'|(\S+)/g)];
   return found.map(([, double, single, bare]) => double ?? single ?? bare);
+}
+
+function numberOf(given) {
+  return typeof given === 'object' ? NaN : Number(given);
 }
 
 // '300M', '1G', '1024K' or a number of bytes.
 function bytes(given) {
-  const [, number, unit] = /^\s*([\d.]+)\s*([KMG])B?\s*$/i.exec(String(given)) ?? [];
+  const [, number, unit] = /^\s*([\d.]+)\s*([KMG])B?\s*$/i.exec(textOf(given)) ?? [];
   return number === undefined ? given : Math.round(Number(number) * UNITS[unit.toLowerCase()]);
 }
 
 function isNumber(value) {
-  return String(value).trim() !== '' && Number.isInteger(Number(value));
+  return textOf(value).trim() !== '' && Number.isInteger(numberOf(value));
 }
