@@ -10,7 +10,9 @@ async function main() {
   if (!findCargo()) say('cargo was not found: only JavaScript is formatted.');
   else {
     await run('cargo', ['fmt']);
-    await run('cargo', ['fmt', '--manifest-path', 'benches/load/Cargo.toml']);
+    for (const other of ['benches/load', 'fuzz']) {
+      await run('cargo', ['fmt', '--manifest-path', `${other}/Cargo.toml`]);
+    }
   }
   const { ok } = await install() ? await runTool('eslint/bin/eslint.js', ['--fix', '.']) : { ok: false };
   if (!ok) process.exitCode = 1;

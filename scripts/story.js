@@ -8,7 +8,7 @@ const path = require('node:path');
 
 const { root, filesBelow, isFile } = require('./tools.js');
 
-const FOLDERS = ['benches', 'bin', 'examples', 'lib', 'scripts', 'src', 'test'];
+const FOLDERS = ['benches', 'bin', 'examples', 'fuzz/targets', 'lib', 'scripts', 'src', 'test'];
 const SINGLE = ['build.rs', 'eslint.config.js', 'index.js'];
 
 /** The files that lack their story. */

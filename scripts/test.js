@@ -32,12 +32,13 @@ const FRAMEWORKS = ['test/frameworks/frameworks.test.js'];
 const DENY = ['--', '-D', 'warnings'];
 const CORE = '--no-default-features';
 const LOAD = ['--manifest-path', 'benches/load/Cargo.toml'];
+const FUZZ = ['--manifest-path', 'fuzz/Cargo.toml'];
 const BESIDE = ['--locked', '--target-dir', 'target'];
 
 const STEPS = [
   { name: 'install', run: async () => verdict(await install()) },
   { name: 'story', run: checkStories },
-  { name: 'fmt', run: () => cargo(['fmt', '--check'], 'rustfmt') },
+  { name: 'fmt', run: checkFormat },
   { name: 'lint', needs: ['install'], run: () => tool('eslint/bin/eslint.js', ['.']) },
   { name: 'clippy', run: () => cargo(['clippy', CORE, '--all-targets', ...DENY], 'clippy') },
   { name: 'clippy-node', run: () => cargo(['clippy', '--all-targets', ...DENY], 'clippy') },
@@ -161,11 +162,19 @@ async function cargo(args, component, env = {}) {
   return verdict(ok);
 }
 
+/** That of the addon, and of the fuzz targets, which are a package of their own; `npm run test:fuzz` compiles them. */
+async function checkFormat() {
+  return together([await cargo(['fmt', '--check'], 'rustfmt'), await cargo(['fmt', '--check', ...FUZZ], 'rustfmt')]);
+}
+
 /** The load of the benchmarks is a package of its own, and meets the same demands. */
 async function checkLoad() {
   const format = await cargo(['fmt', '--check', ...LOAD], 'rustfmt');
   const mistakes = await cargo(['clippy', ...LOAD, ...BESIDE, '--all-targets', ...DENY], 'clippy');
-  const tallies = [format, mistakes, await cargoTest(...LOAD, ...BESIDE)];
+  return together([format, mistakes, await cargoTest(...LOAD, ...BESIDE)]);
+}
+
+function together(tallies) {
   const total = (key) => tallies.reduce((sum, { [key]: count }) => sum + count, 0);
   const reasons = tallies.flatMap((tally) => tally.reasons ?? []);
   return { passed: total('passed'), failed: total('failed'), skipped: total('skipped'), reasons };

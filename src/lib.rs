@@ -39,5 +39,9 @@ pub mod timestamp;
 
 pub mod os;
 
+// What must hold whatever comes from outside; called by the fuzz targets in `fuzz/`, and by tests with their seeds.
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
+
 #[cfg(feature = "node")]
 pub mod node;

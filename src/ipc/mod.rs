@@ -10,5 +10,5 @@ pub mod serialization;
 #[cfg(test)]
 mod tests;
 mod text;
-mod v8;
+pub(crate) mod v8;
 pub mod writer;

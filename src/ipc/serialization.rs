@@ -36,7 +36,7 @@ impl Serialization {
     }
 
     /// A message of the protocol, given as JSON, as it goes on the wire.
-    pub(super) fn protocol(self, json: String) -> Bytes {
+    pub(crate) fn protocol(self, json: String) -> Bytes {
         match self {
             Self::Json => line(json),
             // It was made here a moment ago.
@@ -45,7 +45,7 @@ impl Serialization {
     }
 
     /// A message of the application, as it came over the border.
-    pub(super) fn application(self, text: String) -> Bytes {
+    pub(crate) fn application(self, text: String) -> Bytes {
         match self {
             Self::Json => line(text),
             Self::Advanced => prefixed(&bytes_of(&text)),
@@ -53,7 +53,7 @@ impl Serialization {
     }
 
     /// Reads a message that belongs to Node or to us; see [`message::parse`].
-    pub(super) fn parse(self, message: &[u8]) -> Option<ToMaster> {
+    pub(crate) fn parse(self, message: &[u8]) -> Option<ToMaster> {
         match self {
             Self::Json => message::parse(message),
             Self::Advanced => parse_advanced(message),
@@ -61,7 +61,7 @@ impl Serialization {
     }
 
     /// Adds a message of the application to those that cross the border together.
-    pub(super) fn collect(self, message: &[u8], to: &mut Vec<u8>) {
+    pub(crate) fn collect(self, message: &[u8], to: &mut Vec<u8>) {
         match self {
             Self::Json => {
                 if !to.is_empty() {

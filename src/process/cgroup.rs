@@ -39,7 +39,7 @@ impl OomWatch {
 }
 
 /// The files in which the count may stand: version 2 first; for each version the path outside a container, then that inside.
-fn files_of(memberships: &str, root: &Path) -> Vec<PathBuf> {
+pub(crate) fn files_of(memberships: &str, root: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for line in memberships.lines() {
         let mut parts = line.splitn(3, ':').skip(1);
@@ -57,7 +57,10 @@ fn files_of(memberships: &str, root: &Path) -> Vec<PathBuf> {
 }
 
 fn kills(file: &Path) -> Option<u64> {
-    let text = fs::read_to_string(file).ok()?;
+    kills_in(&fs::read_to_string(file).ok()?)
+}
+
+pub(crate) fn kills_in(text: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
 }
 

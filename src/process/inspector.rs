@@ -113,9 +113,9 @@ impl Frame {
 
 /// A TCP socket that listens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct ListeningSocket {
-    inode: u64,
-    address: SocketAddr,
+pub(crate) struct ListeningSocket {
+    pub(crate) inode: u64,
+    pub(crate) address: SocketAddr,
 }
 
 /// The loopback sockets on which the process listens, by the lists of the kernel.
@@ -131,7 +131,7 @@ fn listening_sockets(pid: u32) -> HashSet<ListeningSocket> {
 }
 
 /// One line of `/proc/net/tcp`, if it is of a socket that listens on 127.0.0.1.
-fn listening_line(line: &str) -> Option<ListeningSocket> {
+pub(crate) fn listening_line(line: &str) -> Option<ListeningSocket> {
     const LISTEN: &str = "0A";
     let mut words = line.split_whitespace();
     let (address, port) = words.nth(1)?.split_once(':')?;

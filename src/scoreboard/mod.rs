@@ -169,6 +169,14 @@ impl Scoreboard {
         Ok(board)
     }
 
+    /// Forgets what the workers that are gone have counted, so that one case of a fuzz target tells the next nothing.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn forget_the_departed(&mut self) {
+        let ledger = Arc::make_mut(&mut self.ledger);
+        (ledger.departed, ledger.traces) = <(Totals, Traces)>::default();
+        self.share();
+    }
+
     /// What workers inherit.
     #[must_use]
     pub fn fd(&self) -> BorrowedFd<'_> {

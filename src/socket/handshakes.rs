@@ -84,7 +84,7 @@ fn read_answer(kernel: &OwnedFd, mut tell: impl FnMut(u16)) -> io::Result<()> {
 }
 
 /// The first message: its type, itself, and what follows it; `None` when no whole one is left.
-fn cut(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
+pub(crate) fn cut(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
     let length = usize::try_from(u32::from_ne_bytes(bytes_at(bytes, 0)?)).ok()?;
     let kind = u16::from_ne_bytes(bytes_at(bytes, 4)?);
     let message = bytes.get(..length).filter(|message| message.len() >= HEADER)?;

@@ -31,7 +31,7 @@ use listener::Listener;
 
 mod bind;
 #[cfg(target_os = "linux")]
-mod handshakes;
+pub(crate) mod handshakes;
 pub mod ip;
 mod listener;
 pub mod refusal;

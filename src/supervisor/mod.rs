@@ -38,7 +38,7 @@ mod shutdown;
 mod snapshot;
 mod state;
 mod timers;
-mod watch;
+pub(crate) mod watch;
 mod workers;
 
 use fair_clock::FairClock;

@@ -100,11 +100,11 @@ fn read(path: &str) -> String {
 }
 
 /// `6.1` of `6.1.0-13-amd64`.
-fn series(kernel: &str) -> &str {
+pub(crate) fn series(kernel: &str) -> &str {
     kernel.match_indices('.').nth(1).and_then(|(end, _)| kernel.get(..end)).unwrap_or(kernel)
 }
 
-fn cores(stat: &str) -> usize {
+pub(crate) fn cores(stat: &str) -> usize {
     let is_core = |line: &&str| {
         line.strip_prefix("cpu").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
     };
@@ -115,7 +115,7 @@ fn cores(stat: &str) -> usize {
 }
 
 /// The line `cpu`: user, nice, system, idle, iowait, irq, softirq, steal; guest time is part of user's.
-fn cpu_ticks(stat: &str) -> Option<CpuTicks> {
+pub(crate) fn cpu_ticks(stat: &str) -> Option<CpuTicks> {
     let line = stat.lines().next()?.strip_prefix("cpu ")?;
     let ticks: Vec<u64> = line.split_whitespace().take(8).map_while(|number| number.parse().ok()).collect();
     let total = ticks.iter().fold(0, |sum: u64, ticks| sum.saturating_add(*ticks));
@@ -123,12 +123,12 @@ fn cpu_ticks(stat: &str) -> Option<CpuTicks> {
     Some(CpuTicks { busy: total.saturating_sub(idle), total })
 }
 
-fn memory_line(memory: &str, name: &str) -> Option<u64> {
+pub(crate) fn memory_line(memory: &str, name: &str) -> Option<u64> {
     let line = memory.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-fn load(text: &str) -> Option<[f64; 3]> {
+pub(crate) fn load(text: &str) -> Option<[f64; 3]> {
     let mut averages = text.split_whitespace().map(|number| number.parse().ok());
     Some([averages.next()??, averages.next()??, averages.next()??])
 }

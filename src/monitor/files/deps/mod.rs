@@ -4,10 +4,10 @@
 //! reading serves all who ask meanwhile and for a while after. It starts neither `npm` nor any other program.
 //! Invariant: at most one reading goes on, and the monitor's thread waits for none.
 
-mod read;
+pub(crate) mod read;
 #[cfg(test)]
 mod tests;
-mod write;
+pub(crate) mod write;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -10,6 +10,8 @@ mod text;
 
 use std::time::UNIX_EPOCH;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use app::adapted;
 pub use app::{AppMetrics, TEXT_LIMIT};
 pub use text::Format;
 use text::{Kind, Text};
