@@ -206,6 +206,13 @@ impl Fleet {
         self.workers.get(&worker).is_some_and(|worker| !worker.is_in_post())
     }
 
+    /// Whether a worker was told to end at once, or was killed: what it accepts now it cuts off.
+    #[must_use]
+    pub fn is_ending(&self, worker: WorkerId) -> bool {
+        let life = self.workers.get(&worker).map(|worker| worker.life);
+        matches!(life, Some(Life::Ending { .. } | Life::Killed { .. }))
+    }
+
     /// Whether a worker is ready and takes clients.
     #[must_use]
     pub fn is_serving(&self, worker: WorkerId) -> bool {

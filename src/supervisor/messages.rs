@@ -236,8 +236,9 @@ impl State {
         if self.forks == Forks::Ordered && self.fleet.is_departing(id) {
             return;
         }
-        if self.fleet.phase() != Phase::Running {
-            // Every socket is closed or about to be: a late worker must not bind anew.
+        if self.fleet.phase() != Phase::Running || self.fleet.is_ending(id) {
+            // Every socket is closed or about to be, so a late worker must not bind anew. And one that was told to end
+            // while it booted asks before it hears of that: it would listen for a moment, and cut its clients off.
             let error = io::Error::from_raw_os_error(libc::ECANCELED);
             self.connections.refuse(id, seq, data, &error);
         } else if self.connections.lend(id, seq, &query, data) {

@@ -2,8 +2,12 @@
 'use strict';
 
 const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
 
-const { died, eventually, masterEvents, ready, reap, request, start, startCluster } = require('../support');
+const {
+  died, eventually, makeDirectory, masterEvents, ready, reap, request, start, startCluster,
+} = require('../support');
 const { ask } = require('../support/control');
 const { Load } = require('../support/load');
 
@@ -55,6 +59,22 @@ describe('scale()', () => {
     assert.deepEqual(await ask(program, 'scale', { workers: 2 }), { ok: true, wanted: 2 });
     await program.lines('listening', 2);
     assert.equal((await ask(program, 'scale', { workers: 0 })).code, 'ERR_CLUSTER2_INVALID_OPTION');
+  });
+
+  it('lends no socket to a worker that was sent away before it asked for one', async () => {
+    const directory = makeDirectory();
+    const hold = path.join(directory, 'hold');
+    const program = start('held-boot', { options: { noWorkers: 1 }, env: { HOLD: hold }, cwd: directory });
+    const { args: [first] } = await program.line('serves');
+    fs.writeFileSync(hold, '');
+    await ask(program, 'scale', { workers: 2 });
+    const { args: [late] } = await program.line(({ event, pid }) => event === 'boots' && pid !== first);
+    await ask(program, 'scale', { workers: 1 });
+    fs.rmSync(hold);
+    assert.equal((await died(program, late)).code, 0);
+    assert.deepEqual(program.seen('serves').map(({ pid }) => pid), [first]);
+    await reap();
+    fs.rmSync(directory, { recursive: true });
   });
 
   it('takes a slot back that was given up a moment ago, with its socket', async () => {
