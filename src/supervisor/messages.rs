@@ -20,6 +20,7 @@ use crate::ids::{SlotIndex, WorkerId};
 use crate::ipc::listen::ListeningAddress;
 use crate::ipc::message::{FromAgent, ToMaster, ToWorker};
 use crate::os::ending::is_ending;
+use crate::os::reserve::is_want_of_descriptors;
 use crate::timestamp::Timestamp;
 
 /// How long a worker whose channel ended with it may take to be reaped.
@@ -27,6 +28,8 @@ const ENDING: Duration = Duration::from_secs(1);
 /// How long a script that has loaded our package and listens may take to make a `Cluster`, for which it may read its
 /// configuration first.
 const ANNOUNCEMENT: Duration = Duration::from_secs(1);
+/// How soon a socket is lent again that could not be for want of descriptors.
+const SHORT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
 
 impl State {
     /// One message of the protocol.
@@ -241,8 +244,32 @@ impl State {
             // while it booted asks before it hears of that: it would listen for a moment, and cut its clients off.
             let error = io::Error::from_raw_os_error(libc::ECANCELED);
             self.connections.refuse(id, seq, data, &error);
-        } else if self.connections.lend(id, seq, &query, data) {
-            self.step(Step::Lent { worker: id }, now);
+            return;
+        }
+        match self.reserve.run(|| self.connections.lend(id, seq, &query, &data)) {
+            Ok(true) => self.step(Step::Lent { worker: id }, now),
+            Ok(false) => {}
+            // A worker that is refused its socket ends, so this one waits.
+            Err(error) if is_want_of_descriptors(&error) => {
+                if let Some(worker) = self.workers.get_mut(id) {
+                    worker.questions.push(Question { seq, query, data });
+                }
+                self.timers.set(Due::LendAgain, now + SHORT_OF_DESCRIPTORS, now);
+            }
+            Err(error) => self.connections.refuse(id, seq, data, &error),
+        }
+    }
+
+    /// Answers workers that wait for a socket although they have a slot: descriptors were short.
+    pub(super) fn lend_again(&mut self, now: Instant) {
+        let waiting = |worker: &Worker| worker.slot.is_some() && !worker.questions.is_empty();
+        let ids: Vec<WorkerId> =
+            self.workers.iter().filter(|(_, worker)| waiting(worker)).map(|(id, _)| id).collect();
+        for id in ids {
+            let questions = self.workers.get_mut(id).map(|worker| std::mem::take(&mut worker.questions));
+            for question in questions.unwrap_or_default() {
+                self.lend(id, question, now);
+            }
         }
     }
 

@@ -262,6 +262,7 @@ impl State {
             Due::CloseSlot(slot) => {
                 self.shutdown.close_slot(slot, &mut self.connections, &mut self.timers, now);
             }
+            Due::LendAgain => self.lend_again(now),
             Due::TakeBack => self.connections.take_back_unserved(now),
             Due::GiveUp => self.connections.give_up_abandoned(now),
             Due::DiskLook => {

@@ -28,6 +28,8 @@ pub(crate) enum Due {
     GiveUp,
     /// Descriptors were short: what could not be accepted is tried again.
     AcceptAgain,
+    /// Descriptors were short: workers that wait for a socket are answered.
+    LendAgain,
     /// The next look for workers that hang.
     HangLook,
     /// The master's heartbeat.

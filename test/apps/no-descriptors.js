@@ -1,5 +1,6 @@
 // A cluster whose master uses up all descriptors that it may have, as soon as its worker listens; then the worker asks
-// to be replaced.
+// to be replaced. With the argument `once more`, the master also takes what it had kept back for the fork of the
+// successor, and gives all of it back a while later.
 'use strict';
 
 const cluster = require('node:cluster');
@@ -7,14 +8,26 @@ const http = require('node:http');
 
 const Cluster = require('../support/cluster');
 const options = require('../support/options');
-const { useUpDescriptors } = require('../support/descriptors');
+const { takeDescriptors, useUpDescriptors } = require('../support/descriptors');
 const { report, reportEvents } = require('../support/report');
+
+const BACK_AFTER_MS = 1000;
+let isFull = false;
 
 process.on('message', () => process.send({ type: 'suicide', pid: process.pid }));
 
 const c = new Cluster(options);
 reportEvents(c, 'forked', 'listening', 'died', 'warning');
+if (process.argv[2] === 'once more') {
+  c.on('forked', () => {
+    if (!isFull) return;
+    const { code, release } = takeDescriptors();
+    report('full again', code);
+    setTimeout(release, BACK_AFTER_MS);
+  });
+}
 c.once('listening', () => {
+  isFull = true;
   report('full', useUpDescriptors());
   for (const worker of Object.values(cluster.workers)) worker.send('go');
 });

@@ -48,6 +48,21 @@ describe('a master that has used up its descriptors', () => {
     assert.deepEqual(await program.exit(), { code: 0, signal: null });
   });
 
+  it('lends a worker its socket when there are descriptors again', async () => {
+    const few = path.join(directory, 'none');
+    fs.writeFileSync(few, `#!/bin/sh\nulimit -n 100\nexec '${NODE}' "$@"\n`, { mode: 0o755 });
+    const program = start('no-descriptors', { options: { noWorkers: 1 }, node: few, args: ['once more'] });
+    const { args: [successor] } = await program.line(({ event, args }) => event === 'forked' && args[0] !== first());
+    assert.deepEqual((await program.line('full again')).args, ['EMFILE']);
+    await program.line(({ event, args }) => event === 'listening' && args[0] === successor);
+    const deaths = await program.lines('died', 1);
+    assert.deepEqual(deaths.map(({ args: [pid] }) => pid), [first()]);
+
+    function first() {
+      return program.seen('forked')[0]?.args[0];
+    }
+  });
+
   it('loses no connection and no worker while workers give connections back', async () => {
     const few = path.join(directory, 'few');
     fs.writeFileSync(few, `#!/bin/sh\nulimit -n 160\nexec '${NODE}' "$@"\n`, { mode: 0o755 });

@@ -33,18 +33,21 @@ pub(super) struct Abandoned {
 }
 
 impl Connections {
-    /// Lends a worker the socket that it asks for, or tells it the kernel's reason; `true` if it has one now.
-    pub(crate) fn lend(&mut self, worker: WorkerId, seq: u64, query: &Query, data: ServerData) -> bool {
-        let Some(slot) = self.servers.get(&worker).map(|server| server.slot) else { return false };
-        let lent = match want_of(query).and_then(|want| self.sockets.lend(&self.shared(want, worker), slot)) {
-            Ok(lent) => lent,
-            Err(error) => {
-                self.refuse(worker, seq, data, &error);
-                return false;
-            }
-        };
+    /// Lends a worker the socket that it asks for; `false` if there is no such worker.
+    ///
+    /// # Errors
+    /// The kernel's reason, or that the question is none.
+    pub(crate) fn lend(
+        &mut self,
+        worker: WorkerId,
+        seq: u64,
+        query: &Query,
+        data: &ServerData,
+    ) -> io::Result<bool> {
+        let Some(slot) = self.servers.get(&worker).map(|server| server.slot) else { return Ok(false) };
+        let lent = self.sockets.lend(&self.shared(want_of(query)?, worker), slot)?;
         let key = format!("{}.{seq}", lent.listener);
-        let data = self.server_data.entry(lent.listener).or_insert(data).clone();
+        let data = self.server_data.entry(lent.listener).or_insert_with(|| data.clone()).clone();
         let name = self.name_of(lent.listener);
         if let Some(server) = self.servers.get_mut(&worker) {
             server.loans.push(Loan {
@@ -61,7 +64,7 @@ impl Connections {
         };
         self.orders.push(Order { worker, message, fd });
         self.is_steering_outdated = true;
-        true
+        Ok(true)
     }
 
     /// What is meant by a want: servers of several workers at one address share it, whichever of its servers each of them

@@ -162,7 +162,7 @@ impl Stage {
         let (tasks, inputs) = (LocalTasks::default(), mpsc::channel(8).0);
         let mut connections = Connections::new(sockets, &options, Forks::Kept, Some(board), tasks, inputs);
         connections.add(WorkerId(1), SlotIndex(0), true);
-        assert!(connections.lend(WorkerId(1), 1, &any_port(0), ServerData::default()));
+        assert!(connections.lend(WorkerId(1), 1, &any_port(0), &ServerData::default()).unwrap());
         let listener = connections.sockets.listeners().next().unwrap();
         Self { connections, memory, listener }
     }

@@ -523,7 +523,7 @@ impl World {
         match said {
             Said::Loaded => self.connections.has_package(id),
             Said::Query { index, seq } => {
-                self.connections.lend(id, seq, &any_port(index), ServerData::default());
+                self.connections.lend(id, seq, &any_port(index), &ServerData::default()).unwrap();
             }
             Said::Close { key } => {
                 let is_one_starting = self.is_one_starting();
@@ -618,6 +618,7 @@ impl World {
                 Due::CloseSlot(slot) => self.close_slot(slot),
                 Due::PassOver | Due::AcceptAgain => {}
                 Due::Fleet
+                | Due::LendAgain
                 | Due::HangLook
                 | Due::Heartbeat
                 | Due::ChannelEnded(_)
