@@ -42,6 +42,8 @@ pub(super) struct HandOff {
     pub(super) accept_again: Option<Instant>,
     /// Sockets from whose queues no worker takes, each watched for connections.
     stranded: BTreeMap<(ListenerId, SlotIndex), AbortHandle>,
+    /// From which of them a connection was taken last.
+    last_emptied: Option<(ListenerId, SlotIndex)>,
     last_seq: u64,
 }
 
@@ -128,9 +130,17 @@ impl Connections {
                 self.handoff.returned.push_back(connection);
             }
         }
-        let stranded: Vec<_> = self.handoff.stranded.keys().copied().collect();
-        for (listener, slot) in stranded {
-            self.empty_queue(listener, slot, now);
+        self.empty_queues(now);
+    }
+
+    /// Takes one connection from each queue in turn, as long as there is a worker for it. Each time it goes on with the queue
+    /// after the last one, or clients of the first address would always come before those of the others.
+    fn empty_queues(&mut self, now: Instant) {
+        let mut queues: Vec<_> = self.handoff.stranded.keys().copied().collect();
+        let after_last = queues.partition_point(|queue| Some(*queue) <= self.handoff.last_emptied);
+        queues.rotate_left(after_last);
+        while !queues.is_empty() {
+            queues.retain(|(listener, slot)| self.take_from_queue(*listener, *slot, now));
         }
     }
 
@@ -145,33 +155,37 @@ impl Connections {
         }
     }
 
-    fn empty_queue(&mut self, listener: ListenerId, slot: SlotIndex, now: Instant) {
-        while let Some(idlest) = self.idlest(listener, &[], now) {
-            match self.sockets.accept(listener, slot) {
-                Ok(Some(fd)) => {
-                    let worker = self.host_of(&fd, listener).unwrap_or(idlest);
-                    let connection = InFlight {
-                        seq: 0,
-                        listener,
-                        fd,
-                        copy: None,
-                        sent: now,
-                        refused_by: Vec::new(),
-                        rounds: 0,
-                        is_excess: false,
-                    };
-                    self.hand_over(worker, connection, now);
-                }
-                Ok(None) => return,
-                // No descriptor is left: the connection stays in its queue.
-                Err(_) => {
-                    self.handoff.accept_again = Some(now + SHORT_OF_DESCRIPTORS);
-                    return;
-                }
+    /// Hands over one connection of a queue; `false` if there is none, or nobody for it.
+    fn take_from_queue(&mut self, listener: ListenerId, slot: SlotIndex, now: Instant) -> bool {
+        let Some(idlest) = self.idlest(listener, &[], now) else {
+            if self.sockets.waiting().contains(&(listener, slot)) {
+                self.ask_around(listener, &[], now);
             }
-        }
-        if self.sockets.waiting().contains(&(listener, slot)) {
-            self.ask_around(listener, &[], now);
+            return false;
+        };
+        match self.sockets.accept(listener, slot) {
+            Ok(Some(fd)) => {
+                let worker = self.host_of(&fd, listener).unwrap_or(idlest);
+                let connection = InFlight {
+                    seq: 0,
+                    listener,
+                    fd,
+                    copy: None,
+                    sent: now,
+                    refused_by: Vec::new(),
+                    rounds: 0,
+                    is_excess: false,
+                };
+                self.handoff.last_emptied = Some((listener, slot));
+                self.hand_over(worker, connection, now);
+                true
+            }
+            Ok(None) => false,
+            // No descriptor is left: the connection stays in its queue.
+            Err(_) => {
+                self.handoff.accept_again = Some(now + SHORT_OF_DESCRIPTORS);
+                false
+            }
         }
     }
 

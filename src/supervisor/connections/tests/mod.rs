@@ -133,7 +133,7 @@ async fn a_connection_that_was_refused_is_offered_again_though_another_worker_st
             let mut stage = Stage::new();
             let _client = stage.hand_over(7);
             stage.connections.add(WorkerId(2), SlotIndex(1), true);
-            assert!(stage.connections.lend(WorkerId(2), 1, &any_port(0), ServerData::default()));
+            assert!(stage.connections.lend(WorkerId(2), 1, &any_port(0), &ServerData::default()).unwrap());
             let now = Instant::now();
             stage.connections.handed_over(WorkerId(1), 7, false);
             stage.connections.settle(now);
@@ -141,6 +141,35 @@ async fn a_connection_that_was_refused_is_offered_again_though_another_worker_st
             stage.connections.turned(WorkerId(1), false, overdue);
             stage.connections.settle(overdue);
             assert_eq!(stage.connections.servers[&WorkerId(1)].in_flight.len(), 1);
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn clients_of_one_address_do_not_keep_those_of_another_waiting() {
+    tokio::task::LocalSet::new()
+        .run_until(async {
+            let mut stage = Stage::with(socket::Scheduling::Handed);
+            assert!(stage.connections.lend(WorkerId(1), 2, &any_port(1), &ServerData::default()).unwrap());
+            stage.connections.settle(Instant::now());
+            let addresses: Vec<_> =
+                stage.connections.addresses().iter().filter_map(|bound| bound.address).collect();
+            let connect = |at: usize| TcpStream::connect(addresses[at]).unwrap();
+            let mut clients: Vec<_> = (0..8).map(|_| connect(0)).collect();
+            clients.push(connect(1));
+            clients.push(connect(1));
+            // The worker takes one at a time, and the first address always has more clients.
+            let mut served = Vec::new();
+            for _ in 0..8 {
+                stage.connections.settle(Instant::now());
+                let in_flight = &stage.connections.servers[&WorkerId(1)].in_flight;
+                let (seq, listener) = (in_flight[0].seq, in_flight[0].listener);
+                served.push(listener);
+                stage.connections.handed_over(WorkerId(1), seq, true);
+                clients.push(connect(0));
+            }
+            let others = served.iter().filter(|listener| **listener != stage.listener).count();
+            assert_eq!(others, 2, "{served:?}");
         })
         .await;
 }
@@ -154,11 +183,15 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
+        Self::with(socket::Scheduling::Slots)
+    }
+
+    fn with(scheduling: socket::Scheduling) -> Self {
         let mut board = Scoreboard::create(1).unwrap();
         assert_eq!(board.assign(WorkerId(1)).unwrap().get(), 0);
         let memory = Mapping::of(board.fd()).unwrap();
         let board = Rc::new(RefCell::new(board));
-        let (sockets, options) = (Sockets::new(socket::Scheduling::Slots), Options::defaults(&machine()));
+        let (sockets, options) = (Sockets::new(scheduling), Options::defaults(&machine()));
         let (tasks, inputs) = (LocalTasks::default(), mpsc::channel(8).0);
         let mut connections = Connections::new(sockets, &options, Forks::Kept, Some(board), tasks, inputs);
         connections.add(WorkerId(1), SlotIndex(0), true);
