@@ -161,6 +161,11 @@ impl Connections {
         if let Some(waker) = self.queues.waker.take() {
             waker.task.abort();
         }
+        if wanted.is_empty() {
+            self.queues.queues = None;
+            self.queues.watched = wanted;
+            return;
+        }
         let sockets = &self.sockets;
         let borrowed = wanted.iter().filter_map(|(listener, slot)| sockets.borrow(*listener, *slot));
         let watched = Queues::watch(borrowed).and_then(|queues| Ok((queues.descriptor()?, queues)));
