@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 pub struct Spacing {
     /// Between forks after the second death in a row; doubled with each further one.
     pub min: Duration,
-    /// The most, where the dead worker never got ready.
+    /// The most, where one worker after the other never gets ready.
     pub max: Duration,
-    /// The most, where the dead worker had got ready: it served, so its place must not stay empty for long.
+    /// The most, as long as workers get ready: they served, so their place must not stay empty for long.
     pub max_once_ready: Duration,
     /// A worker that served for this long ends a row of deaths.
     pub stable_after: Duration,
@@ -36,15 +36,19 @@ impl Default for Spacing {
 }
 
 impl Spacing {
-    /// The spacing of forks after `failures` deaths in a row.
+    /// The spacing of forks after `failures` deaths in a row, the last `unready` of them of workers that never got ready.
     ///
     /// What is doubled stops a sixth below the cap, so that slots that fail together stay spread by their jitter even
     /// at the cap, and the cap is never passed.
-    fn delay(&self, failures: u32, was_ready: bool, jitter: &mut Jitter) -> Duration {
-        let Some(doublings) = failures.checked_sub(2) else { return Duration::ZERO };
-        let cap = if was_ready { self.max_once_ready } else { self.max };
-        let base = doubled(self.min, doublings).min(cap.saturating_mul(5) / 6);
-        jitter.spread(base).min(cap)
+    fn delay(&self, failures: u32, unready: u32, jitter: &mut Jitter) -> Duration {
+        let up_to = |cap: Duration, failures: u32| {
+            let wait =
+                failures.checked_sub(2).map_or(Duration::ZERO, |doublings| doubled(self.min, doublings));
+            wait.min(cap.saturating_mul(5) / 6)
+        };
+        // A start that fails says nothing of those before it that did not.
+        let base = up_to(self.max_once_ready, failures).max(up_to(self.max, unready));
+        jitter.spread(base).min(self.max)
     }
 
     /// How long to wait after the `failures`th successor of one worker has failed.
@@ -68,12 +72,14 @@ pub(super) fn after(now: Instant, wait: Duration) -> Instant {
 pub(super) struct Backoff {
     last_fork: Instant,
     failures: u32,
+    /// Deaths in a row before the worker was ready.
+    unready: u32,
 }
 
 impl Backoff {
     /// A slot whose first fork is now.
     pub(super) fn new(now: Instant) -> Self {
-        Self { last_fork: now, failures: 0 }
+        Self { last_fork: now, failures: 0, unready: 0 }
     }
 
     /// Deaths in a row.
@@ -95,7 +101,8 @@ impl Backoff {
     ) -> Instant {
         let was_stable = served.is_some_and(|served| served >= spacing.stable_after);
         self.failures = if was_stable { 1 } else { self.failures.saturating_add(1) };
-        after(self.last_fork, spacing.delay(self.failures, served.is_some(), jitter))
+        self.unready = if served.is_some() { 0 } else { self.unready.saturating_add(1) };
+        after(self.last_fork, spacing.delay(self.failures, self.unready, jitter))
     }
 }
 
@@ -153,6 +160,20 @@ mod tests {
             assert!(at_cap.iter().all(|delay| *delay >= cap * 3 / 5));
             assert!(at_cap.iter().any(|delay| *delay != at_cap[0]));
         }
+    }
+
+    #[test]
+    fn one_start_that_fails_after_many_deaths_in_service_leaves_the_place_empty_no_longer_than_they_did() {
+        let (spacing, mut jitter, now) = (Spacing::default(), Jitter::new(7), Instant::now());
+        let mut backoff = Backoff::new(now);
+        for _ in 0..12 {
+            backoff.died(Some(Duration::from_secs(1)), &spacing, &mut jitter);
+        }
+        for _ in 0..4 {
+            assert!(backoff.died(None, &spacing, &mut jitter) - now <= spacing.max_once_ready);
+        }
+        let last = (0..8).map(|_| backoff.died(None, &spacing, &mut jitter)).last().unwrap();
+        assert!(last - now >= Duration::from_secs(20), "starts that keep failing wait as ever");
     }
 
     #[test]
