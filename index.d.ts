@@ -769,7 +769,7 @@ interface ClusterOptions {
   /**
    * Longest time that a worker's event loop may stand still, in whole milliseconds from 1000 to 2147483647, where it is
    * to be shorter than `maxHeartbeatDelay`. A worker that exceeds it is reported by `hung`, then replaced: its successor
-   * listens first.
+   * listens first. Then it is killed, or drains if its loop turns again.
    * @default null
    */
   hangTimeout?: number | string | null;

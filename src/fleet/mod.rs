@@ -105,6 +105,7 @@ impl Fleet {
                 let by = after(now, self.policy.drain_timeout);
                 self.on_departure(worker, News::CutOff { cause: DeathReason::Left, by }, now);
             }
+            Step::Turned { worker } => self.recycles.turned(worker),
             Step::Recycle { worker, why } => self.queue_recycle(worker, why, now),
             Step::Reload { strategy } => self.start_reload(strategy, now),
             Step::CancelReload => self.cancel_reload(now),

@@ -25,6 +25,8 @@ pub(super) struct Recycles {
 struct Due {
     worker: WorkerId,
     why: RecycleReason,
+    /// Its loop does not turn, so it can hear no order.
+    is_stuck: bool,
     /// Successors that failed.
     failures: u32,
     /// Set while the next try must wait.
@@ -40,6 +42,18 @@ impl Recycles {
     /// Why a worker is due, if it is.
     pub(super) fn why(&self, worker: WorkerId) -> Option<RecycleReason> {
         self.due.iter().find(|due| due.worker == worker).map(|due| due.why)
+    }
+
+    /// Whether the loop of a worker that is due does not turn.
+    fn is_stuck(&self, worker: WorkerId) -> bool {
+        self.due.iter().any(|due| due.worker == worker && due.is_stuck)
+    }
+
+    /// The loop of a worker turns again. It is replaced all the same.
+    pub(super) fn turned(&mut self, worker: WorkerId) {
+        if let Some(due) = self.due.iter_mut().find(|due| due.worker == worker) {
+            due.is_stuck = false;
+        }
     }
 
     fn insert(&mut self, due: Due) {
@@ -59,7 +73,7 @@ impl Recycles {
     fn turned_out_hung(&mut self, worker: WorkerId) {
         if let Some(at) = self.due.iter().position(|due| due.worker == worker) {
             let due = self.due.remove(at);
-            self.insert(Due { why: RecycleReason::Hung, ..due });
+            self.insert(Due { why: RecycleReason::Hung, is_stuck: true, ..due });
         }
     }
 }
@@ -77,8 +91,8 @@ impl Fleet {
             return;
         }
         // Nor twice. That it hangs by now is worth knowing even so: it decides between drain and kill.
-        if let Some(known) = self.recycles.why(id) {
-            if why == RecycleReason::Hung && known != RecycleReason::Hung {
+        if self.recycles.why(id).is_some() {
+            if why == RecycleReason::Hung {
                 self.recycles.turned_out_hung(id);
             }
             return;
@@ -89,7 +103,8 @@ impl Fleet {
         if why == RecycleReason::Exception && !self.may_recycle_for_exception(id, now) {
             return;
         }
-        self.recycles.insert(Due { worker: id, why, failures: 0, retry_at: None });
+        let is_stuck = why == RecycleReason::Hung;
+        self.recycles.insert(Due { worker: id, why, is_stuck, failures: 0, retry_at: None });
     }
 
     /// Whether an exception may recycle a worker of this slot now; if so, no further one may for a while.
@@ -152,7 +167,7 @@ impl Fleet {
             return;
         };
         self.set_occupancy(index, Occupancy::Held { by: successor });
-        let news = if cause == DeathReason::Recycled(RecycleReason::Hung) {
+        let news = if self.recycles.is_stuck(old) {
             News::Kill { cause }
         } else {
             News::Drain { cause, by: after(now, self.policy.recycle_timeout) }

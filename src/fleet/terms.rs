@@ -128,6 +128,11 @@ pub enum Step {
         /// The worker.
         worker: WorkerId,
     },
+    /// The loop of the worker that was said to hang turns again: it can drain, as others do.
+    Turned {
+        /// The worker.
+        worker: WorkerId,
+    },
     /// The worker is due for replacement.
     Recycle {
         /// The worker.

@@ -132,6 +132,8 @@ impl State {
         worker.ready.get_or_insert(now);
         self.connections.drop_unclaimed();
         self.heartbeat.begin(self.options.heartbeat_interval, now);
+        // If it relieves one that hung: is that to be killed, or can it drain?
+        self.look_for_turning(now);
         self.step(Step::Ready { worker: id }, now);
     }
 

@@ -2,9 +2,13 @@
 'use strict';
 
 const assert = require('node:assert/strict');
+const fs = require('node:fs');
 const net = require('node:net');
+const path = require('node:path');
 
-const { connectTo, died, isRefused, reap, request, startCluster, underWay } = require('../support');
+const {
+  connectTo, died, isRefused, makeDirectory, ready, reap, request, start, startCluster, underWay,
+} = require('../support');
 
 const HANG_MS = 1000;
 const USUAL_DEBUGGING_PORT = 9229;
@@ -62,6 +66,26 @@ describe('a worker that hangs', () => {
   it('is replaced without a stack when it is stopped', async () => {
     const { facts } = await hang({ captureStack: true }, (_, victim) => process.kill(victim, 'SIGSTOP'));
     assert.deepEqual(Object.keys(facts), ['ms']);
+  });
+
+  it('drains, and is not killed, if its loop turns again before its successor listens', async () => {
+    const directory = makeDirectory();
+    const hold = path.join(directory, 'hold');
+    const options = { noWorkers: 1, hangTimeout: HANG_MS, keepAliveGrace: 50 };
+    const program = await ready(start('held-boot', { options, env: { HOLD: hold }, cwd: directory }), 1);
+    const [victim] = program.workers;
+    fs.writeFileSync(hold, '');
+    process.kill(victim, 'SIGSTOP');
+    await program.line('hung');
+    await program.line(({ event, pid }) => event === 'boots' && pid !== victim);
+    process.kill(victim, 'SIGCONT');
+    const connection = await underWay(program, victim, '/slow');
+    fs.rmSync(hold);
+    await connection.until(/slow$/);
+    const { code, reason } = await died(program, victim);
+    assert.deepEqual([code, reason], [0, 'its event loop hung, exit code 0']);
+    await reap();
+    fs.rmSync(directory, { recursive: true });
   });
 
   it('is not one that stands still for a shorter time', async () => {

@@ -55,6 +55,7 @@ impl World {
         match input {
             Step::Ready { worker }
             | Step::Quiet { worker }
+            | Step::Turned { worker }
             | Step::Warm { worker }
             | Step::Exited { worker, .. }
             | Step::SpawnFailed { worker }
@@ -146,6 +147,7 @@ impl World {
             Step::Start
             | Step::Fork
             | Step::Closed
+            | Step::Turned { .. }
             | Step::Recycle { .. }
             | Step::Reload { .. }
             | Step::CancelReload

@@ -270,7 +270,12 @@ impl World {
             13 => Step::Disconnected { worker },
             14 => self
                 .random
-                .pick(&[Step::Ready { worker }, Step::Quiet { worker }, Step::Warm { worker }])
+                .pick(&[
+                    Step::Ready { worker },
+                    Step::Quiet { worker },
+                    Step::Warm { worker },
+                    Step::Turned { worker },
+                ])
                 .unwrap(),
             15 => self.random.pick(&[Step::Start, Step::Tick]).unwrap(),
             _ => Step::Exited { worker, clean: self.random.percent(20) },

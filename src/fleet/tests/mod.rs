@@ -238,6 +238,17 @@ fn a_worker_that_hangs_while_it_waits_for_its_recycle_is_killed_too() {
 }
 
 #[test]
+fn a_worker_that_hung_and_turns_again_drains_when_it_is_relieved() {
+    let mut stage = Stage::serving(1);
+    stage.recycle(1, RecycleReason::Hung);
+    assert_eq!(stage.step(Step::Turned { worker: WorkerId(1) }), []);
+    assert_eq!(stage.recycle(1, RecycleReason::Hung), [], "it hangs again");
+    stage.step(Step::Turned { worker: WorkerId(1) });
+    assert_eq!(stage.ready(2), [stage.drain(1, 60 * SECOND)]);
+    assert_eq!(stage.exit(1), [died(1, 0, DeathReason::Recycled(RecycleReason::Hung))]);
+}
+
+#[test]
 fn a_successor_that_fails_leaves_the_old_worker_and_is_tried_again_later() {
     let mut stage = Stage::serving(1);
     stage.recycle(1, RecycleReason::Requests);
@@ -371,7 +382,7 @@ fn the_table_in_the_docs_has_every_state_and_every_input() {
         .collect();
     let states = variants(include_str!("../slot.rs"), "enum Life {");
     let inputs = variants(include_str!("../terms.rs"), "enum Step {");
-    assert_eq!((states.len(), inputs.len()), (8, 20));
+    assert_eq!((states.len(), inputs.len()), (8, 21));
     assert_eq!(table[0][1..], states);
     assert_eq!(table[1..].iter().map(|row| row[0]).collect::<Vec<_>>(), inputs);
     assert!(table.iter().flatten().all(|cell| !cell.is_empty()), "an empty cell");

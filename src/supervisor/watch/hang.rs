@@ -3,7 +3,7 @@
 //! A slow look at the rows, a few times within the limit, reads one number per worker. What is late may be the master itself,
 //! or the whole machine may have slept, so a look that comes late judges nobody. A hung worker is told of once, with the
 //! stack of what it is stuck in where that is wanted. Then the fleet replaces it, successor first, also if it should have
-//! come back to life meanwhile.
+//! come back to life meanwhile; but then it drains, and is not killed.
 //! Invariant: a worker that never wrote into its row is unknown, and never hung.
 
 use std::collections::BTreeSet;
@@ -37,7 +37,7 @@ pub(crate) struct HangWatch {
     limit: Duration,
     period: Duration,
     next_look: Instant,
-    /// Those that have been found, until they are gone.
+    /// Those that have been found, until they turn again or are gone.
     found: BTreeSet<WorkerId>,
 }
 
@@ -79,6 +79,18 @@ impl State {
         }
         let workers = &self.workers;
         self.hang_watch.found.retain(|worker| workers.contains(*worker));
+        self.look_for_turning(now);
+    }
+
+    /// Finds workers that hung and whose loops turn again.
+    pub(crate) fn look_for_turning(&mut self, now: Instant) {
+        let turns =
+            |worker: &WorkerId| self.loop_age(*worker).is_some_and(|age| age <= self.hang_watch.limit);
+        let turning: Vec<WorkerId> = self.hang_watch.found.iter().copied().filter(turns).collect();
+        for worker in turning {
+            self.hang_watch.found.remove(&worker);
+            self.step(Step::Turned { worker }, now);
+        }
     }
 
     /// For how long the loop of a worker in service has not turned, if that is too long.
@@ -121,5 +133,7 @@ impl State {
         let pid = worker.pid();
         self.publish(Event::Hung { worker: id, pid, age, stack });
         self.step(Step::Recycle { worker: id, why: RecycleReason::Hung }, now);
+        // It may have come back to life while it was examined.
+        self.hang_watch.found.insert(id);
     }
 }
