@@ -43,10 +43,11 @@ class Connection {
   /** `{protocol, stream}` once it left HTTP. */
   upgraded = undefined;
 
-  // While the worker drains: the bytes that had come when they last changed, and since when nothing has; when its
-  // client was told to go, which HTTP/2 can.
+  // While the worker drains: the bytes that had come when they last changed, and since when nothing has; whether it was
+  // idle at the last look; when its client was told to go, which HTTP/2 can.
   seenBytes = 0;
   quietSince = 0;
+  wasIdle = true;
   announcedAt = undefined;
 
   /** `socket` is what the server accepted or was given: below `top` where there is TLS. */
@@ -93,9 +94,13 @@ class Connection {
     this.quietSince = now;
   }
 
-  /** Gives the time for which nothing came, by what was seen at each look. */
+  /**
+   * Gives the time for which nothing came, by what was seen at each look. What was busy at the last look may have ended
+   * just now, and the last look may be long ago if the loop stood still.
+   */
   quietFor(now, isIdle) {
-    if (this.socket.bytesRead !== this.seenBytes || !isIdle) this.seen(now);
+    if (this.socket.bytesRead !== this.seenBytes || !isIdle || !this.wasIdle) this.seen(now);
+    this.wasIdle = isIdle;
     return now - this.quietSince;
   }
 

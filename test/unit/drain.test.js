@@ -230,6 +230,21 @@ describe('Drain', () => {
         await drained;
       });
 
+      it('gives it its grace also where the loop stood still until its end', async () => {
+        await serve(make());
+        const socket = await connect(port, { secure });
+        await ask(socket, get('/early'));
+        await received(socket, /begin/);
+        const drained = drain.begin();
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, GRACE * 2);
+        release();
+        await received(socket, /end/);
+        await pause(GRACE / 5);
+        socket.write(get('/now/next'));
+        await received(socket, /connection: close[^]*\/now\/next/i);
+        await drained;
+      });
+
       it('loses nothing of clients that ask without pause', async () => {
         await serve(make());
         const agent = new (secure ? https : http).Agent({ keepAlive: true });

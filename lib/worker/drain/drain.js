@@ -67,6 +67,7 @@ class Drain {
     };
     for (const adopted of this.#adopted.values()) this.listens(adopted);
     for (const socket of this.#open) this.#welcome(socket);
+    this.#lookAtAll(() => {});
     const period = Math.min(Math.max(this.#grace / LOOKS_PER_GRACE, SHORTEST_LOOK), LONGEST_LOOK);
     // Timers run before the loop reads from its sockets, immediates right after: so a request that had
     // arrived is seen before its connection is taken for idle.
@@ -132,6 +133,15 @@ class Drain {
     const grace = this.#grace;
     // A timer may be early by a fraction of a millisecond.
     const isDue = now - this.#beganAt >= grace - 1;
+    this.#lookAtAll((connection, quietMs) => {
+      const isQuiet = quietMs >= grace - 1;
+      if (connection.session) release(connection, { now, grace, isDue, isQuiet });
+      else if (isDue && isQuiet) connection.close();
+    }, now);
+  }
+
+  // Calls `deed` with each connection that an answer or the grace may end, and with the time for which it was quiet.
+  #lookAtAll(deed, now = performance.now()) {
     const busy = new Set();
     for (const { hasListened, kind, server } of this.#closed) {
       const sockets = kind === 'tcp' ? [] : receiving(server, kind === 'http' && hasListened);
@@ -140,9 +150,7 @@ class Drain {
     for (const connection of Array.from(this.#open, connectionOf)) {
       const { kind } = connection;
       if (kind === 'tcp' || kind === 'websocket' || this.#isKept(connection)) continue;
-      const isQuiet = connection.quietFor(now, connection.isIdle(busy)) >= grace - 1;
-      if (connection.session) release(connection, { now, grace, isDue, isQuiet });
-      else if (isDue && isQuiet) connection.close();
+      deed(connection, connection.quietFor(now, connection.isIdle(busy)));
     }
   }
 
