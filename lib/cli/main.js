@@ -28,9 +28,10 @@ async function main(args) {
   try {
     process.exitCode = await run(args);
   } catch (error) {
-    const isOurs = error instanceof Failure;
+    // An error with a code of ours says all that there is to say.
+    const isOurs = error instanceof Failure || String(error?.code).startsWith('ERR_CLUSTER2_');
     process.stderr.write(`cluster2: ${isOurs ? error.message : error.stack}\n`);
-    process.exitCode = isOurs ? error.status : FAILED;
+    process.exitCode = error instanceof Failure ? error.status : FAILED;
   }
 }
 

@@ -139,7 +139,8 @@ function adviceFor(folder) {
       'where the bundle runs';
   }
   return 'In a checkout, run `npm run build`; elsewhere, install again with optional dependencies ' +
-    `(\`npm install --include=optional ${PACKAGE}\`), or build it with cargo: ` +
+    `(\`npm install --include=optional ${PACKAGE}\`), allow its install script (\`npm install-scripts approve ` +
+    `${PACKAGE}\`, \`pnpm approve-builds\`), or build it with cargo: ` +
     `\`node ${path.join(folder, 'scripts/install.js')}\``;
 }
 

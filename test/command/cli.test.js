@@ -245,6 +245,17 @@ describe('the command cluster2', () => {
     assert.deepEqual(await program.exit(), { code: 0, signal: null });
   });
 
+  it('start says in one line that the addon is missing, and what to do', async () => {
+    const home = newDirectory();
+    for (const part of ['bin', 'lib', 'package.json']) {
+      fs.cpSync(path.join(PACKAGE, part), path.join(home, part), { recursive: true });
+    }
+    fs.writeFileSync(path.join(home, 'app.js'), '');
+    const { code, stderr } = await command(home, ['start', 'app.js'], { home });
+    assert.match(stderr, /^cluster2: the native addon for .* is missing: .* `pnpm approve-builds`.*install\.js`\n$/);
+    assert.equal(code, 1);
+  });
+
   it('start says what is wrong with its script', async () => {
     const cwd = newDirectory();
     assert.match(await fails(2, cwd, 'start'), /start needs a script/);
