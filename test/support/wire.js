@@ -54,6 +54,16 @@ class Wire {
     return !this.#ended && !this.#error && !this.#mustClose;
   }
 
+  /** The client's own port. */
+  get localPort() {
+    return this.#socket.localPort;
+  }
+
+  /** What came and is no whole answer yet. */
+  get received() {
+    return this.#received;
+  }
+
   send(text) {
     this.#socket.write(text);
   }

@@ -1,87 +1,209 @@
-// npm run test:torture [-- --reloads 100 --recycles 20 --scales 20 --kinds short,upload --node FILE --deadline 3000]
+// npm run test:torture [-- --seed 7 | --seeds 1-50 | --for 10m] [--seconds 30] [--keep-going] [--only kill,reload]
 //
-// Reloads, recycles and scales a cluster of four workers under every kind of load, and says what the clients saw: all
-// counters but `ok` must be zero. Exits with 1 if one is not. Bounded by a time for each step.
+// Each seed is a cluster, clients of every protocol, a schedule of faults and a judgement of what the clients saw. A
+// line for each says what happened; one that fails says what was violated, and how to run it again. Exit status 1 then.
+// Without arguments it is seeds 1 to 20.
 'use strict';
 
 const { parseArgs } = require('node:util');
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
+const { setTimeout: after } = require('node:timers/promises');
 
-const { reap, ready, start, eventually, request } = require('../support');
-const { ask } = require('../support/control');
-const { Load, KINDS } = require('../support/load');
+const { judge } = require('./checker');
+const { Clients } = require('./clients');
+const { FAULTS } = require('./faults');
+const { History } = require('./history');
+const { Observers } = require('./observers');
+const { Random } = require('./random');
+const { draw } = require('./schedule');
+const { Target } = require('./target');
+const { eventually } = require('../support');
 
-const WORKERS = 4;
+const WARM_UP_MS = 700;
+const SETTLE_MS = 40_000;
+// A shutdown has its timeouts, and a moment.
+const MARGIN_MS = 3000;
+const SHOWN = 8;
+const LOOKS = 10;
+const LOOK_MS = 30;
 
 const { values } = parseArgs({
   options: {
-    reloads: { type: 'string', default: '100' },
-    recycles: { type: 'string', default: '20' },
-    scales: { type: 'string', default: '20' },
-    kinds: { type: 'string', default: Object.keys(KINDS).join() },
-    node: { type: 'string' },
-    // Streams of events and WebSockets last until the deadline of a drain, in ms; here it comes soon.
-    deadline: { type: 'string', default: '3000' },
+    seed: { type: 'string' },
+    seeds: { type: 'string' },
+    for: { type: 'string' },
+    seconds: { type: 'string', default: '20' },
+    only: { type: 'string' },
+    'keep-going': { type: 'boolean', default: false },
   },
 });
-const deadline = Number(values.deadline);
-
-const acts = {
-  async reloads(program, at) {
-    const answer = await ask(program, 'reload', { strategy: at % 4 === 3 ? 'all-first' : 'rolling' }, 120_000);
-    if (!answer.ok) throw new Error(JSON.stringify(answer));
-  },
-
-  async recycles(program) {
-    const before = program.seen('died').length;
-    await request(program.port, { path: '/suicide' });
-    await eventually(() => program.seen('died').length > before, { within: 60_000, what: 'the end of a recycle' });
-  },
-
-  // One up and one down count as one.
-  async scales(program, at) {
-    const gone = program.seen('died').length;
-    const listening = program.seen('listening').length;
-    const more = WORKERS + 1 + at % 3;
-    await ask(program, 'scale', { workers: more });
-    const added = more - WORKERS;
-    await eventually(() => program.seen('listening').length >= listening + added * program.apps,
-      { within: 60_000, what: 'more workers' });
-    await ask(program, 'scale', { workers: WORKERS });
-    await eventually(() => program.seen('died').length >= gone + added, { within: 60_000, what: 'fewer workers' });
-  },
-};
+const seconds = Number(values.seconds);
+const only = values.only?.split(',');
 
 async function main() {
-  const program = start('torture', { options: { noWorkers: WORKERS, recycleTimeout: deadline,
-    shutdownTimeout: deadline, connThreshold: 1e9, host: '127.0.0.1' }, node: values.node });
-  const apps = 3;
-  await ready(program, WORKERS * apps);
-  program.apps = apps;
-  const losses = [];
-  for (const [name, act] of Object.entries(acts)) {
-    const load = new Load(program, values.kinds.split(','));
-    await load.flows();
-    const began = performance.now();
-    for (let at = 0; at < Number(values[name]); at += 1) {
-      await act(program, at);
-      if (at % 10 === 9) console.log(`${at + 1} ${name}, lost so far: ${load.losses.join('; ') || 'nothing'}`);
-    }
-    const seconds = (performance.now() - began) / 1000;
-    await load.flows();
-    const counters = await load.stop();
-    console.log(`\n${values[name]} ${name} in ${seconds.toFixed(1)} s`);
-    console.table(counters);
-    losses.push(...load.losses.map((loss) => `${name}: ${loss}`));
+  let failures = 0;
+  for (const seed of seeds()) {
+    if (await runSeed(seed)) continue;
+    failures += 1;
+    if (!values['keep-going']) break;
   }
-  const warnings = program.seen('warning').filter(({ role }) => role === 'master');
-  for (const { args: [{ message }] } of warnings.slice(0, 10)) console.log(`warning: ${message}`);
-  await reap();
-  console.log(losses.length > 0 ? `LOST: ${losses.join('; ')}` : 'nothing lost');
-  process.exitCode = losses.length > 0 ? 1 : 0;
+  process.exit(failures > 0 ? 1 : 0);
 }
 
-main().catch(async (error) => {
+// Which seeds: one, some, or one after the other until the time is over.
+function* seeds() {
+  if (values.for) {
+    const [, amount, unit] = /^(\d+)([smh])$/.exec(values.for);
+    const end = Date.now() + amount * { s: 1e3, m: 6e4, h: 36e5 }[unit];
+    for (let seed = Number(values.seed ?? Date.now() % 1e9); Date.now() < end; seed += 1) yield seed;
+    return;
+  }
+  const [first, last = first] = (values.seeds ?? values.seed ?? '1-20').split('-').map(Number);
+  for (let seed = first; seed <= last; seed += 1) yield seed;
+}
+
+async function runSeed(seed) {
+  const plan = draw(seed, seconds, only);
+  const history = new History();
+  const target = new Target(plan, history);
+  try {
+    await torture(plan, target, history);
+  } catch (error) {
+    history.brokenAt = Date.now();
+    const status = await target.control('status', {}).catch(({ message }) => message);
+    history.found('the run', `${error.stack}\n${JSON.stringify(status)}\n${target.program.output()}`);
+  } finally {
+    target.writeWorkers();
+    await target.end();
+  }
+  const { violations, excused } = judge(history, plan.options);
+  console.log(summary(plan, history, excused, violations));
+  if (violations.length > 0) tell(plan, history, violations);
+  return violations.length === 0;
+}
+
+async function torture(plan, target, history) {
+  await target.start();
+  const observers = new Observers(target, history);
+  const clients = new Clients(target, history, new Random(plan.seed).branch());
+  try {
+    await live(plan, target, history, { observers, clients });
+  } finally {
+    // After a failure they find nobody any more, and end by themselves.
+    Promise.all([clients.stop(), observers.stop()]).catch(() => {});
+  }
+}
+
+// From the warm-up to the shutdown.
+async function live(plan, target, history, { observers, clients }) {
+  clients.start();
+  await after(WARM_UP_MS);
+  await clients.stop();
+  await target.settled(SETTLE_MS);
+  const before = await holdingsAtRest(target);
+
+  clients.start();
+  await torment(plan, target, history);
+  history.quietFrom = Date.now();
+
+  const { noWorkers } = plan.options;
+  if ((await target.control('scale', { workers: noWorkers }))?.ok) target.wanted = noWorkers;
+  await clients.stop();
+  await target.settled(SETTLE_MS);
+  await compareHoldings(target, history, before);
+  await observers.tally();
+
+  clients.start();
+  await after(WARM_UP_MS);
+  await shutDown(plan, target, history);
+  await Promise.all([clients.stop(), observers.stop()]);
+}
+
+// Does the acts at their times; resolves when all of them are over.
+async function torment({ acts, seconds: length }, target, history) {
+  const begun = Date.now();
+  const underWay = [];
+  for (const { at, fault, ...figures } of acts) {
+    await after(Math.max(0, begun + at * 1000 - Date.now()));
+    if (!target.isUp) continue;
+    history.act(fault, JSON.stringify(figures));
+    underWay.push(Promise.resolve(FAULTS[fault].run(target, figures, history)).catch((error) => {
+      history.found(fault, error.message);
+    }));
+  }
+  await after(Math.max(0, begun + length * 1000 - Date.now()));
+  await Promise.all(underWay);
+}
+
+// The observers have connections for a moment now and then.
+async function holdingsAtRest(target) {
+  let least = target.holdings();
+  for (let look = 0; look < LOOKS; look += 1) {
+    await after(LOOK_MS);
+    const now = target.holdings();
+    if (now.descriptors.length < least.descriptors.length) least = now;
+  }
+  return least;
+}
+
+// What the master held after the warm-up, and no more, it holds now.
+async function compareHoldings(target, history, before) {
+  let now;
+  const isAsBefore = () => {
+    now = target.holdings();
+    return now.zombies === 0 && now.threads <= before.threads && now.descriptors.length <= before.descriptors.length;
+  };
+  await eventually(isAsBefore).catch(() => {
+    history.found('gained', `${now.zombies} zombies, ${now.threads - before.threads} threads, open files ${
+      gained(now.descriptors, before.descriptors)}`);
+  });
+}
+
+// What there is more of.
+function gained(now, before) {
+  const count = (names, wanted) => names.filter((name) => name === wanted).length;
+  return [...new Set(now)].map((name) => [name, count(now, name) - count(before, name)])
+    .filter(([, more]) => more !== 0).map(([name, more]) => `${more} ${name}`).join(', ');
+}
+
+// Under load, in time, with the right status, and nobody is left.
+async function shutDown({ ending, options }, target, history) {
+  history.endingAt = Date.now();
+  history.act('shutdown', ending);
+  const { program } = target;
+  if (ending === 'control') await target.control('shutdown', {});
+  else program.kill(ending);
+  const within = options.shutdownTimeout + options.killTimeout + MARGIN_MS;
+  const { code, signal } = await program.exit({ within });
+  if (code !== 0) history.found('the end', `status ${code}, signal ${signal}`);
+  if (program.processes().length > 0) history.found('orphans', `${program.processes()} outlive the shutdown`);
+}
+
+function summary({ seed, faults, options }, history, excused, violations) {
+  const count = (name) => history.acts.filter(({ fault }) => fault === name).length;
+  const { requests, kills, outages, workers } = history;
+  const verdict = violations.length > 0 ? `${violations.length} VIOLATIONS` : 'ok';
+  return `seed ${seed}: ${verdict}; ${requests.length} requests, ${excused} excused losses, ${kills.length} kills, ${
+    count('reload')} reloads, ${outages.length} masters killed, ${workers.length} workers; ${options.noWorkers} ${
+    options.scheduling}; ${faults.join(' ')}`;
+}
+
+function tell(plan, history, violations) {
+  for (const { at, rule, text } of violations.slice(0, SHOWN)) {
+    console.log(`\n  VIOLATED ${rule}, at ${((at - history.begunAt) / 1000).toFixed(3)}: ${text}`);
+  }
+  console.log(`\n${history.around(violations[0].at).slice(-60).join('\n')}`);
+  const file = path.join(os.tmpdir(), `torture-${plan.seed}.txt`);
+  const all = violations.map(({ at, rule, text }) => `${at - history.begunAt} ${rule}: ${text}`);
+  fs.writeFileSync(file, [JSON.stringify(plan), ...all, ...history.around(0, 0, Infinity)].join('\n'));
+  const restricted = only ? ` --only ${only.join()}` : '';
+  console.log(`\noptions ${JSON.stringify(plan.options)}\nthe whole history: ${file}
+again: npm run test:torture -- --seed ${plan.seed} --seconds ${plan.seconds}${restricted}\n`);
+}
+
+main().catch((error) => {
   console.error(error);
-  await reap().catch(() => {});
   process.exit(1);
 });
