@@ -53,12 +53,15 @@ impl State {
                 self.connections.handed_over(id, ack, accepted);
             }
             ToMaster::Excess { seq } => {
-                // It is handed on as a copy. One for which no descriptor is left would wait here, so its worker serves it.
-                let pair = fd.and_then(|fd| Some((fd.try_clone().ok()?, fd)));
+                // It is handed on as a copy. One for which no descriptor is left would wait here, so its worker serves it;
+                // and one that comes when the sockets are closed, or will be in a moment, finds nobody else.
+                let is_running = self.fleet.phase() == Phase::Running;
+                let pair = fd.filter(|_| is_running).and_then(|fd| Some((fd.try_clone().ok()?, fd)));
                 self.workers.say(id, &ToWorker::Excess { ack: seq, is_taken: pair.is_some() });
                 match pair {
                     Some((copy, fd)) => self.connections.take_excess(id, fd, copy, now),
-                    None => self.reserve.note_shortage(),
+                    None if is_running => self.reserve.note_shortage(),
+                    None => {}
                 }
             }
             ToMaster::Agent(said) => self.hear_agent(id, said, now),

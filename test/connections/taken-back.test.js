@@ -3,7 +3,7 @@
 
 const assert = require('node:assert/strict');
 
-const { eventually, reap, request, start } = require('../support');
+const { connect, eventually, ready, reap, request, start } = require('../support');
 
 const CLIENTS = 40;
 // What the master waits before it takes a connection back, and a busy machine.
@@ -50,5 +50,19 @@ describe('a worker that is stopped', function () {
     await eventually(async () => (await request(port)).body === String(stopped), { what: 'an answer of its own' });
     const clients = program.seen('accepted').map(({ args: [remote] }) => remote);
     assert.deepEqual(clients.filter((remote, at) => clients.indexOf(remote) !== at), [], 'served by two');
+  });
+});
+
+describe('a connection that a worker gives back when the cluster shuts down', () => {
+  afterEach(reap);
+
+  it('stays with its worker, since nobody else takes clients any more', async () => {
+    const program = await ready(start('gives-back-late', { options: { noWorkers: 1 } }), 1);
+    const connection = await connect(program.port);
+    await program.line('connected');
+    program.kill('SIGTERM');
+    assert.deepEqual((await program.line('answered')).args, [false]);
+    await connection.ended();
+    assert.deepEqual(await program.exit(), { code: 0, signal: null });
   });
 });

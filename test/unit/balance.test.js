@@ -109,6 +109,23 @@ describe('a worker that compares its connections with those of others', () => {
     assert.deepEqual([handle.served, client.isClosed], [[client], false]);
   });
 
+  it('says when the master has answered for all that it gave back', async () => {
+    assert.equal(balance.isSettled, true);
+    load(5, 0, 0);
+    const clients = [arrive(), arrive()];
+    await eventually(() => sent.length === 2);
+    assert.equal(balance.isSettled, false);
+    let isSettled = false;
+    const settled = balance.settled().then(() => { isSettled = true; });
+    const answered = { cmd: 'NODE_CLUSTER2', act: 'excess' };
+    process.emit('internalMessage', { ...answered, ack: lastSeq - 1, isTaken: true });
+    await new Promise(setImmediate);
+    assert.equal(isSettled, false);
+    process.emit('internalMessage', { ...answered, ack: lastSeq, isTaken: false });
+    await settled;
+    assert.deepEqual(handle.served, [clients[1]]);
+  });
+
   it('sees soon that others have lost theirs', async () => {
     load(9, 8, 8);
     assert.ok(isServed(arrive()));

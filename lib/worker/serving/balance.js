@@ -35,6 +35,7 @@ class Balance {
   #held = [];
   // By the number under which each was sent.
   #sent = new Map();
+  #whenSettled = () => {};
   #lastSent = 0;
   #handed = new WeakSet();
   #left = MOST;
@@ -62,6 +63,17 @@ class Balance {
   end() {
     this.#isOver = true;
     for (const entry of this.#held.splice(0)) this.#serve(entry);
+  }
+
+  /** Whether the master has answered for all that was given back. */
+  get isSettled() {
+    return this.#sent.size === 0;
+  }
+
+  /** Resolves when it has; what it did not take is served by then. */
+  async settled() {
+    if (this.isSettled) return;
+    await new Promise((resolve) => { this.#whenSettled = resolve; });
   }
 
   #compared(accept) {
@@ -159,6 +171,7 @@ class Balance {
     if (!this.#sent.delete(number)) return;
     if (isTaken) entry.client.close();
     else entry.serve();
+    if (this.isSettled) this.#whenSettled();
   }
 
   // What can't be given need not wait.

@@ -151,7 +151,9 @@ class Servers {
   drain() {
     this.#balance?.end();
     this.#adoptGiven();
-    return this.#drained().begin();
+    const begin = () => this.#drained().begin();
+    // What the master does not take comes back, and must not find that the last connection is gone.
+    return this.#balance && !this.#balance.isSettled ? this.#balance.settled().then(begin) : begin();
   }
 
   /** The deadline has come: ends what is left and says in a sentence what that was, or nothing. */
