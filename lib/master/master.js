@@ -13,6 +13,7 @@ const { Calls, notRunning, reloadFailed, textOf } = require('../shared/pending-c
 const { encode } = require('../shared/options-json');
 const errors = require('../shared/errors');
 const { load } = require('../shared/native');
+const { say } = require('../shared/stderr');
 const { Launcher } = require('./worker-settings');
 
 const debug = debuglog('cluster2');
@@ -247,7 +248,7 @@ class Master {
       this.#shutDown();
     } else if (!isFirst) {
       // Whoever signals twice has waited long enough.
-      process.stderr.write(`cluster2: second ${signal}, ending at once\n`);
+      say(`cluster2: second ${signal}, ending at once`);
       this.#native.close();
       process.exit(128 + os.constants.signals[signal]);
     }

@@ -3,6 +3,8 @@
 // lib/cluster.js calls it in the process that the user has started. Owns the list of the kinds that were printed.
 'use strict';
 
+const { say } = require('../shared/stderr');
+
 const MOST_KINDS = 100;
 
 const printed = new Set();
@@ -13,7 +15,7 @@ function printOnce(warning) {
   const kind = message.replace(/\d+/g, '0');
   if (printed.has(kind) || printed.size >= MOST_KINDS) return;
   printed.add(kind);
-  process.stderr.write(`cluster2: ${message}\n`);
+  say(`cluster2: ${message}`);
 }
 
 module.exports = { printOnce };

@@ -5,6 +5,7 @@
 'use strict';
 
 const { traceOfThrown } = require('../shared/application');
+const { say } = require('../shared/stderr');
 const { headline } = require('./counting/scoreboard');
 const { tell } = require('./send-to-master');
 
@@ -53,5 +54,5 @@ function handles(listener) {
 
 // As Node prints an exception that ends a process: with its properties, its cause and the errors that it holds.
 function print(error) {
-  process.stderr.write(`${error instanceof Error ? '' : 'Uncaught:\n'}${traceOfThrown(error)}\n`);
+  say(`${error instanceof Error ? '' : 'Uncaught:\n'}${traceOfThrown(error)}`);
 }

@@ -10,6 +10,7 @@ const path = require('node:path');
 
 const { plain } = require('../table');
 const { COMMAND } = require('../usage');
+const { say } = require('../../shared/stderr');
 const { version } = require('../../../package.json');
 
 // A death is told a moment later, since what follows from it may say more.
@@ -227,21 +228,21 @@ class Announcer {
   }
 
   #say(event, facts, text, more = []) {
-    if (this.#isJson) print(process.stdout, JSON.stringify({ time: new Date().toISOString(), event, ...facts }));
-    else if (!this.#isQuiet && text !== undefined) print(process.stdout, [`cluster2: ${text}`, ...more].join('\n'));
+    if (this.#isJson) print(JSON.stringify({ time: new Date().toISOString(), event, ...facts }));
+    else if (!this.#isQuiet && text !== undefined) print([`cluster2: ${text}`, ...more].join('\n'));
   }
 
   // `--quiet` leaves it.
   #complain(event, facts, text) {
     if (this.#isJson) this.#say(event, facts);
-    else print(process.stderr, `cluster2: ${text}`);
+    else say(`cluster2: ${text}`);
   }
 }
 
 module.exports = { Announcer };
 
-function print(stream, line) {
-  stream.write(`${line}\n`);
+function print(line) {
+  process.stdout.write(`${line}\n`);
 }
 
 function counted(workers) {

@@ -8,13 +8,14 @@ const Module = require('node:module');
 const path = require('node:path');
 
 const { Failure, FAILED, MISUSED } = require('../failure');
+const { say } = require('../../shared/stderr');
 
 // What ends the command with the status for arguments that are not understood.
 const MISTAKES = ['ERR_CLUSTER2_INVALID_OPTION', 'ERR_CLUSTER2_EXEC'];
 
 async function start({ operands }) {
   const { file, flags, notes, options, own, source } = await read(operands);
-  for (const note of notes) process.stderr.write(`cluster2: ${note}\n`);
+  for (const note of notes) say(`cluster2: ${note}`);
   if (own) return runAsItIs(file, options, own);
   return run(options, { ...flags, source });
 }
@@ -53,7 +54,7 @@ function run(options, { isJson, isQuiet, source }) {
   // What is unknown is told by `new Cluster` as a warning of the process.
   const cluster = expected(() => new Cluster(options));
   process.once('uncaughtException', (error) => {
-    process.stderr.write(`cluster2: ${textOf(error)}\n`);
+    say(`cluster2: ${textOf(error)}`);
     process.exit(MISTAKES.includes(error?.code) ? MISUSED : FAILED);
   });
   cluster.listen(undefined, () => announcer.started());
@@ -73,7 +74,7 @@ function runAsItIs(file, options, { what, where }) {
   }
   const unused = Object.keys(options).filter((option) => !['exec', 'args', 'cwd', 'env'].includes(option));
   const rest = unused.length === 0 ? '' : `; without effect: ${unused.join(', ')}`;
-  process.stderr.write(`cluster2: ${name} is a cluster master itself (${what} in ${where}): it runs as it is${rest}\n`);
+  say(`cluster2: ${name} is a cluster master itself (${what} in ${where}): it runs as it is${rest}`);
   for (const [variable, value] of Object.entries(options.env ?? {})) {
     if (value === null) delete process.env[variable];
     else process.env[variable] = value;
