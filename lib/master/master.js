@@ -68,11 +68,12 @@ class Master {
     }
     this.#onStarted = () => this.#setup.callback?.(apps, monApp);
     process.once('exit', () => this.#close());
+    // Before there are workers, so that no signal ends the master without them.
+    this.#handleSignals();
     // The first workers start while the rest of this is loaded; no event of theirs comes before this turn is over.
     this.#native.start((...event) => this.#receive(...event), this.#monitor?.hasApp ?? false);
     const { NodeCluster } = require('./node-cluster');
     this.#workers = new NodeCluster(this.#native);
-    this.#handleSignals();
     this.#setup.delegations().start((...given) => this.#workers.reach(...given));
     this.#startComponents();
     // The native callback is weak: this timer says that a master without workers still has a monitor to serve.

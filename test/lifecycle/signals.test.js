@@ -2,6 +2,7 @@
 'use strict';
 
 const assert = require('node:assert/strict');
+const { setImmediate } = require('node:timers/promises');
 
 const {
   connectTo, died, eventually, freePort, reap, refused, request, start, startCluster, underWay,
@@ -98,6 +99,16 @@ describe('a shutdown while a worker starts', () => {
     assert.deepEqual(await program.exit(), { code: 0, signal: null });
     assert.deepEqual(program.seen('died').map(({ args: [, { code }] }) => code), [0, 0]);
     assert.equal(program.stderr, '');
+  });
+
+  it('begins with the first signal, also in the moment when the first worker is forked', async () => {
+    for (let round = 0; round < 3; round += 1) {
+      const program = start('api-shapes', { args: ['async'], options: { port: await freePort(), noWorkers: 1 } });
+      while (!program.files('pids').some((name) => name.startsWith('worker.'))) await setImmediate();
+      program.kill();
+      assert.deepEqual(await program.exit(), { code: 0, signal: null });
+      assert.deepEqual(program.files('pids'), []);
+    }
   });
 });
 
