@@ -115,7 +115,8 @@ declare class Cluster extends EventEmitter {
    * which answer by `c.emit(message.expect, answer)`.
    *
    * Rejects with `ERR_CLUSTER2_DELEGATE_TIMEOUT`, with `ERR_CLUSTER2_DELEGATE_FAILED` when the handler threw or rejected
-   * (`error.cause` tells what), or with `ERR_CLUSTER2_NOT_RUNNING` when the master is gone. In the master it asks itself.
+   * (`error.cause` tells what), with `ERR_CLUSTER2_INVALID_ARGUMENT` for a payload that is no JSON, or with
+   * `ERR_CLUSTER2_NOT_RUNNING` when the master is gone. In the master it asks itself.
    */
   delegate<Answer = unknown>(type: string, payload?: unknown, options?: DelegateOptions): Promise<Answer>;
 

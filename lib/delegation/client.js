@@ -41,7 +41,7 @@ class Client {
     this.#send = send;
   }
 
-  /** Sends the question; what can't be sent rejects. */
+  /** Sends the question; what can't be sent rejects with a code. */
   ask(delegate, payload, { timeout, matches, targets, expect, notification } = {}) {
     if (typeof delegate !== 'string' || delegate === '') {
       return Promise.reject(errors.createError('ERR_CLUSTER2_INVALID_ARGUMENT', 'type', 'a name', delegate));
@@ -56,7 +56,11 @@ class Client {
     if (targets !== undefined) message.targets = targets;
     if (notification !== undefined) message.notification = notification;
     return new Promise((resolve, reject) => {
-      this.#send(message, this.#calls.size === 0);
+      try {
+        this.#send(message, this.#calls.size === 0);
+      } catch (error) {
+        throw error instanceof errors.Cluster2Error ? error : unsendable(message, error);
+      }
       call.settle(resolve, reject);
       this.#calls.set(id, call);
       this.#deadlines.add(call, call.wait + SILENCE_MS);
@@ -147,6 +151,13 @@ function timedOut({ delegate, wait }) {
 function failed({ delegate }, { message, cause }) {
   const error = errors.createError('ERR_CLUSTER2_DELEGATE_FAILED', delegate, message);
   if (cause) error.cause = Object.assign(new Error(cause.message), cause);
+  return error;
+}
+
+// Whatever else may be wrong with a message, the payload is the application's.
+function unsendable({ payload }, cause) {
+  const error = errors.createError('ERR_CLUSTER2_INVALID_ARGUMENT', 'payload', 'what JSON can hold', payload);
+  error.cause = cause;
   return error;
 }
 

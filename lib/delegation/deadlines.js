@@ -7,6 +7,9 @@
 // alive.
 'use strict';
 
+/** The longest time that a timer of Node can wait. */
+const LONGEST_MS = 0x7fffffff;
+
 /** What may wait; a class that extends it can be in one `Deadlines` at a time. */
 class Waiting {
   dueAt = 0;
@@ -76,8 +79,8 @@ class Deadlines {
   }
 
   #arm(list, milliseconds) {
-    setTimeout(() => this.#look(list), milliseconds).unref();
+    setTimeout(() => this.#look(list), Math.min(milliseconds, LONGEST_MS)).unref();
   }
 }
 
-module.exports = { Deadlines, Waiting };
+module.exports = { Deadlines, LONGEST_MS, Waiting };

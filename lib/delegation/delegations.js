@@ -13,12 +13,11 @@
 'use strict';
 
 const { callApplication, textOfThrown } = require('../shared/application');
-const { Deadlines, Waiting } = require('./deadlines');
+const { Deadlines, LONGEST_MS, Waiting } = require('./deadlines');
 const { Answer, othersOf, reportOf } = require('./answer');
 const { keyOf, namesOf } = require('./match-key');
 
 const DEFAULT_MS = 10000;
-const LONGEST_MS = 0x7fffffff;
 
 class Question extends Waiting {
   // Filled in only if the answer does not come at once.

@@ -29,7 +29,7 @@ const inWorker = {
     for (let i = 0; i < count; i += 1) {
       payload.n = i;
       payload.self = i === count / 2 ? payload : undefined;
-      asked.push(c.delegate('echo', payload).then(({ n }) => n, ({ constructor }) => constructor.name));
+      asked.push(c.delegate('echo', payload).then(({ n }) => n, ({ code }) => code));
     }
     report('burst', await Promise.all(asked));
   },
