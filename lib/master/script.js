@@ -54,10 +54,11 @@ class Script {
  * program of the packages that are installed there (`next`). Throws ERR_CLUSTER2_EXEC.
  */
 function fileOf(exec, cwd = null) {
+  if (typeof exec !== 'string' || exec === '') throw createError('ERR_CLUSTER2_EXEC', exec, 'a path is a text');
   const places = [...new Set([cwd ?? process.cwd(), process.cwd()])];
   const candidates = places.map((place) => path.resolve(place, exec));
   const found = candidates.find((file) => ENDINGS.some((ending) => fs.existsSync(file + ending)));
-  if (found) return behindShim(exec, found);
+  if (found) return behindShim(exec, runnable(exec, found));
   const isName = !exec.includes('/') && !exec.includes('\\');
   const program = isName ? places.map((place) => programAbove(place, exec)).find(Boolean) : undefined;
   if (program) return behindShim(exec, program);
@@ -66,6 +67,22 @@ function fileOf(exec, cwd = null) {
 }
 
 module.exports = { Script, fileOf };
+
+// A directory is run by its main file, as with `node`.
+function runnable(exec, file) {
+  const stats = fs.statSync(file, { throwIfNoEntry: false });
+  if (stats?.isDirectory()) {
+    try {
+      require.resolve(file);
+    } catch {
+      const problem = `${file} has no index.js, and no package.json with a \`main\` that is there`;
+      throw createError('ERR_CLUSTER2_EXEC', exec, problem);
+    }
+  } else if (stats && !stats.isFile()) {
+    throw createError('ERR_CLUSTER2_EXEC', exec, `${file} is neither a file nor a directory`);
+  }
+  return file;
+}
 
 function programAbove(place, name) {
   for (let at = place; ; at = path.dirname(at)) {

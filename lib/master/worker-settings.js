@@ -30,7 +30,7 @@ class Launcher {
   /**
    * The options; `cwd` may be null. `uid` and `gid` may also come from `cluster.setupPrimary`. `script` says how
    * workers run a script as it is (lib/master/script.js), where they do.
-   * Throws ERR_CLUSTER2_NO_SCRIPT, ERR_CLUSTER2_INVALID_ARGUMENT.
+   * Throws ERR_CLUSTER2_NO_SCRIPT, ERR_CLUSTER2_INVALID_ARGUMENT, ERR_CLUSTER2_INVALID_OPTION.
    */
   constructor({ cwd, uid, gid }, script) {
     // Whoever runs a script as it is has no reason to load `node:cluster`.
@@ -39,6 +39,10 @@ class Launcher {
     this.#exec = script;
     const file = script?.file ?? process.argv[1];
     if (!file) throw errors.createError('ERR_CLUSTER2_NO_SCRIPT');
+    if (typeof cwd === 'string' && !isDirectory(cwd)) {
+      const text = `option \`cwd\` must be a directory that is there, got '${cwd}'`;
+      throw new errors.Cluster2Error('ERR_CLUSTER2_INVALID_OPTION', text);
+    }
     const here = process.cwd();
     this.#cwd = cwd ?? nameByShell(here) ?? here;
     // Node makes a relative script absolute by the directory's real name, which hides the link.
@@ -70,6 +74,14 @@ class Launcher {
       inspectPort: wantsInspector(process.execArgv) ? process.debugPort : null,
       ...this.#user,
     };
+  }
+}
+
+function isDirectory(file) {
+  try {
+    return fs.statSync(file).isDirectory();
+  } catch {
+    return false;
   }
 }
 

@@ -115,7 +115,13 @@ describe('what cluster2 start says', () => {
   });
 
   it('of a mistake names the option, its rule and its value, and exits with 2', async () => {
-    const cwd = directoryOf({ 'app.js': SERVER, 'app.sh': '#!/bin/sh\necho no\n' });
+    const cwd = directoryOf({
+      'app.js': SERVER,
+      'app.sh': '#!/bin/sh\necho no\n',
+      'empty/none.txt': '',
+      'never.config.js': 'module.exports = new Promise(() => {});',
+      'number.config.js': 'module.exports = { script: 5 };',
+    });
     for (const [args, problem] of [
       [['--nope', 'app.js'], /start has no option '--nope'/],
       [['--workers'], /--workers needs a value/],
@@ -127,6 +133,13 @@ describe('what cluster2 start says', () => {
       [['--memory-threshold', 'much', 'app.js'], /option `memoryThreshold` must be a number of bytes/],
       [['none.js'], /option `exec` must name a script for Node, got 'none\.js': there is no script .*\/none\.js/],
       [['app.sh'], /option `exec` must name a script for Node, got 'app\.sh': .*app\.sh begins with '#!\/bin\/sh'/],
+      [[''], /option `exec` must name a script for Node, got '': a path is a text/],
+      [['empty'], /option `exec` must name a script for Node, got 'empty': .*empty has no index\.js/],
+      [['/dev/null'], /option `exec` must .* got '\/dev\/null': \/dev\/null is neither a file nor a directory/],
+      [['--cwd', 'none', 'app.js'], /option `cwd` must be a directory that is there, got '.*none'/],
+      [['--cwd', 'app.sh', 'app.js'], /option `cwd` must be a directory that is there, got '.*app\.sh'/],
+      [['--config', 'never.config.js'], /the configuration never\.config\.js gives a promise that nothing settles/],
+      [['--config', 'number.config.js'], /option `exec` must name a script for Node, got 5: a path is a text/],
       [['--log', 'none/app.log', 'app.js'], /cannot append to the log .*\/none\/app\.log/],
     ]) {
       const { code, stderr } = await command(cwd, ['start', ...args]);

@@ -79,13 +79,20 @@ function packageJson() {
 async function load(file) {
   try {
     if (file.endsWith('.json')) return JSON.parse(fs.readFileSync(file, 'utf8'));
-    const { default: given } = await import(pathToFileURL(file).href);
+    const { default: given } = await Promise.race([import(pathToFileURL(file).href), nothingIsLeft(file)]);
     // What a CommonJS file marks as an ES module's default.
     const value = given?.default ?? given;
-    return await (typeof value === 'function' ? value() : value);
+    return await Promise.race([typeof value === 'function' ? value() : value, nothingIsLeft(file)]);
   } catch (error) {
-    throw wrong(file, `can't be read: ${error?.stack ?? error}`);
+    throw error instanceof Failure ? error : wrong(file, `can't be read: ${error?.stack ?? error}`);
   }
+}
+
+// Rejects when the process would end before the promise of a configuration is settled.
+function nothingIsLeft(file) {
+  return new Promise((_, reject) => {
+    process.once('beforeExit', () => reject(wrong(file, 'gives a promise that nothing settles')));
+  });
 }
 
 function refuseChoices({ environment, only }, file) {
