@@ -19,7 +19,7 @@ let listen;
 
 /**
  * Runs `createApp(callback)` and gives what it hands over: `{apps: [{app, port}], monApp}`. One app comes without a
- * port (it is the option's); entries of a list that lack an app or a port are left out.
+ * port (it is the option's); entries of a list that lack an app or a port are left out, if others are there.
  *
  * `createApp` calls back, once, at any later time; or it returns its app. What it returns counts at once if it takes no
  * callback or is async, else when nothing is left that could still call back. Rejects with what `createApp` throws,
@@ -171,9 +171,15 @@ function portedApps(app) {
 }
 
 function entriesOf(app) {
-  // Entries that cannot be served are dropped without a word, as they always were; port 0 is a port.
+  // Entries that cannot be served are dropped without a word, as they always were, if others are left.
+  // Port 0 is a port.
   const isServed = (entry) => Boolean(entry?.app) && (Boolean(entry.port) || entry.port === 0);
-  return app.filter(isServed).map((entry) => ({ app: entry.app, port: entry.port }));
+  const entries = app.filter(isServed).map((entry) => ({ app: entry.app, port: entry.port }));
+  if (entries.length === 0 && app.length > 0) throw invalidApp(app, 'no entry of the list is `{app, port}`');
+  const servers = entries.map((entry) => entry.app).filter((one) => one instanceof net.Server);
+  const twice = servers.find((server, at) => servers.indexOf(server) !== at);
+  if (twice) throw invalidApp(twice, 'it is in the list twice, and needs one entry with its ports (`port: [80, 81]`)');
+  return entries;
 }
 
 // Lets the app call `listen`, and takes the server on which it does so. Only calls that descend from this one

@@ -95,6 +95,11 @@ const shapes = {
   plain: (callback) => callback({ some: 'thing' }),
   text: (callback) => callback('app'),
   bigint: (callback) => callback(1n),
+  'without ports': (callback) => callback([app, http.createServer(app)]),
+  'twice in a list': (callback) => {
+    const server = http.createServer(app);
+    callback([{ app: server, port: options.port }, { app: server, port: options.port + 1 }]);
+  },
   'in a list': (callback) => callback([{ app, port: options.port }, { app: new Hono(), port: options.port }]),
 };
 

@@ -111,6 +111,8 @@ describe('an app', function () {
     ['text', /'app'/],
     ['bigint', /1n/],
     ['in a list', /Hono/],
+    ['without ports', /no entry of the list is `\{app, port\}`/],
+    ['twice in a list', /twice.*`port: \[80, 81\]`/],
   ]) {
     it(`that cannot be served is refused in the master with status 1: ${shape}`, async () => {
       const program = begin(shape, { port: await freePort() });
