@@ -37,12 +37,19 @@ async function main(args) {
 
 async function run(args) {
   const asked = parse(args);
+  // What a script does about its output is its own affair.
+  if (asked.command !== 'start') process.stdout.on('error', cannotSay);
   if (asked.version) return say(require('../../package.json').version);
   if (asked.help) return say(usage(asked.command));
-  // Whoever reads may have seen enough (`| head`); what a script does about that is its own affair.
-  if (asked.command !== 'start') process.stdout.on('error', () => process.exit());
   const command = require(HOMES[asked.command])[asked.command];
   return await command(asked) ?? DONE;
+}
+
+// Whoever reads may have seen enough (`| head`). Anything else, such as a full disk, is a failure.
+function cannotSay(error) {
+  if (error.code === 'EPIPE') process.exit();
+  process.stderr.write(`cluster2: cannot write to stdout: ${error.message}\n`);
+  process.exit(FAILED);
 }
 
 function say(text) {

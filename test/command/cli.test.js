@@ -11,6 +11,7 @@ const {
 } = require('../support');
 const { ask } = require('../support/control');
 const { command } = require('../support/command');
+const { BIN } = require('../support/script');
 const { COMMANDS, COMMON } = require('../../lib/cli/usage');
 
 const CLIENTS = { scale: ['2'], recycle: ['1'] };
@@ -208,6 +209,17 @@ describe('the command cluster2', () => {
       assert.match(stderr, new RegExp(`^cluster2: master ${program.pid} is another user's`));
     }));
     assert.equal((await ask(program, 'status')).serving, 1);
+  });
+
+  it('fails when what it says cannot be written, unless its reader has seen enough', async () => {
+    const node = process.env.CLUSTER2_TEST_NODE ?? process.execPath;
+    const run = (line) => {
+      const options = { encoding: 'utf8', env: { ...process.env, NODE: node, BIN } };
+      return spawnSync('bash', ['-c', line], options);
+    };
+    const full = run('"$NODE" "$BIN" --help > /dev/full');
+    assert.deepEqual([full.status, full.stderr.split(':', 2).join(':')], [1, 'cluster2: cannot write to stdout']);
+    assert.equal(run('"$NODE" "$BIN" --help > >(true)').status, 0);
   });
 
   it('top shows the table again and again, as plain text where stdout is no terminal', async () => {
