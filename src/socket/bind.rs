@@ -3,7 +3,7 @@
 //! `listener` is the only caller and owns the sockets. Every error carries the kernel's number, because the worker that asked
 //! gets that number as its own error.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata, Permissions};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -11,12 +11,13 @@ use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::thread::Builder;
 use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::Ip;
-use crate::os::quiet_thread::call_within;
+use crate::os::quiet_thread::{self, call_within};
 
 /// How long the supervisor's thread waits for a disk that holds the file of a unix socket.
 const DISK: Duration = Duration::from_millis(500);
@@ -149,9 +150,18 @@ fn invalid() -> io::Error {
 
 /// The file of a unix socket that we bound. Dropping it unlinks the path, unless another file has taken its place.
 #[derive(Debug)]
-pub(super) struct UnixFile {
+pub(super) struct UnixFile(Names);
+
+/// The names of such a file.
+///
+/// Applications remove the path before they listen, or when they end, as they would do alone. So a second name of the
+/// same file is kept beside it, from which the path is made again.
+#[derive(Clone, Debug)]
+struct Names {
     /// Absolute, because the application may change its working directory.
     path: PathBuf,
+    /// The second name; it is not there where the file system has no hard links.
+    spare: PathBuf,
     identity: (u64, u64),
 }
 
@@ -163,7 +173,28 @@ impl UnixFile {
             if is_missing { io::Error::from_raw_os_error(libc::EACCES) } else { error }
         })?;
         let identity = identity(&fs::symlink_metadata(path)?);
-        Ok(Self { path: path.to_owned(), identity })
+        let spare = spare_of(path);
+        // A killed process may have left one. Where this fails, so does the next call.
+        if fs::symlink_metadata(&spare).is_ok_and(|left| left.file_type().is_socket()) {
+            let _ = fs::remove_file(&spare);
+        }
+        // Without a second name a path that the application removes stays removed.
+        let _ = fs::hard_link(path, &spare);
+        Ok(Self(Names { path: path.to_owned(), spare, identity }))
+    }
+
+    /// Makes the path again if it has been removed; another file in its place stays.
+    pub(super) fn restore(&self) {
+        let file = self.0.clone();
+        // Where the disk does not answer in time, the path comes later or not at all, as without a second name.
+        let _ = call_within(DISK, DISK_THREAD, move || file.link_again());
+    }
+
+    /// As `restore`, without waiting for the disk.
+    pub(super) fn restore_soon(&self) {
+        let file = self.0.clone();
+        // Without a thread the path comes with the next loan.
+        let _ = quiet_thread::start(DISK_THREAD, Builder::new(), move || file.link_again());
     }
 
     /// Lets everybody read from, or write to, the socket, as `server.listen({readableAll, writableAll})` asks.
@@ -172,7 +203,7 @@ impl UnixFile {
             return Ok(());
         }
         let more = if readable { 0o444 } else { 0 } | if writable { 0o222 } else { 0 };
-        let path = self.path.clone();
+        let path = self.0.path.clone();
         let change = move || {
             let now = fs::symlink_metadata(&path)?.mode() & 0o777;
             fs::set_permissions(&path, Permissions::from_mode(now | more))
@@ -181,16 +212,45 @@ impl UnixFile {
     }
 }
 
+impl Names {
+    fn link_again(&self) {
+        let is_gone =
+            fs::symlink_metadata(&self.path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        if is_gone && is_file(&self.spare, self.identity) {
+            // It fails where the path has come back meanwhile.
+            let _ = fs::hard_link(&self.spare, &self.path);
+        }
+    }
+
+    /// The second name first: a path that is made again by the time is removed after it.
+    fn unlink(&self) {
+        for name in [&self.spare, &self.path] {
+            if is_file(name, self.identity) {
+                // What can't be removed stays as a socket that nobody answers on.
+                let _ = fs::remove_file(name);
+            }
+        }
+    }
+}
+
 impl Drop for UnixFile {
     fn drop(&mut self) {
-        let (path, ours) = (std::mem::take(&mut self.path), self.identity);
-        let unlink = move || {
-            fs::symlink_metadata(&path).is_ok_and(|now| identity(&now) == ours)
-                && fs::remove_file(&path).is_ok()
-        };
+        let file = self.0.clone();
         // A path that can't be unlinked, or not in time, stays as a socket nobody answers on; the next `reserve` removes it.
-        let _ = call_within(DISK, DISK_THREAD, unlink);
+        let _ = call_within(DISK, DISK_THREAD, move || file.unlink());
     }
+}
+
+/// `app.sock` has `.app.sock.cluster2` beside it.
+fn spare_of(path: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".cluster2");
+    path.with_file_name(name)
+}
+
+fn is_file(path: &Path, ours: (u64, u64)) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|now| identity(&now) == ours)
 }
 
 /// Removes a socket file that a killed process has left; leaves files of sockets in use and other files.

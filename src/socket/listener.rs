@@ -99,6 +99,9 @@ impl Listener {
         slot: SlotIndex,
         scheduling: Scheduling,
     ) -> io::Result<OwnedFd> {
+        if let Some(file) = &self.file {
+            file.restore();
+        }
         match &mut self.hold {
             Hold::Reserved(_) => self.claim(want, slot, scheduling),
             Hold::Shared(socket) | Hold::Handed(socket) => Ok(socket.try_clone()?.into()),
@@ -106,6 +109,13 @@ impl Listener {
                 Some(socket) => Ok(socket.try_clone()?.into()),
                 None => self.add_slot(slot),
             },
+        }
+    }
+
+    /// Makes its unix path again if the application has removed it.
+    pub(super) fn restore_file(&self) {
+        if let Some(file) = &self.file {
+            file.restore_soon();
         }
     }
 

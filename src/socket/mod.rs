@@ -330,6 +330,11 @@ impl Sockets {
         self.listeners.remove(&listener);
     }
 
+    /// Makes the unix paths again that a worker has removed when it ended.
+    pub fn restore_files(&self) {
+        self.listeners.values().for_each(Listener::restore_file);
+    }
+
     /// Closes every listener.
     pub fn close_all(&mut self) {
         self.listeners.clear();

@@ -117,6 +117,49 @@ describe('a script under cluster2 start', () => {
     assert.equal((await program.line('serving')).pid, pid);
   });
 
+  it('is ready as soon as a server listens that it binds by itself', async () => {
+    const app = `
+      const server = require('node:http').createServer((request, response) => response.end('own'));
+      server.listen({ port: Number(process.env.PORT), host: '127.0.0.1', exclusive: true });`;
+    const port = await freePort();
+    const env = { PORT: String(port) };
+    const program = await servingScript({ 'app.js': app }, ['--workers', '1', 'app.js'], { env });
+    assert.deepEqual(program.ready.addresses, [`127.0.0.1:${port}`]);
+    assert.equal((await request(port)).body, 'own');
+  });
+
+  it('has its ports shared by the workers where it asks for reusePort', async () => {
+    const app = `
+      const server = require('node:http').createServer((request, response) => response.end(String(process.pid)));
+      server.listen({ port: 0, host: '127.0.0.1', reusePort: true });`;
+    const program = await servingScript({ 'app.js': app }, ['--workers', '2', 'app.js']);
+    // One port is all that there is, and the master has it.
+    const { stdout } = await command(program.cwd, ['status']);
+    assert.match(stdout, new RegExp(`^listens on 127\\.0\\.0\\.1:${program.port}$`, 'm'));
+    assert.equal((await request(program.port)).status, 200);
+  });
+
+  it('may remove its unix path before it listens and when it ends, as it would alone', async () => {
+    const app = `
+      const fs = require('node:fs');
+      fs.rmSync('app.sock', { force: true });
+      require('node:http').createServer((request, response) => response.end('path')).listen('app.sock');
+      process.on('exit', () => fs.rmSync('app.sock', { force: true }));`;
+    const program = await servingScript({ 'app.js': app }, ['--workers', '2', 'app.js']);
+    const socketPath = path.join(program.cwd, 'app.sock');
+    const answers = async () => (await request(socketPath)).body === 'path';
+    assert.ok(await answers());
+    const { code } = await command(program.cwd, ['reload', '--wait']);
+    assert.equal(code, 0);
+    await eventually(() => answers().catch(() => false));
+    process.kill(program.seen('serving').at(-1).pid, 'SIGTERM');
+    await program.lines('died', 3);
+    await eventually(() => answers().catch(() => false));
+    program.kill();
+    await program.exit();
+    assert.deepEqual(fs.readdirSync(program.cwd).sort(), ['app.js', 'pids']);
+  });
+
   it('that opens no server is taken for ready at startTimeout, and not ended', async () => {
     const app = 'setInterval(() => {}, 1000); process.send({ alive: process.pid });';
     const program = startScript({ 'app.js': app }, ['--json', '--workers', '1', '--start-timeout', '1500', 'app.js']);

@@ -210,6 +210,7 @@ impl Connections {
         }
         self.handoff.take_back(server.in_flight);
         self.is_steering_outdated = true;
+        self.sockets.restore_files();
         // No successor comes that would ask for them, unless the program should fork one.
         if self.forks == Forks::Ordered {
             for loan in &server.loans {

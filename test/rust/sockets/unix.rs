@@ -3,6 +3,7 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::*;
 
@@ -51,6 +52,28 @@ fn a_path_that_has_been_replaced_is_left_alone() {
     new.reserve(&unix(&path)).unwrap();
     old.close_all();
     UnixStream::connect(&path).unwrap();
+}
+
+#[test]
+fn a_path_that_workers_remove_is_there_again_for_the_next() {
+    let _guard = among_others();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.sock");
+    let mut sockets = slots();
+    for slot in [SLOTS[0], SLOTS[1], SLOTS[0]] {
+        let _ = std::fs::remove_file(&path);
+        sockets.lend(&unix(&path), slot).unwrap();
+        UnixStream::connect(&path).unwrap();
+    }
+    std::fs::remove_file(&path).unwrap();
+    sockets.restore_files();
+    let begin = Instant::now();
+    while UnixStream::connect(&path).is_err() {
+        assert!(begin.elapsed() < Duration::from_secs(20), "the path is not there");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    sockets.close_all();
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[test]
