@@ -22,8 +22,8 @@ const { root, run, say } = require('./tools.js');
 const BUILT = path.join(root, 'target/fuzz');
 const CORPUS = path.join(root, 'fuzz/corpus');
 /** How many seeds of one target are kept, beside those that people have written, and how long one may be. */
-const MOST_KEPT = 40;
-const LONGEST_KEPT = 2048;
+const MOST_KEPT = 30;
+const LONGEST_KEPT = 1024;
 /** A case may take so long, in seconds, and all of them so much memory, in MiB. */
 const LIMITS = ['-timeout=10', '-rss_limit_mb=2048', '-malloc_limit_mb=512'];
 /** What cargo-fuzz sets as well: coverage for libFuzzer, and the sanitizer. */
@@ -131,17 +131,17 @@ async function keep(target, program) {
   const reached = new Set();
   const written = edges.filter(([file]) => path.dirname(file) === corpus && isWritten(file));
   for (const [, own] of written) own.forEach((edge) => reached.add(edge));
-  for (const file of fs.readdirSync(corpus)) if (!isWritten(file)) fs.rmSync(path.join(corpus, file));
-  let kept = 0;
-  for (; kept < MOST_KEPT; kept += 1) {
+  const kept = new Map();
+  while (kept.size < MOST_KEPT) {
     const [file, own] = best(edges, reached);
     if (file === undefined) break;
     own.forEach((edge) => reached.add(edge));
     const content = fs.readFileSync(file);
-    const name = createHash('sha256').update(content).digest('hex').slice(0, 12);
-    fs.writeFileSync(path.join(corpus, name), content);
+    kept.set(createHash('sha256').update(content).digest('hex').slice(0, 12), content);
   }
-  say(`${target.padEnd(12)} ${kept} cases kept`);
+  for (const file of fs.readdirSync(corpus)) if (!isWritten(file)) fs.rmSync(path.join(corpus, file));
+  for (const [name, content] of kept) fs.writeFileSync(path.join(corpus, name), content);
+  say(`${target.padEnd(12)} ${kept.size} cases kept`);
 }
 
 /**
