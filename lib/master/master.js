@@ -384,7 +384,8 @@ module.exports = { Master };
 // What Node says of a server that listens, in the form of `addresses()`. `any` is what was bound for one that named no
 // address; Node calls that IPv4, whatever it is.
 function boundAt({ address, port, addressType }, any) {
-  if (addressType === -1) return { kind: 'unix', address: null, port: null, path: address };
+  // Node puts the directory before an abstract name as well, which begins with a zero byte.
+  if (addressType === -1) return { kind: 'unix', address: null, port: null, path: address.replace(/^.*(?=\0)/s, '') };
   if (any) return { kind: any.includes(':') ? 'tcp6' : 'tcp4', address: any, port, path: null };
   const kind = String(addressType).startsWith('udp') ? addressType : `tcp${addressType}`;
   return { kind, address: address ?? (kind.endsWith('6') ? '::' : '0.0.0.0'), port, path: null };

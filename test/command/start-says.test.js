@@ -36,6 +36,20 @@ describe('what cluster2 start says', () => {
     assert.match(program.stdout, /^cluster2: ended with exit status 0$/m);
   });
 
+  // Node 18 takes an abstract name for an empty path.
+  if (parseInt(process.versions.node, 10) > 18) {
+    it('is an abstract name as status says it', async () => {
+      const app = `
+        const server = require('node:http').createServer((request, response) => response.end());
+        server.listen('\\0' + process.env.CLUSTER2_TEST_ID);`;
+      const program = await servingScript({ 'app.js': app }, ['--workers', '2', 'app.js']);
+      const [address] = program.ready.addresses;
+      assert.match(address, /^'\\x00[0-9a-f-]{36}'$/);
+      const { stdout } = await command(program.cwd, ['status']);
+      assert.ok(stdout.includes(`\nlistens on ${address}\n`), stdout);
+    });
+  }
+
   it('is nothing with --quiet, as long as nothing is wrong', async () => {
     const program = startScript({ 'app.js': `${SERVER}; server.on('listening', () => console.log('listening'));` },
       ['--workers', '1', '--quiet', 'app.js']);

@@ -258,7 +258,7 @@ function hostOf({ address }) {
 }
 
 function textOf({ address, kind, path: file, port }) {
-  if (file) return file;
+  if (file) return plain(file);
   const where = `${hostOf({ address })}:${port}`;
   return kind.startsWith('udp') ? `${where} (UDP)` : where;
 }
