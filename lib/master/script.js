@@ -20,32 +20,22 @@ const TARGET_OF_SHIM = /"\$basedir\/([^"$]+\.[cm]?js)"/;
 class Script {
   /** The script, absolute. */
   file;
-  /** Its arguments, flags of Node itself, and variables that count up with the worker's slot. */
+  /** Its arguments, flags of Node itself, and what its workers find in the environment beside the option `env`. */
   args;
   execArgv;
-  instanceEnv;
-  #variables;
-  #options;
+  env;
 
   /** The options as they were given and as they were parsed. Throws ERR_CLUSTER2_EXEC. */
   constructor(raw, parsed) {
-    const { args, cwd, env, exec, instanceEnv, nodeArgs } = parsed;
+    const { args, cwd, exec, nodeArgs } = parsed;
     this.file = fileOf(exec, cwd);
     this.args = args;
     this.execArgv = [`--require=${PRELOAD}`, ...nodeArgs];
-    this.instanceEnv = instanceEnv;
-    this.#variables = env;
     // The monitor's token is no business of workers. What is asked on the application's port is the application's,
     // unless somebody asked for our answer; and the port that the answer names is the one that was asked.
     const ecv = isGiven(raw.ecv) ? parsed.ecv : null;
     const raws = { ...raw, monitor: undefined };
-    this.#options = JSON.stringify({ raw: raws, parsed: { ...parsed, ecv, env: {}, port: [0] } });
-  }
-
-  /** What comes into the workers' environment; undefined takes a variable out of it. */
-  env() {
-    const variables = Object.entries(this.#variables).map(([name, value]) => [name, value ?? undefined]);
-    return { ...Object.fromEntries(variables), CLUSTER2_EXEC: this.#options };
+    this.env = { CLUSTER2_EXEC: JSON.stringify({ raw: raws, parsed: { ...parsed, ecv, env: {}, port: [0] } }) };
   }
 }
 

@@ -26,17 +26,22 @@ class Launcher {
   #follows;
   #user;
   #exec;
+  #env;
+  #instanceEnv;
 
   /**
    * The options; `cwd` may be null. `uid` and `gid` may also come from `cluster.setupPrimary`. `script` says how
    * workers run a script as it is (lib/master/script.js), where they do.
    * Throws ERR_CLUSTER2_NO_SCRIPT, ERR_CLUSTER2_INVALID_ARGUMENT, ERR_CLUSTER2_INVALID_OPTION.
    */
-  constructor({ cwd, uid, gid }, script) {
+  constructor({ cwd, env, gid, instanceEnv, uid }, script) {
     // Whoever runs a script as it is has no reason to load `node:cluster`.
     const { settings } = script ? { settings: {} } : require('node:cluster');
     this.#user = { uid: idOf('uid', uid ?? settings.uid), gid: idOf('gid', gid ?? settings.gid) };
     this.#exec = script;
+    // Undefined takes a variable out.
+    this.#env = Object.fromEntries(Object.entries(env).map(([name, value]) => [name, value ?? undefined]));
+    this.#instanceEnv = instanceEnv;
     const file = script?.file ?? process.argv[1];
     if (!file) throw errors.createError('ERR_CLUSTER2_NO_SCRIPT');
     if (typeof cwd === 'string' && !isDirectory(cwd)) {
@@ -68,8 +73,8 @@ class Launcher {
       execArgv: [...process.execArgv, ...this.#exec?.execArgv ?? []],
       ...this.#program(),
       // The target spares them a look into the program file, which is the same.
-      env: { ...process.env, ...this.#exec?.env(), CLUSTER2_TARGET: currentTarget() },
-      instanceEnv: this.#exec?.instanceEnv ?? {},
+      env: { ...process.env, ...this.#env, ...this.#exec?.env, CLUSTER2_TARGET: currentTarget() },
+      instanceEnv: this.#instanceEnv,
       cwd: this.#follows ? fs.realpathSync(this.#cwd) : null,
       inspectPort: wantsInspector(process.execArgv) ? process.debugPort : null,
       ...this.#user,

@@ -16,6 +16,14 @@ describe('options', () => {
     return program;
   }
 
+  it('env and instanceEnv are the environment of workers, whether they run a createApp or a script', async () => {
+    const options = { noWorkers: 1, env: { EXTRA: 'given' }, instanceEnv: { RELEASE: 7 } };
+    const program = await ready(start('reload', { options, env: { EXTRA: 'of the master' } }), 1);
+    const { body } = await request(program.port, { path: '/facts' });
+    assert.equal(JSON.parse(body).extra, 'given');
+    assert.equal((await request(program.port)).body, '7');
+  });
+
   it('that break their rule are refused with a code, the name, the rule and the value', async () => {
     const cases = [
       [{ noWorkers: 0.5 }, /noWorkers.*whole number.*0\.5/],
