@@ -12,8 +12,8 @@ const { root, filesBelow } = require('./tools.js');
 const FILE = path.join(root, 'sources.json.gz');
 
 /**
- * By name, one character for each byte: everything that `cargo build --lib` reads. Tests in test/rust and what only
- * fuzz targets and tests compile are left out, which cargo does not mind.
+ * By name, one character for each byte: everything that `cargo build --lib` reads. Tests, and what only fuzz targets and
+ * tests compile, are left out, which cargo does not mind.
  */
 function sources() {
   const names = ['Cargo.toml', 'Cargo.lock', 'build.rs', ...filesBelow('src').filter(isBuilt)];
@@ -21,7 +21,7 @@ function sources() {
 }
 
 function isBuilt(file) {
-  return !file.startsWith('src/fuzzing/');
+  return !file.startsWith('src/fuzzing/') && !/\/tests(?:\/|\.rs$)/.test(file);
 }
 
 const [when] = process.argv.slice(2);

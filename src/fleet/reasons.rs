@@ -142,12 +142,16 @@ impl DeathReason {
         }
     }
 
-    /// What people read, where the fleet knows more than the kernel's word.
+    /// What people read, where the fleet knows more than the kernel's word. `says_ready`: a worker was to say that it is ready.
     #[must_use]
-    pub fn sentence(self, start_timeout: Duration) -> Option<String> {
+    pub fn sentence(self, start_timeout: Duration, says_ready: bool) -> Option<String> {
+        let within = start_timeout.as_millis();
         Some(match self {
             Self::Unasked => return None,
-            Self::StartTimeout => format!("did not listen within {} ms", start_timeout.as_millis()),
+            Self::StartTimeout if says_ready => {
+                format!("did not say `process.send('ready')` within {within} ms")
+            }
+            Self::StartTimeout => format!("did not listen within {within} ms"),
             Self::ChannelLost => "its channel ended without notice".into(),
             Self::Drained => "shut down".into(),
             Self::Left => "left by itself".into(),

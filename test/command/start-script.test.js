@@ -117,6 +117,13 @@ describe('a script under cluster2 start', () => {
     assert.equal((await program.line('serving')).pid, pid);
   });
 
+  it('that never says it with --wait-ready is missed by what it did not do', async () => {
+    const args = ['--json', '--workers', '1', '--wait-ready', '--start-timeout', '800', 'app.js'];
+    const program = startScript({ 'app.js': SERVER }, args);
+    const { reason } = await program.line('died');
+    assert.match(reason, /did not say `process\.send\('ready'\)` within 800 ms/);
+  });
+
   it('is ready as soon as a server listens that it binds by itself', async () => {
     const app = `
       const server = require('node:http').createServer((request, response) => response.end('own'));

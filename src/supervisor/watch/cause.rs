@@ -44,7 +44,7 @@ impl Evidence {
     /// The sentence.
     pub(crate) fn reason(&self, options: &Options) -> String {
         let how = self.how();
-        match self.cause.sentence(options.start_timeout) {
+        match self.cause.sentence(options.start_timeout, options.script.wait_ready) {
             Some(wanted) => format!("{wanted}, {how}"),
             None => how,
         }
@@ -163,6 +163,12 @@ mod tests {
         assert_eq!(hung.reason(&options()), "its event loop hung, killed by SIGKILL");
         let late = evidence(Exit::Signal(9), DeathReason::StartTimeout);
         assert_eq!(late.reason(&options()), "did not listen within 60000 ms, killed by SIGKILL");
+        let mut by_word = options();
+        by_word.script.wait_ready = true;
+        assert_eq!(
+            late.reason(&by_word),
+            "did not say `process.send('ready')` within 60000 ms, killed by SIGKILL"
+        );
     }
 
     #[test]
