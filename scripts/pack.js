@@ -12,8 +12,8 @@ const { root, filesBelow } = require('./tools.js');
 const FILE = path.join(root, 'sources.json.gz');
 
 /**
- * By name, one character for each byte: everything that `cargo build --lib` reads. Tests, and what only fuzz targets and
- * tests compile, are left out, which cargo does not mind.
+ * By name, one character for each byte: everything that `cargo build --lib` reads. Tests, and what only tests and fuzz
+ * targets compile, are left out, which cargo does not mind.
  */
 function sources() {
   const names = ['Cargo.toml', 'Cargo.lock', 'build.rs', ...filesBelow('src').filter(isBuilt)];
