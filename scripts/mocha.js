@@ -12,8 +12,13 @@ const ENTRY = path.join(root, 'node_modules/mocha/bin/mocha.js');
 const LONGEST_RUN = 20 * 60_000;
 const LONGEST_END = 10_000;
 
+// Tests that take about half of the time.
+const SECOND = ['test/command/', 'test/cluster2/', 'test/monitor/', 'test/package/', 'test/unit/'];
+
 // Programs under test, and what is run by `npm run test:frameworks`.
 const APART = ['test/apps/', 'test/frameworks/'];
+
+let runs = 0;
 
 /** The whole suite. */
 function allTests() {
@@ -21,9 +26,27 @@ function allTests() {
   return filesBelow('test').filter((file) => file.endsWith('.test.js') && !isApart(file));
 }
 
-/** Runs test files on the Node at `node`; `show` is 'spec' or 'dot'. */
-async function runMocha(files, { node = process.execPath, show = 'spec' } = {}) {
-  const tallyFile = path.join(cache, `mocha-${process.pid}.json`);
+/**
+ * Runs the whole suite in two processes side by side, since tests wait for programs most of the time. What the
+ * second one says comes when the first has ended.
+ */
+async function runSuite() {
+  const isSecond = (file) => SECOND.some((folder) => file.startsWith(folder));
+  const files = allTests();
+  const besides = runMocha(files.filter(isSecond), { output: 'hide' });
+  const first = await runMocha(files.filter((file) => !isSecond(file)));
+  const { output, ...second } = await besides;
+  say(output);
+  const sum = (key) => first[key] + second[key];
+  return { passed: sum('passed'), failed: sum('failed'), skipped: sum('skipped') };
+}
+
+/**
+ * Runs test files on the Node at `node`; `show` is 'spec' or 'dot', and `output` says what scripts/tools.js does with
+ * the words.
+ */
+async function runMocha(files, { node = process.execPath, show = 'spec', output: mode = 'show' } = {}) {
+  const tallyFile = path.join(cache, `mocha-${process.pid}-${runs += 1}.json`);
   fs.mkdirSync(cache, { recursive: true });
   fs.rmSync(tallyFile, { force: true });
   const args = [ENTRY, '--forbid-only', '--reporter', path.join(__dirname, 'reporter.js'), ...files];
@@ -36,16 +59,17 @@ async function runMocha(files, { node = process.execPath, show = 'spec' } = {}) 
   };
   const ended = new AbortController();
   const watch = endWhenOver(tallyFile, ended);
-  const { ok, overdue, signal } = await run(node, args, { env, timeout: LONGEST_RUN, abort: ended.signal });
+  const how = { output: mode, env, timeout: LONGEST_RUN, abort: ended.signal };
+  const { ok, output, overdue, signal } = await run(node, args, how);
   clearInterval(watch);
   const tally = readTally(tallyFile);
   if (overdue) say(`mocha was ended: it took more than ${LONGEST_RUN / 60_000} minutes`);
   if (ended.signal.aborted) say('mocha was ended: after its last test, something kept its process alive');
   if (tally === null && signal) say(`mocha was ended by ${signal}`);
-  if (tally === null) return { passed: 0, failed: 1, skipped: 0 };
+  if (tally === null) return { passed: 0, failed: 1, skipped: 0, output };
   // Not ok without a failed test: it crashed or hung after its last one.
   if (!ok && tally.failed === 0) tally.failed = 1;
-  return tally;
+  return { ...tally, output };
 }
 
 /**
@@ -69,4 +93,4 @@ function readTally(file) {
   }
 }
 
-module.exports = { allTests, runMocha };
+module.exports = { allTests, runMocha, runSuite };

@@ -14,7 +14,7 @@
 const path = require('node:path');
 
 const { install, build } = require('./setup.js');
-const { allTests, runMocha } = require('./mocha.js');
+const { allTests, runMocha, runSuite } = require('./mocha.js');
 const { obtainNodes } = require('./nodes.js');
 const { filesWithoutStory } = require('./story.js');
 const { findCargo } = require('./cargo.js');
@@ -45,7 +45,7 @@ const STEPS = [
   { name: 'cargo-test', run: () => cargoTest(CORE) },
   { name: 'load', run: checkLoad },
   { name: 'build', needs: ['install'], run: async () => verdict(await build()) },
-  { name: 'mocha', needs: ['build'], run: (files) => runMocha(orElse(files, allTests())) },
+  { name: 'mocha', needs: ['build'], run: (files) => (files.length > 0 ? runMocha(files) : runSuite()) },
   { name: 'types', needs: ['install'], run: types },
   { name: 'doc', run: () => cargo(['doc', '--no-deps'], null, { RUSTDOCFLAGS: '-D warnings' }) },
   { name: 'smoke', needs: ['build'], run: (files) => onAllNodes(orElse(files, SMOKE), 'dot') },
