@@ -7,6 +7,7 @@
 const { parse } = require('./arguments');
 const { Failure, DONE, FAILED } = require('./failure');
 const { usage } = require('./usage');
+const { say } = require('../shared/stderr');
 
 // Each command's own file, loaded when it is asked for.
 const HOMES = {
@@ -30,7 +31,7 @@ async function main(args) {
   } catch (error) {
     // An error with a code of ours says all that there is to say.
     const isOurs = error instanceof Failure || String(error?.code).startsWith('ERR_CLUSTER2_');
-    process.stderr.write(`cluster2: ${isOurs ? error.message : error.stack}\n`);
+    say(`cluster2: ${isOurs ? error.message : error.stack}`);
     process.exitCode = error instanceof Failure ? error.status : FAILED;
   }
 }
@@ -39,8 +40,8 @@ async function run(args) {
   const asked = parse(args);
   // What a script does about its output is its own affair.
   if (asked.command !== 'start') process.stdout.on('error', cannotSay);
-  if (asked.version) return say(require('../../package.json').version);
-  if (asked.help) return say(usage(asked.command));
+  if (asked.version) return print(require('../../package.json').version);
+  if (asked.help) return print(usage(asked.command));
   const command = require(HOMES[asked.command])[asked.command];
   return await command(asked) ?? DONE;
 }
@@ -48,11 +49,11 @@ async function run(args) {
 // Whoever reads may have seen enough (`| head`). Anything else, such as a full disk, is a failure.
 function cannotSay(error) {
   if (error.code === 'EPIPE') process.exit();
-  process.stderr.write(`cluster2: cannot write to stdout: ${error.message}\n`);
+  say(`cluster2: cannot write to stdout: ${error.message}`);
   process.exit(FAILED);
 }
 
-function say(text) {
+function print(text) {
   process.stdout.write(`${text}\n`);
   return DONE;
 }

@@ -12,6 +12,7 @@ const path = require('node:path');
 const { setTimeout: after } = require('node:timers/promises');
 
 const { Failure, FAILED, NOT_ALLOWED, NOT_RUNNING } = require('./failure');
+const { say } = require('../shared/stderr');
 
 const NAME = /^master\.([1-9]\d{0,9})\.(sock|pid)$/;
 // What fits into a socket's address on every system that we run on.
@@ -124,7 +125,7 @@ async function all(masters, deed) {
     return deed(master);
   }));
   const failed = results.filter(({ status }) => status === 'rejected');
-  for (const { reason } of failed.slice(1)) process.stderr.write(`cluster2: ${reason.message}\n`);
+  for (const { reason } of failed.slice(1)) say(`cluster2: ${reason.message}`);
   if (failed.length > 0) throw failed[0].reason;
 }
 

@@ -7,6 +7,8 @@
 const fs = require('node:fs');
 const { constants: { errno } } = require('node:os');
 
+const { say } = require('../shared/stderr');
+
 const BUSY_EXIT_CODE = 255;
 const LISTEN = '0A';
 // How the Rust core ends the text of an error that has this cause.
@@ -41,7 +43,7 @@ function refusePort(cluster, error) {
   }
   // The first line is what scripts of cluster2 look for; the second says what it means.
   const advice = isHeldHere ? HELD_HERE : ADVICE[error.code];
-  process.stderr.write(advice === undefined ? `${text}\n` : `${text}\ncluster2: ${advice}\n`);
+  say(advice === undefined ? text : `${text}\ncluster2: ${advice}`);
   process.exit(BUSY_EXIT_CODE);
 }
 

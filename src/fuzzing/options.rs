@@ -149,13 +149,7 @@ fn made_up(input: &mut Input<'_>) -> Value {
         "nothing",
         "",
     ];
-    let defaults = Options::defaults(&Machine {
-        cpus: 1,
-        cwd: PathBuf::from("/"),
-        death_timeout: None,
-        linux: true,
-        is_interface: |_| false,
-    });
+    let defaults = Options::defaults(&Machine::plain());
     let json = defaults.to_json();
     let mut names: Vec<&str> = json.as_object().into_iter().flat_map(Map::keys).map(String::as_str).collect();
     names.extend(OTHERS);

@@ -240,11 +240,5 @@ fn is_not_less(after: &Totals, before: &Totals) {
 }
 
 fn options() -> Options {
-    Options::defaults(&Machine {
-        cpus: 1,
-        cwd: "/".into(),
-        death_timeout: None,
-        linux: true,
-        is_interface: |_| false,
-    })
+    Options::defaults(&Machine::plain())
 }

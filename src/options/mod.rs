@@ -50,6 +50,14 @@ pub struct Machine {
     pub is_interface: fn(&str) -> bool,
 }
 
+#[cfg(any(test, fuzzing))]
+impl Machine {
+    /// One without surprises.
+    pub(crate) fn plain() -> Self {
+        Self { cpus: 4, cwd: "/".into(), death_timeout: None, linux: true, is_interface: |_| false }
+    }
+}
+
 /// What came of the raw options.
 #[derive(Clone, Debug)]
 pub struct Parsed {

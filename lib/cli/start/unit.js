@@ -10,6 +10,7 @@ const path = require('node:path');
 
 const { Failure, FAILED } = require('../failure');
 const { nameByShell } = require('../../master/worker-settings');
+const { say } = require('../../shared/stderr');
 const { name: PACKAGE, version } = require('../../../package.json');
 const { understood } = require('./start');
 
@@ -23,7 +24,7 @@ const BARE = /^[\w@%+=:,./-]+$/;
 
 async function unit({ operands }) {
   const { file, isMaster, notes, options, parsed } = await understood(operands);
-  for (const note of notes) process.stderr.write(`cluster2: ${note}\n`);
+  for (const note of notes) say(`cluster2: ${note}`);
   const here = nameByShell(process.cwd()) ?? process.cwd();
   const isLink = here !== process.cwd();
   const command = [process.execPath, binFor(here)];
@@ -56,11 +57,10 @@ async function unit({ operands }) {
     'WantedBy=multi-user.target',
   ].join('\n')}\n`);
   if (isLink && options.pids === undefined) {
-    process.stderr.write(`cluster2: ${here} is behind a symbolic link: give --pids a directory that does not change ` +
-      'with it\n');
+    say(`cluster2: ${here} is behind a symbolic link: give --pids a directory that does not change with it`);
   }
-  process.stderr.write(`cluster2: as /etc/systemd/system/${name}.service it starts at every boot, and now, by ` +
-    `\`sudo systemctl enable --now ${name}\`\n`);
+  say(`cluster2: as /etc/systemd/system/${name}.service it starts at every boot, and now, by ` +
+    `\`sudo systemctl enable --now ${name}\``);
 }
 
 module.exports = { unit };

@@ -128,13 +128,7 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     fn options() -> Options {
-        Options::defaults(&Machine {
-            cpus: 1,
-            cwd: "/".into(),
-            death_timeout: None,
-            linux: true,
-            is_interface: |_| false,
-        })
+        Options::defaults(&Machine::plain())
     }
 
     fn evidence(exit: Exit, cause: DeathReason) -> Evidence {

@@ -17,7 +17,6 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::net::TcpStream;
 use std::num::NonZero;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -63,7 +62,7 @@ fn every_client_is_served_once_in_every_history() {
     });
     println!("{seen:?}");
     // A simulation in which nothing happens proves nothing.
-    if histories >= 200 {
+    if histories >= 2000 {
         let expected = "served handed refused taken_back given_back ahead blocked died closed_slot closed_server \
                         died_with_client client_gone not_delivered sticky rr plain_worker reload abandoned";
         for name in expected.split_whitespace() {
@@ -191,7 +190,7 @@ impl Stage {
         assert_eq!(board.assign(WorkerId(1)).unwrap().get(), 0);
         let memory = Mapping::of(board.fd()).unwrap();
         let board = Rc::new(RefCell::new(board));
-        let (sockets, options) = (Sockets::new(scheduling), Options::defaults(&machine()));
+        let (sockets, options) = (Sockets::new(scheduling), Options::defaults(&Machine::plain()));
         let (tasks, inputs) = (LocalTasks::default(), mpsc::channel(8).0);
         let mut connections = Connections::new(sockets, &options, Forks::Kept, Some(board), tasks, inputs);
         connections.add(WorkerId(1), SlotIndex(0), true);
@@ -275,8 +274,4 @@ fn any_port(index: u32) -> Query {
         readable_all: false,
         writable_all: false,
     }
-}
-
-fn machine() -> Machine {
-    Machine { cpus: 4, cwd: PathBuf::from("/"), death_timeout: None, linux: true, is_interface: |_| false }
 }

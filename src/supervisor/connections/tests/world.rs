@@ -13,11 +13,11 @@ use socket2::SockRef;
 use tokio::sync::mpsc;
 
 use super::fake_worker::{Habits, Said, Worker};
-use super::{Random, Swarm, any_port, machine, ms};
+use super::{Random, Swarm, any_port, ms};
 use crate::fleet::Forks;
 use crate::ids::{SlotIndex, WorkerId};
 use crate::ipc::message::{ServerData, ToWorker};
-use crate::options::{Options, Scheduling, Sticky};
+use crate::options::{Machine, Options, Scheduling, Sticky};
 use crate::os::memory::Mapping;
 use crate::scoreboard::Scoreboard;
 use crate::socket::{self, ListenerId, Sockets};
@@ -108,7 +108,7 @@ impl World {
         let board = Rc::new(RefCell::new(Scoreboard::create(1).unwrap()));
         let memory = Mapping::of(board.borrow().fd()).unwrap();
         let (sender, inputs) = mpsc::channel(1024);
-        let mut options = Options::defaults(&machine());
+        let mut options = Options::defaults(&Machine::plain());
         options.scheduling = swarm.scheduling;
         options.sticky = swarm.sticky;
         let scheduling = match (swarm.scheduling, swarm.sticky) {
