@@ -1,19 +1,22 @@
 // Whether this worker has lately accepted clearly more connections than the others.
 //
 // lib/worker/serving/neighbours.js makes one and asks it. Workers say in the header of the scoreboard how many
-// connections they have ever accepted, and the master says there who takes part. What counts is a short window, so
-// that nobody has to catch up on what was long ago.
+// connections they have ever accepted, and the master says there who takes part. What counts is a window of some
+// seconds, so that nobody has to catch up on what was long ago. Workers are compared with the one in their middle: a
+// worker that stands still and takes nothing must not make all others leave its queue alone.
 'use strict';
 
 const { clock, takersOf } = require('../counting/scoreboard');
 
-const WINDOW_MS = 1000;
-// More than the mean by so many, so many times its root, and this part of it: chance alone seldom does that.
+// Within a second chance alone spreads few connections as unevenly as a worker that takes too many does.
+const WINDOW_MS = 5000;
+// A worker is ahead if it exceeds the median by LEAD + ROOTS * sqrt(median) + PART * median; chance alone rarely does
+// that.
 const LEAD = 2;
 const ROOTS = 1.2;
 const PART = 0.03;
-// The part where connections close soon: who has more of them now has no more in a second, and to be more even would
-// cost workers that are all busy more than it brings.
+// Where connections are short, a larger lead is allowed: it is gone within a second, and evening it out costs busy
+// workers more than it gains.
 const PART_OF_SHORT = 0.1;
 
 class FairShare {
@@ -37,19 +40,22 @@ class FairShare {
   isAhead() {
     const now = this.#clock();
     if (now >= this.#until) this.#begin(now);
-    let sum = 0;
-    let count = 0;
+    const taken = [];
     for (const row of takersOf(this.#board)) {
-      const taken = this.#accepted(row) - this.#before.get(row);
+      const since = this.#accepted(row) - this.#before.get(row);
       // Neither one that came later nor one in the row of a worker that has died can be compared.
-      if (!(taken >= 0)) continue;
-      sum += taken;
-      count += 1;
+      if (since >= 0) taken.push(since);
     }
-    const mean = sum / count;
+    const median = medianOf(taken);
     const own = this.#accepted(this.#board.row) - (this.#before.get(this.#board.row) ?? Infinity);
-    const part = this.#shortConnections.recent(now) >= own ? PART_OF_SHORT : PART;
-    return own > mean + LEAD + ROOTS * Math.sqrt(mean) + part * mean;
+    const part = this.#areShort(own, now) ? PART_OF_SHORT : PART;
+    return own > median + LEAD + ROOTS * Math.sqrt(median) + part * median;
+  }
+
+  // Whether as many have lately closed soon as were accepted in the same time.
+  #areShort(own, now) {
+    const seconds = Math.max(1, (now - this.#until + WINDOW_MS) / 1000);
+    return this.#shortConnections.recent(now) * seconds >= own;
   }
 
   #begin(now) {
@@ -65,3 +71,8 @@ class FairShare {
 }
 
 module.exports = { FairShare };
+
+function medianOf(counts) {
+  const sorted = counts.sort((a, b) => a - b);
+  return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
+}
