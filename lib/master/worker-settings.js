@@ -15,6 +15,8 @@ const { currentTarget } = require('../shared/native');
 
 // The largest id that `child_process` takes.
 const LAST_ID = 2 ** 31 - 1;
+// What a service manager says to this process alone.
+const NOT_FOR_WORKERS = { NOTIFY_SOCKET: undefined, WATCHDOG_PID: undefined, WATCHDOG_USEC: undefined };
 const INSPECT = /--inspect(?:-brk|-port)?|--debug-port/;
 
 /** The settings where nobody is ever started (`cluster: false`). */
@@ -73,7 +75,7 @@ class Launcher {
       execArgv: [...process.execArgv, ...this.#exec?.execArgv ?? []],
       ...this.#program(),
       // The target spares them a look into the program file, which is the same.
-      env: { ...process.env, ...this.#env, ...this.#exec?.env, CLUSTER2_TARGET: currentTarget() },
+      env: { ...process.env, ...NOT_FOR_WORKERS, ...this.#env, ...this.#exec?.env, CLUSTER2_TARGET: currentTarget() },
       instanceEnv: this.#instanceEnv,
       cwd: this.#follows ? fs.realpathSync(this.#cwd) : null,
       inspectPort: wantsInspector(process.execArgv) ? process.debugPort : null,

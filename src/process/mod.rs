@@ -8,6 +8,7 @@ pub mod fallback;
 pub mod inspector;
 pub mod lifeline;
 pub mod pidfile;
+pub mod service_manager;
 pub mod spawn;
 pub mod stdio;
 pub mod stop;

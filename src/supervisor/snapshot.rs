@@ -23,6 +23,7 @@ use crate::monitor::source::{Order, Source};
 use crate::monitor::views::metrics::AppMetrics;
 use crate::options::{self, Options};
 use crate::process::control::{Reply, Request};
+use crate::process::service_manager::Condition;
 use crate::scoreboard::SharedBoard;
 use crate::scoreboard::layout::Field;
 use crate::socket::Bound;
@@ -187,6 +188,24 @@ impl State {
         stats.tallies.rescued = moves.rescued;
         stats.tallies.moved = moves.moved;
         stats.tallies.passed_over = moves.passed_over;
+    }
+
+    /// Tells the service manager what the snapshot says.
+    pub(crate) fn tell_service_manager(&mut self, now: Instant) {
+        if !self.service_manager.listens() {
+            return;
+        }
+        let stats = self.stats.lock();
+        let serving = stats.serving();
+        let is_stopping = stats.state == ClusterState::ShuttingDown;
+        let condition = Condition {
+            is_ready: serving >= usize::from(self.options.ready_quorum.get()),
+            is_reloading: stats.reload.is_some(),
+            is_stopping,
+            status: format!("{serving} of {} workers serve", stats.wanted),
+        };
+        drop(stats);
+        self.service_manager.follow(condition, now);
     }
 
     fn crashing_shown(&self, slot: fleet::Crashing) -> Crashing {

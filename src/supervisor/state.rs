@@ -41,6 +41,7 @@ use crate::os::reserve::Reserve;
 use crate::process::cgroup::OomWatch;
 use crate::process::control;
 use crate::process::disk::PidFiles;
+use crate::process::service_manager::ServiceManager;
 use crate::process::spawn::{Launch, Spawner};
 use crate::tasks::LocalTasks;
 use crate::timestamp::Timestamp;
@@ -99,6 +100,7 @@ pub(super) struct State {
     /// The monitor's port, and whether the application has an app of its own for it.
     monitor: Option<(std::net::TcpListener, bool)>,
     control: Option<control::ControlSocket>,
+    pub(super) service_manager: ServiceManager,
 }
 
 impl State {
@@ -161,6 +163,7 @@ impl State {
             publish,
             monitor: setup.monitor.map(|listener| (listener, setup.has_monitor_app)),
             control: setup.control,
+            service_manager: ServiceManager::from_environment(now),
             launch: setup.launch,
             forks: setup.forks,
             options,
@@ -269,6 +272,7 @@ impl State {
                 let troubles = self.pids.as_mut().map(|pids| pids.look(now)).unwrap_or_default();
                 self.warn_of_disk(troubles);
             }
+            Due::ServiceManager => self.service_manager.act(now),
             Due::FreshSettings => self.use_known_settings(now),
             Due::NextReload => self.begin_next_reload(now),
             Due::FailedReload => self.advance_requesters(now),
@@ -345,7 +349,9 @@ impl State {
         }
         if std::mem::take(&mut self.is_snapshot_outdated) {
             self.refresh_stats();
+            self.tell_service_manager(now);
         }
+        self.timers.follow(Due::ServiceManager, self.service_manager.due(), now);
     }
 
     /// Tells workers what came of their connections.

@@ -48,6 +48,8 @@ pub(crate) enum Due {
     CloseSlot(SlotIndex),
     /// The disk owes a pid file for so long that people should know.
     DiskLook,
+    /// The service manager is to be told something.
+    ServiceManager,
     /// JavaScript had its time to say with what workers are to be started.
     FreshSettings,
     /// A reload has ended on which others waited.

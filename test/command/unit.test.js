@@ -52,8 +52,8 @@ describe('the unit that cluster2 unit prints', () => {
   it('names the user, and waits as long as a stop may take', async () => {
     const cwd = directoryOf({ 'app.js': SERVER, 'package.json': '{"name": "@our/shop"}' });
     const unit = await unitOf(cwd, ['app.js']);
-    const known = ['User', 'KillMode', 'TimeoutStopSec', 'Restart', 'WantedBy'].map(unit.of);
-    assert.deepEqual(known, [os.userInfo().username, 'mixed', '30', 'on-failure', 'multi-user.target']);
+    const known = ['Type', 'User', 'KillMode', 'TimeoutStopSec', 'Restart', 'WantedBy'].map(unit.of);
+    assert.deepEqual(known, ['notify', os.userInfo().username, 'mixed', '30', 'on-failure', 'multi-user.target']);
     assert.match(unit.stderr, /as \/etc\/systemd\/system\/our-shop\.service .* `.* enable --now our-shop`\n$/);
     const more = ['--shutdown-timeout', '60000', '--drain-delay', '5000', '--name', 'api'];
     const longer = await unitOf(cwd, [...more, 'app.js']);
@@ -71,9 +71,9 @@ describe('the unit that cluster2 unit prints', () => {
     assert.match(stderr, /is behind a symbolic link: give --pids a directory that does not change with it/);
   });
 
-  it('has no reload for a script that is a master itself', async () => {
+  it('has no reload and no notification for a script that is a master itself', async () => {
     const cwd = directoryOf({ 'app.js': "require('node:cluster').fork();" });
-    assert.doesNotMatch((await unitOf(cwd, ['app.js'])).stdout, /ExecReload/);
+    assert.doesNotMatch((await unitOf(cwd, ['app.js'])).stdout, /ExecReload|Type=/);
   });
 
   it('is not printed where start would find a mistake', async () => {

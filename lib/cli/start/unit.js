@@ -19,6 +19,8 @@ const BIN = fs.realpathSync(path.join(__dirname, '../../../bin/cluster2.js'));
 const PACKAGES = [PACKAGE, 'cluster2'];
 // What a stop may take beyond what the options say.
 const SLACK_MS = 3000;
+// The supervising thread has stood still for so long: systemd starts the cluster anew.
+const WATCHDOG_S = 30;
 // What needs no quotes in a command line of systemd's.
 const BARE = /^[\w@%+=:,./-]+$/;
 
@@ -42,6 +44,8 @@ async function unit({ operands }) {
     'After=network-online.target',
     '',
     '[Service]',
+    // Who runs another package's master need not hear of it.
+    ...isMaster ? [] : ['Type=notify', 'NotifyAccess=main', `WatchdogSec=${WATCHDOG_S}`],
     `User=${os.userInfo().username}`,
     `WorkingDirectory=${escaped(here)}`,
     `ExecStart=${start.map(quoted).join(' ')}`,

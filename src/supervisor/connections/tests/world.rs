@@ -629,6 +629,7 @@ impl World {
                 | Due::Closing
                 | Due::DiskLook
                 | Due::FreshSettings
+                | Due::ServiceManager
                 | Due::FailedReload => panic!("{due:?} is nothing of connections"),
             }
         }
