@@ -95,8 +95,8 @@ class Connection {
   }
 
   /**
-   * Gives the time for which nothing came, by what was seen at each look. What was busy at the last look may have ended
-   * just now, and the last look may be long ago if the loop stood still.
+   * How long nothing has arrived. A connection that was busy at the last look starts anew, since its request may have
+   * ended just now.
    */
   quietFor(now, isIdle) {
     if (this.socket.bytesRead !== this.seenBytes || !isIdle || !this.wasIdle) this.seen(now);

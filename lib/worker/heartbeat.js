@@ -4,16 +4,6 @@
 // cluster2 did.
 'use strict';
 
-/** Counts the transactions that the application reports by events of its own. */
-function countTransactions(cluster, board) {
-  cluster.on('rootTransaction', (transaction) => {
-    board.add('transactions');
-    const duration = durationOf(transaction);
-    if (duration > 0 && Number.isFinite(duration)) board.add('transactionMs', duration);
-  });
-  cluster.on('errorTransaction', () => board.add('errors'));
-}
-
 /** Emits `heartbeat` every `interval` ms. */
 function startHeartbeat(cluster, board, interval) {
   let last = counts(board);
@@ -25,16 +15,7 @@ function startHeartbeat(cluster, board, interval) {
   }, interval).unref();
 }
 
-module.exports = { countTransactions, startHeartbeat };
-
-// Scripts of cluster2 give numbers, texts and objects that stand for numbers; others may give anything.
-function durationOf(transaction) {
-  try {
-    return Number(transaction.duration);
-  } catch {
-    return NaN;
-  }
-}
+module.exports = { startHeartbeat };
 
 // What restarts after each beat is a difference between two of these.
 function counts(board) {

@@ -6,8 +6,8 @@
 
 const { Ending } = require('../shared/ending');
 const { onMissing } = require('../shared/node-internals');
+const { countTransactions } = require('./counting/transactions');
 const { VitalSigns } = require('./counting/vital-signs');
-const { countTransactions } = require('./heartbeat');
 const { Leaving } = require('./leaving');
 
 /**

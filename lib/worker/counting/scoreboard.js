@@ -1,8 +1,8 @@
 // A worker's row of the scoreboard: numbers in shared memory that the master reads whenever it likes.
 //
-// lib/cluster.js opens it in every worker, before the application runs; whoever counts something writes with plain
-// stores. Where there is no shared memory the same numbers are kept in ordinary memory, for `heartbeat` events: then
-// nobody else reads them. docs/scoreboard.md says what stands where.
+// lib/worker/enter.js and lib/node-cluster/agent.js open it in a worker before the application runs, lib/single.js in
+// a process without workers. Everything that counts writes into it with plain stores. Where there is no shared memory
+// the same numbers are kept in ordinary memory for the `heartbeat` event. docs/scoreboard.md says what stands where.
 'use strict';
 
 const fs = require('node:fs');

@@ -1,6 +1,7 @@
 // Counts the connections that close within a second: this tells clients that stay from those that come for one request.
 //
-// lib/worker/counting/traffic.js tells it of each connection that closes; lib/worker/serving/balance.js asks it.
+// lib/worker/counting/traffic.js tells it of each connection that closes; lib/worker/serving/balance.js and
+// lib/worker/serving/fair-share.js ask it.
 'use strict';
 
 const SOON_MS = 1000;
@@ -25,7 +26,7 @@ class ShortConnections {
 
   #turnTo(now) {
     const window = Math.floor(now / SOON_MS);
-    // Who tells of a connection may look at the clock less often than who asks.
+    // A closing connection may bring a time that is older than the one of the last question.
     if (window <= this.#window) return;
     this.#before = window === this.#window + 1 ? this.#count : 0;
     this.#count = 0;

@@ -1,10 +1,10 @@
 // Counts connections and requests into the worker's row of the scoreboard, for every server of the process.
 //
-// lib/worker/serving/servers.js makes the one `Traffic` and calls it. Node tells of each connection and of each HTTP/1
-// request on its diagnostics channels; requests of HTTP/2 are on such channels in some versions of Node only, so the
-// servers tell of them. The file owns the list of open connections; lib/worker/counting/requests.js counts requests.
-// What runs for each connection is plain stores: one listener serves all sockets, and nothing is made for a connection
-// before it is needed.
+// lib/worker/adopt-servers.js and lib/single.js make the one `Traffic` of a process; lib/worker/serving/servers.js
+// calls it. Node tells of each connection and of each HTTP/1 request on its diagnostics channels; requests of HTTP/2
+// are on such channels in some versions of Node only, so the servers tell of them. The file owns the list of open
+// connections; lib/worker/counting/requests.js counts requests. What runs for each connection is plain stores: one
+// listener serves all sockets, and nothing is made for a connection before it is needed.
 // Invariant: requests begun = those under way + those answered + those aborted.
 'use strict';
 

@@ -42,7 +42,7 @@ class Balance {
   #leftAt = 0;
   #isOver = false;
   #isWatching = false;
-  // By the last look at the others, more of its own than these are too many, until then.
+  // How many connections this worker may have before a new one is held; valid until `#goodUntil`.
   #most = SLACK;
   #goodUntil = 0;
 
