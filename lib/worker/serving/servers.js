@@ -8,9 +8,10 @@
 
 const net = require('node:net');
 
+const { callApplication } = require('../../shared/application');
 const { portsOf } = require('../../shared/ports');
 const { connectionOf, layUpon } = require('../connection');
-const { below, isLent, onListen } = require('../../shared/node-internals');
+const { below, isLent, onListen, serverOf } = require('../../shared/node-internals');
 const { seeEvents } = require('./events');
 const { isExtra } = require('./extra-ports');
 const { cutIdle, fillTimeouts, unwatchSocket, watchSocket } = require('./idle-timeout');
@@ -46,7 +47,6 @@ class Servers {
   // Those that listen, or still have connections.
   #adopted = new Map();
   #own = new WeakSet();
-  #seen = this.#observers();
   #extras = 0;
   #drain;
   // What the application wants, once it is known.
@@ -81,7 +81,7 @@ class Servers {
     if (!adopted) {
       adopted = new Adopted(server);
       this.#all.set(server, adopted);
-      seeEvents(adopted, (...seen) => this.#connects(...seen), this.#seen);
+      seeEvents(adopted, this.#observersOf(adopted));
     }
     this.#adopted.set(server, adopted);
   }
@@ -209,24 +209,29 @@ class Servers {
     };
   }
 
-  // What each event of a server means here; see lib/worker/serving/events.js.
-  #observers() {
-    const upgrade = (adopted, first, stream) => this.#leavesHttp(adopted, first, stream);
-    const seen = {
-      listening: (adopted) => this.#listens(adopted),
-      close: (adopted) => this.#closes(adopted),
-      error: (adopted) => this.#fails(adopted),
-      secureConnection: (adopted, socket) => this.#isSecured(adopted, socket),
-      session: (adopted, session) => this.#opens(session),
-      stream: (adopted, stream, headers) => this.#streams(adopted, stream, headers),
-      timeout: (adopted, idle, _, emit) => this.#isIdle(adopted, idle, emit),
-      connect: upgrade,
-      upgrade,
-    };
+  // What each event of Node's means on a server of this kind; see lib/worker/serving/events.js. The application may
+  // emit the same names with anything.
+  #observersOf(adopted) {
+    const { isSecure: isTls, kind } = adopted;
+    const seen = new Map([
+      ['listening', () => this.#listens(adopted)],
+      ['connection', (socket) => isStream(socket) && this.#connects(adopted, socket)],
+      ['error', () => this.#fails(adopted)],
+      ['close', () => this.#closes(adopted)],
+    ]);
+    if (isTls) seen.set('secureConnection', (socket) => isStream(socket) && this.#isSecured(adopted, socket));
+    if (kind === 'tcp') return seen;
     for (const event of ['request', 'checkContinue', 'checkExpectation']) {
-      seen[event] = (adopted, request, response, emit) => this.#asks(adopted, event, request, response, emit);
+      seen.set(event, (request, response, emit) => this.#asks(adopted, event, request, response, emit));
     }
-    return new Map(Object.entries(seen));
+    for (const event of ['connect', 'upgrade']) {
+      seen.set(event, (request, stream) => this.#leavesHttp(adopted, request, stream));
+    }
+    seen.set('timeout', (idle, _, emit) => this.#isIdle(adopted, idle, emit));
+    if (kind === 'http') return seen;
+    seen.set('session', (session) => this.#opens(session));
+    seen.set('stream', (stream, headers) => this.#streams(adopted, stream, headers));
+    return seen;
   }
 
   #listens(adopted) {
@@ -258,6 +263,7 @@ class Servers {
   }
 
   #closes(adopted) {
+    if (adopted.server.listening) return;
     adopted.isClosed = true;
     this.#adopted.delete(adopted.server);
   }
@@ -267,8 +273,8 @@ class Servers {
     if (!server.listening) this.#adopted.delete(server);
   }
 
-  #connects(adopted, socket, isGiven) {
-    const { isSecure: isTls, kind, server, timeout } = adopted;
+  #connects({ isSecure: isTls, kind, server, timeout }, socket) {
+    const isGiven = serverOf(socket) !== server;
     if (isTls || kind === 'tcp') this.#watch(socket, timeout);
     // A session is found again from the proxy that it shows in place of its socket.
     if (isGiven || kind === 'http2') {
@@ -289,7 +295,8 @@ class Servers {
   }
 
   #opens(session) {
-    const { socket } = session;
+    const socket = session?.socket;
+    if (!socket) return;
     const connection = connectionOf(socket.stream ?? socket);
     connection.session = session;
     layUpon(connection, session);
@@ -297,6 +304,7 @@ class Servers {
   }
 
   #streams(adopted, stream, headers) {
+    if (!stream?.session) return false;
     this.traffic.stream(stream, headers);
     return adopted.ecvPath !== undefined && this.#ecv.takes(adopted.server, 'stream', stream, headers);
   }
@@ -312,14 +320,14 @@ class Servers {
 
   #leavesHttp({ timeout }, request, stream) {
     // A CONNECT of HTTP/2 is one stream of a session, not a connection of its own.
-    if (request.httpVersionMajor !== 1) return;
+    if (request?.httpVersionMajor !== 1) return;
     const protocol = request.method === 'CONNECT' ? 'tunnel' : String(request.headers.upgrade).toLowerCase();
     connectionOf(request.socket).upgraded = { protocol, stream };
     unwatchSocket(request.socket, timeout);
   }
 
   #isIdle({ server, timeout }, idle, emit) {
-    if (timeout === 0 || idle.timeout !== timeout || server.timeout !== timeout) return false;
+    if (timeout === 0 || idle?.timeout !== timeout || server.timeout !== timeout) return false;
     emit();
     if (cutIdle(server, idle, timeout)) this.#hasTimedOut();
     return true;
@@ -331,8 +339,13 @@ class Servers {
 
   #hasTimedOut() {
     this.traffic.timedOut();
-    this.#cluster.emit('warning', { message: 'Client socket timed out' });
+    callApplication(() => this.#cluster.emit('warning', { message: 'Client socket timed out' }));
   }
 }
 
 module.exports = { Servers };
+
+// Whether it can be a connection.
+function isStream(given) {
+  return typeof given?.pipe === 'function' && typeof given.write === 'function';
+}
