@@ -94,6 +94,18 @@ describe('ECV', () => {
     });
   }
 
+  it('is there for proxies, which ask for the whole address', async () => {
+    const program = await startApp('http', { ecv: { control: true }, noWorkers: 1 });
+    const whole = (path) => `http://a.example${path}`;
+    assert.equal(await status(program, { path: whole('/ecv?x=1') }), 'AVAILABLE');
+    assert.equal((await request(program.port, { method: 'POST', path: whole('/ecv/disable') })).status, 204);
+    assert.equal(await status(program, { path: whole('/ecv') }), 'DISABLED');
+    for (const path of [whole(''), whole('/'), whole('/other/ecv'), whole('/?/ecv'), 'ecv://a.example/ecv', '*']) {
+      const method = path === '*' ? 'OPTIONS' : 'GET';
+      assert.equal((await request(program.port, { method, path })).body, 'app', path);
+    }
+  });
+
   it('is on every app of a list, and one command disables all', async () => {
     const program = await startApp('list', { ecv: { control: true } });
     const [one, other] = program.addresses.app.map(({ port }) => ({ port }));

@@ -1,9 +1,10 @@
 // The ECV path on the application's own port: answered before the application sees the request, on every kind of HTTP
 // server.
 //
-// lib/worker/serving/servers.js asks it about each request whose path begins like the ECV path. What is said is Rust's
-// (`EcvAnswers`); here the self-check is run, and the state is read at the moment of the answer. Requests to that path
-// that are not ours (another method; control that is off) pass on to the application.
+// lib/worker/serving/servers.js asks it about each request whose path begins like the ECV path, and about those of
+// proxies, which ask for a whole address. What is said is Rust's (`EcvAnswers`); here the self-check is run, and the
+// state is read at the moment of the answer. Requests to that path that are not ours (another method; control that is
+// off) pass on to the application.
 'use strict';
 
 const { encode } = require('../../shared/options-json');
@@ -12,6 +13,8 @@ const { clock } = require('../counting/scoreboard');
 
 const PLAIN = ['content-type', 'text/plain', 'Connection', 'close'];
 const UNAVAILABLE = { status: 503, headers: PLAIN, body: 'No master\n' };
+// What comes before the path where a client asks for the whole address.
+const ORIGIN = /^https?:\/\/[^/?#]*/i;
 // What HTTP/2 does not allow in a header.
 const CONNECTION = /^connection$/i;
 
@@ -64,7 +67,7 @@ class Ecv {
       return this.#isNear(second?.[':path']) && this.#serve(server, new Http2Exchange(first, second));
     }
     // Of HTTP/2 the stream behind the request was seen before.
-    if (first?.httpVersionMajor !== 1 || !this.#isNear(first.url)) return false;
+    if (first?.httpVersionMajor !== 1 || !this.#isNear(pathOf(first.url))) return false;
     return this.#serve(server, new Http1Exchange(first, second));
   }
 
@@ -134,7 +137,7 @@ class Http1Exchange {
   #response;
 
   constructor(request, response) {
-    this.url = request.url;
+    this.url = pathOf(request.url);
     this.method = request.method;
     this.headers = request.headers;
     const { remoteAddress, localAddress, localPort } = request.socket;
@@ -193,3 +196,7 @@ class Http2Exchange {
 }
 
 module.exports = { Ecv };
+
+function pathOf(url) {
+  return String(url).replace(ORIGIN, '');
+}

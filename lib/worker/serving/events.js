@@ -6,6 +6,8 @@
 // events that only have the names of Node's. It costs a request no more than 15 ns.
 'use strict';
 
+const SLASH = '/'.charCodeAt(0);
+
 /**
  * From now on the events of a server are seen. `adopted` has `server`, `isDraining` and `ecvPath`.
  *
@@ -28,8 +30,10 @@ function seeEvents(adopted, seen) {
   };
 }
 
+// Proxies ask for a whole address, which begins with no slash.
 function mayBeEcv(request, path) {
-  return path !== undefined && typeof request?.url === 'string' && request.url.startsWith(path);
+  if (path === undefined || typeof request?.url !== 'string') return false;
+  return request.url.startsWith(path) || request.url.charCodeAt(0) !== SLASH;
 }
 
 module.exports = { seeEvents };
