@@ -4,6 +4,7 @@
 // answer.
 
 const assert = require('node:assert');
+const { subscribe, unsubscribe } = require('node:diagnostics_channel');
 const { once } = require('node:events');
 const http = require('node:http');
 const http2 = require('node:http2');
@@ -287,6 +288,43 @@ describe('Drain', () => {
       await drained;
     });
   }
+
+  it('keeps from the application a request whose client has gone before the application got it', async () => {
+    await serve(http.createServer(handle));
+    const socket = await connect(port);
+    await accepted(1);
+    const drained = drain.begin();
+    const goes = ({ socket: other }) => other.destroy();
+    subscribe('http.server.request.start', goes);
+    try {
+      socket.write(get('/held'));
+      await closed(socket);
+      await drained;
+    } finally {
+      unsubscribe('http.server.request.start', goes);
+    }
+    assert.strictEqual(held.length, 0);
+  });
+
+  it('looks through all connections once for all answers that are given at once', async () => {
+    const server = await serve(http.createServer(handle));
+    const sockets = await Promise.all(Array.from({ length: 20 }, () => connect(port)));
+    for (const socket of sockets) socket.write(get('/held'));
+    while (held.length < sockets.length) await new Promise(setImmediate);
+    const drained = drain.begin();
+    const symbols = Object.getOwnPropertySymbols(server);
+    const list = server[symbols.find(({ description }) => description === 'http.server.connections')];
+    const { active } = list;
+    let looks = 0;
+    list.active = () => {
+      looks += 1;
+      return active.call(list);
+    };
+    release();
+    assert.strictEqual(looks, 1);
+    for (const socket of sockets) await received(socket, /connection: close/i);
+    await drained;
+  });
 
   it('overrides a keep-alive that the application asks for, and nothing else', async () => {
     const forms = [

@@ -14,6 +14,8 @@ const { closeSoon } = require('../connection');
 const draining = new WeakSet();
 // Sockets on which a request waits for the end of the turn.
 const held = new WeakMap();
+// By server, the sockets amid a message; true until the code that runs now is done, since nothing arrives before.
+const looks = new Map();
 let isHooked = false;
 
 /** From now on the last answer on each HTTP/1 connection of `server` says close, and ends the connection. */
@@ -36,7 +38,8 @@ function whenAllHasCome(server, request, handle) {
   holdHalfOpen(server, socket);
   setImmediate(() => {
     releaseHalfOpen(socket);
-    handle();
+    // A client that has gone meanwhile gets no answer, and the application could not see any more that it goes.
+    if (!request.destroyed && !socket.destroyed) handle();
   });
 }
 
@@ -83,7 +86,15 @@ function isLastAnswer(response) {
   const received = requestOn(socket);
   if (received && received !== request) return false;
   // This request is received wholly, and yet a message is on its way: the close belongs to that one's answer.
-  return !(request.complete && receiving(serverOf(socket)).includes(socket));
+  return !(request.complete && isReceiving(socket));
+}
+
+// To list them costs time, and thousands of answers may be given at once.
+function isReceiving(socket) {
+  const server = serverOf(socket);
+  if (looks.size === 0) process.nextTick(() => looks.clear());
+  if (!looks.has(server)) looks.set(server, receiving(server));
+  return looks.get(server).includes(socket);
 }
 
 // An answer may be out before its request is wholly received. To close then would reset the connection, and
