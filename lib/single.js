@@ -17,6 +17,7 @@ const { MonitorRequests } = require('./master/monitor-requests');
 const { portsOf } = require('./shared/ports');
 const { refusePort } = require('./master/refuse-port');
 const { Board } = require('./worker/counting/scoreboard');
+const { leaveUncounted } = require('./worker/connection');
 const { beginService } = require('./worker/service');
 const { Servers } = require('./worker/serving/servers');
 const { Traffic } = require('./worker/counting/traffic');
@@ -52,7 +53,11 @@ class Single {
       process.stdout.write('Provide a single port for non-cluster mode. Exiting.\n');
       process.exit(SEVERAL_PORTS_EXIT_CODE);
     }
-    this.#monitor = new MonitorRequests((...asked) => this.query(...asked), (message) => this.#warn(message));
+    this.#monitor = new MonitorRequests(
+      (...asked) => this.query(...asked),
+      (message) => this.#warn(message),
+      leaveUncounted,
+    );
     if (parsed.monPort) await this.#monitor.use(monApp);
     try {
       this.#native = load().Master.prepare(encode(raw), NOBODY, []);
@@ -106,11 +111,13 @@ class Single {
 
   async #leave(signal, isAwaited) {
     const { drainDelay, shutdownTimeout } = this.#setup.parsed;
+    const isFirst = !this.#isLeaving;
     this.#isLeaving = true;
     this.#native?.leave();
     if (drainDelay > 0) await delay(drainDelay);
     // It was called before anything listened.
     if (!this.#leaving) process.exit();
+    if (isFirst) callApplication(() => this.#cluster.emit('draining'));
     setTimeout(() => {
       const held = this.#leaving.endNow();
       if (held) this.#warn(held);
@@ -142,8 +149,8 @@ class Single {
     };
   }
 
-  #warn(message) {
-    callApplication(() => this.#cluster.emit('warning', { message }));
+  #warn(message, facts) {
+    callApplication(() => this.#cluster.emit('warning', { message, ...facts }));
   }
 
   #rotate(disabled, by, reason) {
@@ -156,7 +163,7 @@ class Single {
     const facts = JSON.parse(text);
     if (event === 'answered') this.#calls.answered(id, facts);
     if (event === 'monitorRequest') this.#monitor.take(facts, fd);
-    if (event === 'warning') this.#cluster.emit('warning', { message: facts.message, ...facts.facts });
+    if (event === 'warning') this.#warn(facts.message, facts.facts);
   }
 
   #onSignal(signal) {

@@ -18,13 +18,18 @@ const MAX_HEADER_SIZE = 64 * 1024;
 class MonitorRequests {
   #query;
   #warn;
+  #onSocket;
   #app;
   #servers = new Map();
 
-  /** `query(component, worker, params)` is componentStatus's answer; `warn(message)` is told what fails. */
-  constructor(query, warn) {
+  /**
+   * `query(component, worker, params)` is componentStatus's answer; `warn(message)` is told what fails;
+   * `onSocket(socket)` is called before a request is read from its socket.
+   */
+  constructor(query, warn, onSocket = () => {}) {
     this.#query = query;
     this.#warn = warn;
+    this.#onSocket = onSocket;
   }
 
   /** Takes the application's monitor app, if it has one; rejects with ERR_CLUSTER2_INVALID_APP for one without HTTP. */
@@ -53,6 +58,7 @@ class MonitorRequests {
     for (const [name, value] of Object.entries(client)) Object.defineProperty(socket, name, { value });
     // A client that leaves is no error of anybody's.
     socket.on('error', () => {});
+    this.#onSocket(socket);
     this.#serverOf(to).emit('connection', socket);
   }
 

@@ -130,6 +130,11 @@ function knownConnection(socket) {
   return socket[kConnection];
 }
 
+/** Requests on this socket are not the application's: they are not counted, and a drain does not wait for them. */
+function leaveUncounted(socket) {
+  socket[kConnection] = null;
+}
+
 /** Has the record be found from `upper` as well: a TLS socket, or a session. */
 function layUpon(connection, upper) {
   upper[kConnection] = connection;
@@ -141,7 +146,7 @@ function closeSoon(socket) {
   else socket.end(() => socket.destroy());
 }
 
-module.exports = { Request, closeSoon, connectionOf, kConnection, knownConnection, layUpon };
+module.exports = { Request, closeSoon, connectionOf, kConnection, knownConnection, layUpon, leaveUncounted };
 
 function hasReceived(socket) {
   return socket.bytesRead === undefined ? socket.readableDidRead : socket.bytesRead > 0;

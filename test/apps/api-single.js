@@ -25,7 +25,7 @@ process.on('SIGUSR2', () => held.splice(0).forEach((response) => response.end('h
 server.on('close', () => report('close'));
 
 const c = new Cluster(options);
-reportEvents(c, 'forked', 'listening', 'died', 'SIGTERM', 'SIGINT', 'warning');
+reportEvents(c, 'forked', 'listening', 'died', 'SIGTERM', 'SIGINT', 'warning', 'draining');
 c.listen((callback) => callback(server), (app, monApp) => {
   report('facts', { hasProcessCluster: process.cluster !== undefined });
   report('callback', { isApp: app === server, monApp: typeof monApp });

@@ -43,6 +43,24 @@ describe('the application\'s own monitor app', function () {
     assert.deepEqual(JSON.parse((await ask('/ComponentStatus')).body), ['worker', 'load', 'broken']);
   });
 
+  it('is no part of what the application serves, where there are no workers', async () => {
+    const port = await freePort();
+    const { ask } = await startApp('http', { cluster: false, port });
+    await request(port, { agent: false });
+    for (let count = 0; count < 5; count += 1) await ask('/own');
+    const { body } = await ask('/metrics');
+    assert.match(body, /^cluster2_http_requests_total 1$/m);
+  });
+
+  it('holds no process that ends, where there are no workers', async () => {
+    const program = await startApp('http', { cluster: false, port: await freePort(), shutdownTimeout: 20000 });
+    const late = connect(program.monPort).then((connection) => connection.get('/late'));
+    await program.line('asked');
+    program.kill('SIGTERM');
+    assert.equal((await program.exit({ within: 5000 })).code, 0);
+    await late;
+  });
+
   it('may have the page, but never the health paths', async () => {
     const program = await startApp('http', { env: { OWN_HOME: '1' }, ecv: { control: true } });
     const { ask } = program;

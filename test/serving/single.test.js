@@ -76,6 +76,8 @@ describe('cluster: false', () => {
       assert.match(answer.input, /connection: close/i);
       assert.deepEqual(await program.exit(), { code: 0, signal: null });
       assert.equal(program.seen('close').length, 1);
+      const events = program.seen(({ event }) => [signal, 'draining', 'close'].includes(event));
+      assert.deepEqual(events.map(({ event }) => event), [signal, 'draining', 'close']);
     });
   }
 

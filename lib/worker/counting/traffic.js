@@ -114,6 +114,7 @@ class Traffic {
     const { begin, answered } = this.#counts;
     subscribe('http.server.request.start', ({ request, socket }) => {
       const connection = socket[kConnection] ?? this.#follow(socket);
+      if (connection === undefined) return;
       let begun = connection.first;
       if (connection.underWay > 0) {
         begun = new Request(connection);
@@ -124,15 +125,16 @@ class Traffic {
     });
     subscribe('http.server.response.finish', ({ response, socket }) => {
       const connection = socket[kConnection];
-      // One that had begun before they were counted.
-      if (connection === undefined || connection.underWay === 0) return;
+      // One that had begun before they were counted, or is not counted.
+      if (connection == null || connection.underWay === 0) return;
       answered(connection.first, response.statusCode);
       if (connection.others !== undefined && connection.others.length > 0) connection.first = connection.others.shift();
     });
   }
 
-  // Makes the record of a connection; one of which nobody has told is listed.
+  // Makes the record of a connection, if it is to be counted; one of which nobody has told is listed.
   #follow(socket) {
+    if (socket[kConnection] === null) return undefined;
     const connection = connectionOf(socket);
     this.given(socket);
     return connection;
