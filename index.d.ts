@@ -190,9 +190,15 @@ interface ClusterEvents {
   SIGINT: [who?: { pid: number; type: 'master' | 'worker' }];
   /** The process with `stop: true`, before it acts. */
   SIGKILL: [];
-  /** Worker: it takes no new connection any more; a good moment to close WebSockets. Clean up in `cleanup`. */
+  /**
+   * Worker, and the process with `cluster: false`: it takes no new connection any more; a good moment to close
+   * WebSockets. Clean up in `cleanup`.
+   */
   draining: [];
-  /** Master and workers, every `heartbeatInterval`; which of the two it is, `'threads' in beat` tells. */
+  /**
+   * Master and workers, every `heartbeatInterval`; which of the two it is, `'threads' in beat` tells. None with
+   * `cluster: false`, as in cluster2.
+   */
   heartbeat: [beat: WorkerHeartbeat | MasterHeartbeat];
   /** Master and workers. */
   'component-status-initialized': [status: ComponentStatus];
@@ -526,7 +532,8 @@ interface ClusterOptions {
    * long is closed, also while its request is being answered, and `warning` is emitted in the worker. HTTP/1 clients are
    * advised to give up an idle connection a second earlier (`Keep-Alive: timeout=29`), if it is 2000 or more. What the
    * application chooses itself stands: a `server.timeout` or `keepAliveTimeout` that is not Node's default, or the timeout
-   * of one socket; and a connection that left HTTP (WebSocket, CONNECT) is never cut.
+   * of one socket; and a connection that left HTTP (WebSocket, CONNECT) is never cut. Falsy values mean the default;
+   * 2147483647 switches it off.
    * @default 30000
    */
   timeout?: number | string;
@@ -534,13 +541,15 @@ interface ClusterOptions {
   /**
    * Number of connections, from 1 to `Number.MAX_SAFE_INTEGER`. A worker that has accepted more is recycled: a
    * successor is started, and when that listens the old worker finishes its requests and goes. The default recycles no
-   * worker that is younger than ten minutes; a number that is given counts at once.
+   * worker that is younger than ten minutes; a number that is given counts at once. Falsy values mean the default;
+   * `Number.MAX_SAFE_INTEGER` switches it off.
    * @default 10000
    */
   connThreshold?: number | string;
 
   /**
    * Age in seconds, from 0.001 to 2147483647 (fractions are allowed). A worker that has run for longer is recycled.
+   * Falsy values mean the default; 2147483647 switches it off.
    * @default 86400
    */
   uptimeThreshold?: number | string;
