@@ -6,14 +6,13 @@
 // request. A worker that loads neither works too, without these.
 'use strict';
 
-const nodeCluster = require('node:cluster');
 const { EventEmitter } = require('node:events');
 
 const { load } = require('../shared/native');
-const { onClusterMessage } = require('../shared/node-internals');
 const { adoptServers } = require('../worker/adopt-servers');
 const { Board } = require('../worker/counting/scoreboard');
 const { VitalSigns } = require('../worker/counting/vital-signs');
+const { drainAtDisconnect } = require('../worker/drain/disconnect');
 const { reportExceptions } = require('../worker/exceptions');
 const { tell } = require('../worker/send-to-master');
 const { Balance } = require('../worker/serving/balance');
@@ -33,19 +32,7 @@ function startAgent(place) {
   signs.also(() => servers.traffic.look());
   signs.start(options.metrics);
   board.state = 'serving';
-  const leave = () => {
-    board.state = 'draining';
-    servers.drainWhenClosed();
-  };
-  // Before Node's own listener, which closes the servers in the same turn.
-  onClusterMessage(({ cmd, act }) => {
-    if (cmd === 'NODE_CLUSTER' && act === 'disconnect') leave();
-  }, true);
-  const { disconnect } = nodeCluster.worker;
-  nodeCluster.worker.disconnect = function disconnectGently(...args) {
-    leave();
-    return disconnect.apply(this, args);
-  };
+  drainAtDisconnect(servers, () => { board.state = 'draining'; });
   tell({ act: 'hello' });
 }
 

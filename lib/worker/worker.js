@@ -7,6 +7,7 @@
 
 const { callApplication } = require('../shared/application');
 const { Balance } = require('./serving/balance');
+const { drainAtDisconnect } = require('./drain/disconnect');
 const { trapExceptions } = require('./exceptions');
 const { startHeartbeat } = require('./heartbeat');
 const { onClusterMessage } = require('../shared/node-internals');
@@ -34,6 +35,7 @@ class Worker {
   #facts = [];
   // The signal that came, or that an order stood for.
   #signal;
+  #isDraining = false;
 
   constructor(cluster, setup) {
     this.#cluster = cluster;
@@ -106,6 +108,7 @@ class Worker {
     process.once('disconnect', () => this.#calls?.end());
     this.#beginService();
     this.#ending.hearSignals((signal) => this.#onSignal(signal));
+    drainAtDisconnect(this.#servers, () => this.#takesNothingNew());
   }
 
   #serves() {
@@ -209,11 +212,17 @@ class Worker {
   #drain(why) {
     const signal = SIGNAL_OF_ORDER[why];
     if (signal && !this.#signal) this.#emitSignal(signal);
+    this.#takesNothingNew();
+    this.#leaving.begin(this.#signal ?? 'SIGTERM');
+  }
+
+  #takesNothingNew() {
+    if (this.#isDraining) return;
+    this.#isDraining = true;
     this.#board.state = 'draining';
     // As in cluster2: what an old script looks for in a worker that goes.
     process.emitter = this.#cluster;
     callApplication(() => this.#cluster.emit('draining'));
-    this.#leaving.begin(this.#signal ?? 'SIGTERM');
   }
 
   /** The order to go at once: clients are cut off, the application cleans up. */

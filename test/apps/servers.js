@@ -2,7 +2,7 @@
 // the way that the first argument names.
 //
 // Every server of this program answers `/hold` on SIGUSR2, `/pid` with the worker's pid, and everything else with its
-// name. Where a server listens is reported as `opened`.
+// name; `/disconnect` has the worker disconnect by itself. Where a server listens is reported as `opened`.
 'use strict';
 
 const cluster = require('node:cluster');
@@ -27,6 +27,7 @@ const answers = (name) => (request, response) => {
   report('request', name, request.url);
   if (request.url === '/hold') held.push(() => response.end('held'));
   else response.end(request.url === '/pid' ? String(process.pid) : name);
+  if (request.url === '/disconnect') cluster.worker.disconnect();
 };
 const named = (name) => http.createServer(answers(name));
 const echo = (socket) => {
@@ -109,6 +110,7 @@ if (kind === 'listens before' && isServing) opens('second', named('second'), loc
 
 const c = new Cluster(options);
 reportEvents(c, 'forked', 'listening', 'died', 'warning', 'draining');
+cluster.worker?.on('disconnect', () => report('disconnected'));
 c.on('listening', () => report('addresses', c.addresses()));
 c.listen((callback) => {
   if (!isServing) return callback(named('master'));

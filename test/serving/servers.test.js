@@ -132,6 +132,48 @@ describe('a second server of a worker', () => {
   });
 });
 
+describe('a worker that disconnects by itself', () => {
+  afterEach(reap);
+
+  // A request under way, and a connection that is kept for the next one.
+  async function busyAndIdle(program, port) {
+    const [busy, idle] = [await connect(port), await connect(port)];
+    await idle.get('/').until(/app$|second$/);
+    busy.get('/hold');
+    await program.line(({ event, args }) => event === 'request' && args[1] === '/hold');
+    return { busy, idle };
+  }
+
+  it('answers what is under way with a close, and closes what is idle after the grace', async () => {
+    const program = await startServers(['no second server'], { noWorkers: 1 });
+    const { busy, idle } = await busyAndIdle(program, program.port);
+    await request(program.port, { path: '/disconnect', agent: false });
+    await program.line('draining');
+    await idle.ended({ within: 3000 });
+    released(program);
+    assert.match((await busy.until(/\r\n\r\nheld$/)).input, /connection: close/i);
+    const facts = await died(program, program.workers[0]);
+    assert.deepEqual([facts.code, facts.signal], [0, null]);
+  });
+
+  it('keeps a server of its own port, until it is told to go', async () => {
+    const program = await startServers(['a second server of its own port'], { keepAliveGrace: 300 });
+    const [pid] = program.workers;
+    const port = await opened(program);
+    const { busy, idle } = await busyAndIdle(program, port);
+    await request(program.port, { path: '/disconnect', agent: false });
+    await program.line('disconnected');
+    assert.equal((await request(port, { agent: false })).body, 'second');
+    process.kill(pid, 'SIGTERM');
+    await idle.ended({ within: 3000 });
+    released(program);
+    assert.match((await busy.until(/\r\n\r\nheld$/)).input, /connection: close/i);
+    const facts = await died(program, pid);
+    assert.deepEqual([facts.code, facts.signal], [0, null]);
+    assert.equal(program.seen('draining').length, 1);
+  });
+});
+
 describe('an application that hands nothing over and listens by itself', () => {
   afterEach(reap);
 

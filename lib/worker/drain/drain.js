@@ -2,9 +2,9 @@
 //
 // lib/worker/serving/servers.js makes the one `Drain` of a process when it is to begin. `begin` closes the listening
 // sockets, lets every request be answered that is under way or still comes, and closes what is idle once the grace is
-// over; `endNow` is the deadline. Servers that only this machine reaches, and that are not the application's own
-// (`isLocal`), come last: handlers that are at work may ask them. The file owns one timer, from `begin` to the end of
-// the last connection.
+// over; `beginFor` does so for one server, and `endNow` is the deadline. Servers that only this machine reaches, and
+// that are not the application's own (`isLocal`), come last: handlers that are at work may ask them. The file owns one
+// timer, from `begin` to the end of the last connection.
 // Invariants: an HTTP connection with a request on it is closed by `endNow` alone; upgraded and raw connections are
 // never closed before it.
 'use strict';
@@ -31,24 +31,22 @@ class Drain {
   // The servers that were closed: one goes from `adopted` while streams that it was given are still open.
   #closed = new Set();
   #grace;
-  #stays;
-  #begun;
+  #isOfAll = false;
+  // The servers that drain while not all do.
+  #chosen = new Set();
   #beganAt = 0;
   #resolve;
+  #gone = new Promise((resolve) => { this.#resolve = resolve; });
   #look;
   #cut;
   #isLocalsTurn = false;
   #isEnded = false;
 
-  /**
-   * `open` lists all connections; `adopted` is a Map from each server to its record. A server of which `stays(server)`
-   * says so is left alone with its connections.
-   */
-  constructor(open, adopted, { keepAliveGrace = DEFAULT_GRACE } = {}, stays = () => false) {
+  /** `open` lists all connections; `adopted` is a Map from each server to its record. */
+  constructor(open, adopted, { keepAliveGrace = DEFAULT_GRACE } = {}) {
     this.#open = open;
     this.#adopted = adopted;
     this.#grace = keepAliveGrace;
-    this.#stays = stays;
   }
 
   /**
@@ -56,10 +54,21 @@ class Drain {
    * rejects. A second call changes nothing and returns the same promise.
    */
   begin() {
-    if (this.#begun) return this.#begun;
-    this.#begun = new Promise((resolve) => {
-      this.#resolve = resolve;
-    });
+    if (!this.#isOfAll) {
+      this.#isOfAll = true;
+      this.#take();
+    }
+    return this.#gone;
+  }
+
+  /** Begins to drain this server; those that are not named stay as they are, until `begin`. */
+  beginFor({ server }) {
+    this.#chosen.add(server);
+    this.#take();
+  }
+
+  // Takes on every server whose turn it is.
+  #take() {
     this.#beganAt = performance.now();
     this.#open.follower = {
       opened: (socket) => this.#welcome(socket),
@@ -71,9 +80,9 @@ class Drain {
     const period = Math.min(Math.max(this.#grace / LOOKS_PER_GRACE, SHORTEST_LOOK), LONGEST_LOOK);
     // Timers run before the loop reads from its sockets, immediates right after: so a request that had
     // arrived is seen before its connection is taken for idle.
+    clearInterval(this.#look);
     this.#look = setInterval(() => setImmediate(() => this.#sweep()), period);
     this.#settle();
-    return this.#begun;
   }
 
   /**
@@ -120,6 +129,10 @@ class Drain {
     else if (connection.session) this.sessionOpened(connection);
   }
 
+  #stays(server) {
+    return !this.#isOfAll && !this.#chosen.has(server);
+  }
+
   // Whether it is left alone for the time being.
   #isKept(connection) {
     const { server } = connection;
@@ -164,6 +177,7 @@ class Drain {
       clearInterval(this.#look);
       clearTimeout(this.#cut);
       this.#open.follower = undefined;
+      if (!this.#isOfAll) return;
       // The deadline has nothing left to do.
       this.#isEnded = true;
       this.#resolve();

@@ -55,8 +55,6 @@ class Servers {
   #ecv;
   #balance;
   #ownsLent = false;
-  // Those that are closed because the worker leaves.
-  #leaving = new Set();
   #onListening = () => {};
 
   /** `traffic` counts: the one of this process. `neighbours` are there in a worker. */
@@ -177,9 +175,9 @@ class Servers {
     }
   }
 
-  #drained(stays) {
+  #drained() {
     const { Drain } = require('../drain/drain');
-    this.#drain ??= new Drain(this.traffic.open, this.#adopted, this.#options, stays);
+    this.#drain ??= new Drain(this.traffic.open, this.#adopted, this.#options);
     return this.#drain;
   }
 
@@ -201,10 +199,7 @@ class Servers {
       if (before) Object.defineProperty(server, 'close', before);
       else delete server.close;
       if (typeof callback === 'function') server.once('close', callback);
-      this.#leaving.add(server);
-      const drain = this.#drained((other) => !this.#leaving.has(other));
-      drain.begin();
-      drain.listens(adopted);
+      this.#drained().beginFor(adopted);
       return server;
     };
   }
