@@ -10,6 +10,9 @@ const NODE = ['require', 'module', 'exports', '__dirname', '__filename', 'proces
   'setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'setImmediate', 'clearImmediate', 'queueMicrotask',
   'AbortController', 'AbortSignal', 'TextDecoder', 'TextEncoder', 'URLSearchParams', 'fetch', 'performance',
   'structuredClone', 'Event', 'EventTarget', 'BroadcastChannel', 'MessageChannel'];
+// An application may replace them.
+const TIMERS = ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'setImmediate', 'performance'];
+const FROM_OURS = 'Take it from lib/shared/timers.js.';
 const BROWSER = ['document', 'window', 'EventSource', 'FormData'];
 const MOCHA = ['describe', 'it', 'before', 'beforeEach', 'after', 'afterEach', 'context', 'specify'];
 
@@ -43,6 +46,11 @@ module.exports = [
       'style/semi': ['error', 'always'],
       'style/space-before-blocks': 'error',
     },
+  },
+  {
+    files: ['lib/**/*.js'],
+    ignores: ['lib/cli/**', 'lib/shared/timers.js'],
+    rules: { 'no-restricted-globals': ['error', ...TIMERS.map((name) => ({ name, message: FROM_OURS }))] },
   },
   { files: ['**/*.mjs'], languageOptions: { ecmaVersion: 2022, sourceType: 'module', globals: readonly(NODE) } },
   { files: ['src/monitor/views/assets/*.js'], languageOptions: { globals: readonly(BROWSER) } },

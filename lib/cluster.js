@@ -13,6 +13,7 @@ const errors = require('./shared/errors');
 const { load } = require('./shared/native');
 const { encode } = require('./shared/options-json');
 const { awaitsSocket, board, endsBy, isForeign, isGuest, isWorker, servers } = require('./worker/enter');
+require('./shared/timers');
 require('./worker/nexttick-workaround');
 
 // How long another master may take to answer before it is ended by signal.

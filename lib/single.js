@@ -2,7 +2,6 @@
 'use strict';
 
 const { constants: { signals } } = require('node:os');
-const { setTimeout: delay } = require('node:timers/promises');
 
 const { callApplication } = require('./shared/application');
 const { collectApps } = require('./shared/create-app');
@@ -21,6 +20,7 @@ const { leaveUncounted } = require('./worker/connection');
 const { beginService } = require('./worker/service');
 const { Servers } = require('./worker/serving/servers');
 const { Traffic } = require('./worker/counting/traffic');
+const { performance, setTimeout } = require('./shared/timers');
 
 const SECOND_SIGNAL_MS = 1000;
 const SEVERAL_PORTS_EXIT_CODE = 255;
@@ -114,7 +114,7 @@ class Single {
     const isFirst = !this.#isLeaving;
     this.#isLeaving = true;
     this.#native?.leave();
-    if (drainDelay > 0) await delay(drainDelay);
+    if (drainDelay > 0) await new Promise((resolve) => { setTimeout(resolve, drainDelay); });
     // It was called before anything listened.
     if (!this.#leaving) process.exit();
     if (isFirst) callApplication(() => this.#cluster.emit('draining'));

@@ -8,6 +8,7 @@
 
 const errors = require('../shared/errors');
 const { textOfThrown } = require('../shared/application');
+const { clearTimeout, setTimeout } = require('../shared/timers');
 
 const LIMIT_MS = 3000;
 

@@ -9,6 +9,7 @@
 const { Deadlines, Waiting } = require('./deadlines');
 const { milliseconds } = require('./delegations');
 const errors = require('../shared/errors');
+const { setImmediate } = require('../shared/timers');
 
 const DEFAULT_MS = 10000;
 // The master tells when the time is up. A blocked master can't, and gets so much longer.

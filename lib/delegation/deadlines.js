@@ -7,6 +7,8 @@
 // alive.
 'use strict';
 
+const { performance, setTimeout } = require('../shared/timers');
+
 /** The longest time that a timer of Node can wait. */
 const LONGEST_MS = 0x7fffffff;
 

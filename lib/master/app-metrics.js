@@ -6,6 +6,7 @@
 
 const { createError } = require('../shared/errors');
 const { textOfThrown } = require('../shared/application');
+const { setInterval } = require('../shared/timers');
 
 const ASK_EVERY_MS = 1000;
 

@@ -15,6 +15,7 @@ const errors = require('../shared/errors');
 const { load } = require('../shared/native');
 const { say } = require('../shared/stderr');
 const { Launcher } = require('./worker-settings');
+const { clearInterval, performance, setImmediate, setInterval, setTimeout } = require('../shared/timers');
 
 const debug = debuglog('cluster2');
 

@@ -4,6 +4,8 @@
 // has. Owns one timer, which keeps the loop alive while a hold is active.
 'use strict';
 
+const { setInterval } = require('../shared/timers');
+
 const LONGEST_MS = 2 ** 31 - 1;
 
 class KeepAlive {

@@ -9,6 +9,7 @@ const cluster = require('node:cluster');
 const net = require('node:net');
 
 const { createError } = require('./errors');
+const { clearTimeout, setImmediate, setTimeout } = require('./timers');
 
 // After this time without an app the application is told.
 const LATE_MS = 10000;

@@ -4,6 +4,8 @@
 // full disk, a reader that is gone) would be an uncaught exception, which ends a master and has a worker print again.
 'use strict';
 
+const { setImmediate } = require('./timers');
+
 let underWay = 0;
 
 /** Writes `text` and a line end; what can't be written is lost. */

@@ -4,6 +4,8 @@
 // cluster2 did.
 'use strict';
 
+const { performance, setInterval } = require('../shared/timers');
+
 /** Emits `heartbeat` every `interval` ms. */
 function startHeartbeat(cluster, board, interval) {
   let last = counts(board);

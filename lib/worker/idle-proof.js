@@ -6,6 +6,8 @@
 // reload would no longer watch the worker.
 'use strict';
 
+const { clearInterval, setImmediate, setInterval } = require('../shared/timers');
+
 const LOOK_MS = 40;
 const LOOKS = 30;
 // The channel to the master, standard input and output, servers at unix paths, and the look itself.

@@ -5,6 +5,8 @@
 // and at the latest soon after the deadline. Owns the process's exit.
 'use strict';
 
+const { setImmediate, setTimeout } = require('../shared/timers');
+
 // How long closing frames and last bytes may take once the deadline has come.
 const LAST_BYTES_MS = 100;
 // How long the application may go on: after the deadline, if connections held the process until then; and if all that

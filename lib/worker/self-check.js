@@ -5,6 +5,7 @@
 'use strict';
 
 const { isSecure, kindOf } = require('./serving/kind');
+const { clearTimeout, setTimeout } = require('../shared/timers');
 
 const LOOPBACK = { '0.0.0.0': '127.0.0.1', '::': '::1' };
 const BAD_STATUS = 300;

@@ -13,6 +13,7 @@ const { startHeartbeat } = require('./heartbeat');
 const { onClusterMessage } = require('../shared/node-internals');
 const { tell, INTERNAL } = require('./send-to-master');
 const { beginService } = require('./service');
+const { setTimeout } = require('../shared/timers');
 
 // What the application sees when the master orders a drain that no signal announced, as in cluster2.
 const SIGNAL_OF_ORDER = { shutdown: 'SIGTERM', recycle: 'SIGINT', leave: undefined };

@@ -3,7 +3,7 @@
 
 const assert = require('node:assert/strict');
 
-const { died, eventually, freePort, ready, reap, request, start } = require('../support');
+const { connect, died, eventually, freePort, ready, reap, request, start } = require('../support');
 
 const STRANGE = ['bigint', 'circle', 'getter', 'toJSON', 'symbol', 'bare', 'undefined', 'rejects', 'thenable', 'error'];
 // Text that no conversion to a primitive value survives.
@@ -170,5 +170,33 @@ describe('an application that gives and throws strange things', function () {
     program.kill();
     assert.deepEqual(await program.exit(), { code: 0, signal: null });
     assert.ok(told().has('in SIGTERM'));
+  });
+});
+
+describe("an application that has put false timers in the place of Node's", () => {
+  afterEach(reap);
+
+  for (const alone of [false, true]) {
+    it(`is drained all the same${alone ? ', with cluster: false' : ''}`, async () => {
+      const options = { noWorkers: 1, port: await freePort(), keepAliveGrace: 100, shutdownTimeout: 15000 };
+      const program = start('false-timers', { options: { ...options, cluster: !alone } });
+      await program.line(({ event, role }) => event === 'callback' && (alone || role === 'worker'));
+      const idle = await connect(options.port);
+      await idle.get('/').until(/hello$/);
+      program.kill('SIGTERM');
+      await idle.ended({ within: 5000 });
+      assert.deepEqual(await program.exit({ within: 5000 }), { code: 0, signal: null });
+      assert.deepEqual(program.seen('warning'), []);
+    });
+  }
+
+  it('has its workers watched, recycled and reloaded', async () => {
+    const program = start('false-timers', { options: { noWorkers: 1, requestThreshold: 2, keepAliveGrace: 100 } });
+    await ready(program, 1);
+    for (let count = 0; count < 4; count += 1) await request(program.port, { agent: false });
+    await program.lines('died', 1);
+    process.kill(program.pid, 'SIGUSR2');
+    await program.lines('died', 2);
+    assert.equal((await request(program.port)).body, 'hello');
   });
 });

@@ -5,6 +5,8 @@
 // is never due before the limit.
 'use strict';
 
+const { clearInterval, setInterval } = require('../../shared/timers');
+
 const CHECK_MS = 1000;
 // The default number of connections is soon reached at a high rate: it counts for workers that are so many seconds old.
 const GROWN_UP_S = 600;

@@ -7,6 +7,7 @@
 'use strict';
 
 const { clock } = require('./scoreboard');
+const { performance, setInterval } = require('../../shared/timers');
 
 const TURN_MS = 100;
 const TURNS_PER_LOOK = 10;

@@ -16,6 +16,9 @@ const { receiving } = require('../../shared/node-internals');
 const { extraServers } = require('../serving/extra-ports');
 const { announce, release } = require('./http2-goodbye');
 const { closeAfterLastAnswer } = require('./last-answer');
+const {
+  clearInterval, clearTimeout, performance, setImmediate, setInterval, setTimeout,
+} = require('../../shared/timers');
 
 const DEFAULT_GRACE = 1000;
 // How often connections are looked at in a grace; bounded, so that neither a tiny nor a huge grace does harm.

@@ -8,6 +8,7 @@
 'use strict';
 
 const { openStreams } = require('../../shared/node-internals');
+const { performance } = require('../../shared/timers');
 
 // How long a client with streams under way may take to answer the ping that says whether it has heard of the GOAWAY.
 const LONGEST_PONG = 5000;

@@ -10,6 +10,7 @@ const {
   answerOn, leaveOpen, onHeaders, receiving, requestOn, serverOf, speaksHttp1,
 } = require('../../shared/node-internals');
 const { closeSoon } = require('../connection');
+const { setImmediate } = require('../../shared/timers');
 
 const draining = new WeakSet();
 // Sockets on which a request waits for the end of the turn.

@@ -14,6 +14,7 @@
 const { clock, takersOf } = require('../counting/scoreboard');
 const { onClusterMessage, replaceAccept } = require('../../shared/node-internals');
 const { INTERNAL } = require('../send-to-master');
+const { setTimeout } = require('../../shared/timers');
 
 // How many more than the worker with the fewest are too many: so many, or this part of the mean, whichever is more.
 const SLACK = 2;

@@ -10,6 +10,7 @@
 const { encode } = require('../../shared/options-json');
 const { load } = require('../../shared/native');
 const { clock } = require('../counting/scoreboard');
+const { performance } = require('../../shared/timers');
 
 const PLAIN = ['content-type', 'text/plain', 'Connection', 'close'];
 const UNAVAILABLE = { status: 503, headers: PLAIN, body: 'No master\n' };

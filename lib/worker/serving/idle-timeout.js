@@ -10,6 +10,7 @@ const { subscribe } = require('node:diagnostics_channel');
 
 const { knownConnection } = require('../connection');
 const { advise, answerOn } = require('../../shared/node-internals');
+const { setImmediate } = require('../../shared/timers');
 
 // Clients are advised to give up an idle connection this long before it is cut, or they would send into the cut.
 const ADVICE_MARGIN = 1000;

@@ -12,6 +12,7 @@
 const { acceptAlso, handleOf, onClose, onClusterMessage } = require('../../shared/node-internals');
 const { INTERNAL, tell } = require('../send-to-master');
 const { FairShare } = require('./fair-share');
+const { setTimeout } = require('../../shared/timers');
 
 // How often it looks whether it has taken too much: after so many connections of others.
 const LOOK_EVERY = 4;
