@@ -346,8 +346,9 @@ impl Options {
             restart_delay: Duration::from_millis(100),
             restart: Restart::OnFailure,
             on_uncaught_exception: OnUncaught::Recycle,
-            // Together below the 30 s that Kubernetes grants between SIGTERM and SIGKILL.
-            shutdown_timeout: Duration::from_secs(25),
+            // With `kill_timeout`, 2 s for the queues and 2 s for the application's clean-up in the master this is below the
+            // 30 s that Kubernetes grants between SIGTERM and SIGKILL.
+            shutdown_timeout: Duration::from_secs(23),
             kill_timeout: Duration::from_secs(2),
             keep_alive_grace: Duration::from_secs(1),
             start_timeout: death_timeout,

@@ -57,7 +57,7 @@ describe('the unit that cluster2 unit prints', () => {
     assert.match(unit.stderr, /as \/etc\/systemd\/system\/our-shop\.service .* `.* enable --now our-shop`\n$/);
     const more = ['--shutdown-timeout', '60000', '--drain-delay', '5000', '--name', 'api'];
     const longer = await unitOf(cwd, [...more, 'app.js']);
-    assert.equal(longer.of('TimeoutStopSec'), '70');
+    assert.equal(longer.of('TimeoutStopSec'), '72');
     assert.match(longer.stderr, /\/api\.service/);
   });
 

@@ -3,6 +3,7 @@
 
 const assert = require('node:assert/strict');
 
+const Cluster = require('../..');
 const { connect, connectTo, died, ready, reap, start, startCluster, underWay } = require('../support');
 
 describe('the deadline of a shutdown', () => {
@@ -38,6 +39,22 @@ describe('the deadline of a shutdown', () => {
     assert.equal((await died(program, free)).code, 0);
     assert.deepEqual(await program.exit(), { code: 0, signal: null });
     assert.equal(program.seen('forked').length, 2);
+  });
+
+  it('is followed by the end of all within 4 s and killTimeout, which is within 30 s by default', async () => {
+    const options = { noWorkers: 1, shutdownTimeout: 500, killTimeout: 300 };
+    const program = await ready(start('endings', { args: ['endless cleanup'], options }), 1);
+    const [worker] = program.workers;
+    process.kill(worker, 'SIGSTOP');
+    // It waits in the queue of a worker that never comes, and the clean-up in the master never ends.
+    await connect(program.port);
+    const from = performance.now();
+    program.kill('SIGTERM');
+    assert.deepEqual(await program.exit({ within: 10000 }), { code: 0, signal: null });
+    const took = performance.now() - from;
+    assert.ok(took >= 4700 && took < 5800, `took ${took} ms`);
+    const { drainDelay, killTimeout, shutdownTimeout } = Cluster.defaultOptions;
+    assert.ok(drainDelay + shutdownTimeout + killTimeout + 4000 < 30_000);
   });
 
   it('is kept for a raw connection that nobody closes', async () => {

@@ -17,8 +17,8 @@ const { understood } = require('./start');
 const BIN = fs.realpathSync(path.join(__dirname, '../../../bin/cluster2.js'));
 // The names under which it may be installed.
 const PACKAGES = [PACKAGE, 'cluster2'];
-// What a stop may take beyond what the options say.
-const SLACK_MS = 3000;
+// What a stop may take beyond what the options say: 2 s for the queues, 2 s for the clean-up in the master, a reserve.
+const SLACK_MS = 5000;
 // The supervising thread has stood still for so long: systemd starts the cluster anew.
 const WATCHDOG_S = 30;
 // What needs no quotes in a command line of systemd's.

@@ -66,7 +66,7 @@ fn the_defaults_are_those_of_the_original() {
         "exec": null, "args": [], "nodeArgs": [], "env": {}, "instanceEnv": {}, "waitReady": false,
         "name": null, "log": null, "restartDelay": 100,
         "stop": false, "shutdown": false, "restart": "on-failure", "onUncaughtException": "recycle",
-        "shutdownTimeout": 25000, "killTimeout": 2000, "keepAliveGrace": 1000, "startTimeout": 60000,
+        "shutdownTimeout": 23000, "killTimeout": 2000, "keepAliveGrace": 1000, "startTimeout": 60000,
         "recycleTimeout": 60000, "scheduling": "slots", "backlog": 511,
         "sticky": "none", "hangTimeout": null, "captureStack": false,
         "metrics": true, "flightRecorder": true,
