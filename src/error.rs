@@ -6,6 +6,9 @@
 use std::io;
 use std::path::PathBuf;
 
+/// The code of what only a mistake of ours can cause, or an addon and JavaScript of different versions.
+pub const INTERNAL: &str = "ERR_CLUSTER2_INTERNAL";
+
 /// Everything that this crate reports as failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

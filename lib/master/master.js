@@ -13,6 +13,7 @@ const { Calls, notRunning, reloadFailed, textOf } = require('../shared/pending-c
 const { encode } = require('../shared/options-json');
 const errors = require('../shared/errors');
 const { load } = require('../shared/native');
+const { wantsOf } = require('../shared/ports');
 const { say } = require('../shared/stderr');
 const { Launcher } = require('./worker-settings');
 const { clearInterval, performance, setImmediate, setInterval, setTimeout } = require('../shared/timers');
@@ -60,9 +61,11 @@ class Master {
     const script = parsed.exec === null ? undefined : new (require('./script').Script)(raw, parsed);
     this.#launcher = new Launcher(parsed, script);
     const start = this.#launcher.settings();
-    const { apps, monApp, wants } = script ? this.#scriptAlone() : await this.#handedOver();
+    const { apps, monApp } = script ? { apps: [], monApp: this.#setup.monApp } : await this.#handedOver();
     if (parsed.monPort && (!script || monApp)) await this.#monitorRequests().use(monApp);
     try {
+      // A script that workers run as it is says itself where it listens.
+      const wants = script ? [] : wantsOf(apps, await addressOf(parsed.host), parsed);
       this.#native = load().Master.prepare(encode(raw), start, wants);
     } catch (error) {
       return require('./refuse-port').refusePort(this.#cluster, errors.fromNative(error));
@@ -84,9 +87,9 @@ class Master {
     return undefined;
   }
 
-  // What `createApp` hands over, and where the workers will listen for it.
+  // What `createApp` hands over.
   async #handedOver() {
-    const { createApp, monApp: usual, parsed } = this.#setup;
+    const { createApp, monApp: usual } = this.#setup;
     const { serialization = 'json' } = require('node:cluster').settings;
     if (serialization !== 'json') throw errors.createError('ERR_CLUSTER2_SERIALIZATION', serialization);
     const { collectApps } = require('../shared/create-app');
@@ -95,13 +98,7 @@ class Master {
     for (const { app } of apps) {
       if (app.listening) throw errors.createError('ERR_CLUSTER2_APP_LISTENING', JSON.stringify(app.address()));
     }
-    const { wantsOf } = require('../shared/ports');
-    return { apps, monApp, wants: wantsOf(apps, await addressOf(parsed.host), parsed) };
-  }
-
-  // A script that workers run as it is says itself where it listens.
-  #scriptAlone() {
-    return { apps: [], monApp: this.#setup.monApp, wants: [] };
+    return { apps, monApp };
   }
 
   // Made when it is needed.

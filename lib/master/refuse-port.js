@@ -7,6 +7,7 @@
 const fs = require('node:fs');
 const { constants: { errno } } = require('node:os');
 
+const { Cluster2Error } = require('../shared/errors');
 const { say } = require('../shared/stderr');
 
 const BUSY_EXIT_CODE = 255;
@@ -17,11 +18,10 @@ const HELD_HERE = 'this very process holds it: createApp runs in the master too,
   'that is not listening';
 
 const HELD_ELSEWHERE = 'another process listens there, as `ss -ltnp` shows; end it, or choose another `port`';
-const ADVICE = { ERR_CLUSTER2_PORT_IN_USE: HELD_ELSEWHERE, EADDRINUSE: HELD_ELSEWHERE };
+const ADVICE = { ERR_CLUSTER2_PORT_IN_USE: HELD_ELSEWHERE };
 
 const SENTENCES = {
   ERR_CLUSTER2_PORT_IN_USE: (text) => `Port is use ..${/^port in use: (?:.*:)?(.+): /.exec(text)[1]}`,
-  EADDRINUSE: (text, error) => `Port is use ..${error.port ?? error.address}`,
   ERR_CLUSTER2_LISTEN: (text) => text,
   ERR_CLUSTER2_MONITOR_LISTEN: (text) => (text.includes(IN_USE) ? `Address in use ... ${text}` : text),
 };
@@ -30,10 +30,11 @@ const SENTENCES = {
  * Ends the process for a port that can't be had; other errors are thrown. A script that listens for 'error' ends by
  * itself, with the status that it sets, else with the same.
  */
-function refusePort(cluster, error) {
+function refusePort(cluster, problem) {
+  const error = asOurs(problem, cluster.options.host);
   const sentence = SENTENCES[error.code];
   if (!sentence) throw error;
-  const text = sentence(error.message, error);
+  const text = sentence(error.message);
   const isHeldHere = listensHere(Number(/\.\.(\d+)$/.exec(text)?.[1]));
   if (isHeldHere) error.message += `; ${HELD_HERE}`;
   if (cluster.listenerCount('error') > 0) {
@@ -45,6 +46,18 @@ function refusePort(cluster, error) {
   const advice = isHeldHere ? HELD_HERE : ADVICE[error.code];
   say(advice === undefined ? text : `${text}\ncluster2: ${advice}`);
   process.exit(BUSY_EXIT_CODE);
+}
+
+// Where Node binds by itself (`cluster: false`), or looks `host` up, its error becomes what the Rust core would say.
+// Every other one stays as it is.
+function asOurs(error, host) {
+  const { address, code, hostname, port, syscall } = error;
+  const isAboutHost = syscall === 'getaddrinfo' && hostname === host;
+  if (syscall !== 'bind' && syscall !== 'listen' && !isAboutHost) return error;
+  const where = hostname ?? (port > 0 ? `${address}:${port}` : address);
+  return code === 'EADDRINUSE'
+    ? new Cluster2Error('ERR_CLUSTER2_PORT_IN_USE', `port in use: ${where}: ${code}`, { cause: error })
+    : new Cluster2Error('ERR_CLUSTER2_LISTEN', `cannot listen on ${where}: ${error.message}`, { cause: error });
 }
 
 // Whether a TCP socket of this process listens on the port; where there is no /proc, no.

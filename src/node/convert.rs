@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::error::Error;
+use crate::error::{Error, INTERNAL};
 
 /// What a function of the border returns; JavaScript sees the code as `err.code`.
 pub(crate) type Result<T> = std::result::Result<T, napi::Error<&'static str>>;
@@ -16,6 +16,5 @@ impl From<Error> for napi::Error<&'static str> {
 
 /// Reads a value that `lib/` built; a mismatch is a mistake of ours, not of the user's.
 pub(crate) fn read<T: DeserializeOwned>(value: Value, what: &'static str) -> Result<T> {
-    serde_json::from_value(value)
-        .map_err(|error| napi::Error::new("ERR_CLUSTER2_INTERNAL", format!("{what}: {error}")))
+    serde_json::from_value(value).map_err(|error| napi::Error::new(INTERNAL, format!("{what}: {error}")))
 }

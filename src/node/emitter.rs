@@ -11,6 +11,7 @@ use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use serde_json::{Value, json};
 
 use super::convert::Result;
+use crate::error::INTERNAL;
 use crate::event::{Event, MonitorRequest, signal_name};
 use crate::process::exit::Exit;
 
@@ -25,7 +26,7 @@ pub(crate) fn publisher(
         .build_threadsafe_function::<Event>()
         .weak::<true>()
         .build_callback(|context| Ok(args(context.value)))
-        .map_err(|error| napi::Error::new("ERR_CLUSTER2_INTERNAL", error.reason.clone()))?;
+        .map_err(|error| napi::Error::new(INTERNAL, error.reason.clone()))?;
     Ok(move |event| {
         // A process on its way out takes no more events.
         let _ = callback.call(event, ThreadsafeFunctionCallMode::NonBlocking);

@@ -147,12 +147,15 @@ describe('a busy port', () => {
     assert.match(program.stderr, /^cannot listen on the monitor's address 192\.0\.2\.1:\d+: Cannot assign.*\n$/);
   });
 
-  it('goes to an error listener with its code instead, where there is one', async () => {
-    const program = start('api-shapes', { args: ['later'], options: { port: busy }, env: { ON_ERROR: '1' } });
-    assert.deepEqual((await program.line('error')).args, ['ERR_CLUSTER2_PORT_IN_USE']);
-    assert.equal((await program.exit()).code, 255);
-    assert.equal(program.stderr, '');
-  });
+  for (const [mode, cluster] of Object.entries({ 'with workers': true, 'with cluster: false': false })) {
+    it(`goes to an error listener with its code instead, where there is one, ${mode}`, async () => {
+      const options = { port: busy, cluster };
+      const program = start('api-shapes', { args: ['later'], options, env: { ON_ERROR: '1' } });
+      assert.deepEqual((await program.line('error')).args, ['ERR_CLUSTER2_PORT_IN_USE']);
+      assert.equal((await program.exit()).code, 255);
+      assert.equal(program.stderr, '');
+    });
+  }
 
   for (const when of ['before', 'in the listener']) {
     it(`ends with the status that the application sets, ${when}`, async () => {
@@ -176,4 +179,19 @@ describe('a busy port', () => {
     assert.deepEqual(first.files('pids').filter((name) => name.endsWith('.pid')),
       [`master.${first.pid}.pid`, `worker.${first.workers[0]}.pid`].sort());
   });
+});
+
+describe('a host that nobody knows', () => {
+  afterEach(reap);
+
+  for (const cluster of [true, false]) {
+    it(`ends the start with 255 and a code of ours, with cluster: ${cluster}`, async () => {
+      const given = { args: ['later'], options: { host: 'nobody.invalid', cluster } };
+      const program = start('api-shapes', given);
+      assert.deepEqual(await program.exit({ within: 20000 }), { code: 255, signal: null });
+      assert.match(program.stderr, /^cannot listen on nobody\.invalid: getaddrinfo E\w+ nobody\.invalid\n$/);
+      const listener = start('api-shapes', { ...given, env: { ON_ERROR: '1' } });
+      assert.deepEqual((await listener.line('error')).args, ['ERR_CLUSTER2_LISTEN']);
+    });
+  }
 });
