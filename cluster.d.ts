@@ -1,3 +1,5 @@
+/// <reference types="node" />
+
 import { Cluster, ClusterSettings } from 'node:cluster';
 
 /**

@@ -1,3 +1,5 @@
+/// <reference types="node" />
+
 import { EventEmitter } from 'node:events';
 import { RequestListener } from 'node:http';
 import { SendHandle } from 'node:child_process';
@@ -6,7 +8,7 @@ import { Server } from 'node:net';
 /**
  * Runs a server in several processes.
  *
- * The same script runs in the master and, run again by it, in each worker; what it says here is for both.
+ * The same script runs in the master and again in each worker, so its code must suit both.
  *
  * @example
  * const c = new Cluster({ port: 3000 });
@@ -18,7 +20,7 @@ declare class Cluster extends EventEmitter {
   static readonly version: string;
 
   /** What options are when they are not given, on this machine and in this directory. */
-  static readonly defaultOptions: { readonly [Name in keyof ClusterOptions]-?: ClusterOptions[Name] | null };
+  static readonly defaultOptions: DefaultOptions;
 
   /** What was given, over the defaults. Changing it changes nothing: options are parsed when the cluster is made. */
   options: ClusterOptions & Record<string, unknown>;
@@ -37,12 +39,19 @@ declare class Cluster extends EventEmitter {
    * @param createApp runs once in the master, where the app must not listen, and once in each worker; may be async, and
    * may return the app instead of calling back
    * @param callback once in the master, when the first workers are forked, and in each worker once per port
+   *
+   * What fails later is not thrown here. A port that can't be had is the event `error`. The rest is an uncaught exception:
+   * what `createApp` or `callback` throws, `ERR_CLUSTER2_NO_APP`, `ERR_CLUSTER2_INVALID_APP`,
+   * `ERR_CLUSTER2_INVALID_MON_APP`, `ERR_CLUSTER2_APP_LISTENING`, `ERR_CLUSTER2_NO_SCRIPT`,
+   * `ERR_CLUSTER2_SERIALIZATION`, `ERR_CLUSTER2_INVALID_OPTION` (the ports of a list of apps), `ERR_CLUSTER2_LOG` and
+   * `ERR_CLUSTER2_THREAD`; with the options `stop` and `shutdown`, what the methods of these names reject with.
    * @throws {Cluster2Error} `ERR_CLUSTER2_CREATE_APP`, `ERR_CLUSTER2_ALREADY_LISTENING`
    */
   listen(createApp: CreateApp, callback?: ListenCallback): this;
 
   /**
-   * With the option `exec`: runs that script in workers; `callback` comes once, when the first ones are forked.
+   * With the option `exec`: runs that script in workers; `callback` comes once, when the first ones are forked. For a
+   * script that can't be run an uncaught exception comes later, `ERR_CLUSTER2_EXEC`.
    * @throws {Cluster2Error} `ERR_CLUSTER2_CREATE_APP_UNUSED`, `ERR_CLUSTER2_ALREADY_LISTENING`
    */
   listen(createApp?: undefined, callback?: ListenCallback): this;
@@ -50,18 +59,23 @@ declare class Cluster extends EventEmitter {
   /**
    * Kills the cluster at once: this one, when called in its master, else every live one of the `pids` directory. In a
    * worker it does nothing. Resolves when the masters are gone; the master itself does not live to see that.
+   * @throws {Cluster2Error} rejects with `ERR_CLUSTER2_CONTROL` when a master does not answer, and with
+   * `ERR_CLUSTER2_PIDS` when the directory can't be read
    */
   stop(): Promise<Ended | undefined>;
 
   /**
    * Lets no new connection in, finishes what is under way, then ends the cluster; whose, is as with `stop`. From another
    * process it resolves when no new connection gets in any more.
+   * @throws {Cluster2Error} rejects as `stop` does
    */
   shutdown(): Promise<Ended | undefined>;
 
   /**
    * In the master: replaces all workers, successors first, and gives `env` and the script as it is now to those that come.
-   * Rejects with a code when a successor fails; the old workers then stay.
+   * When a successor fails, the old workers stay.
+   * @throws {Cluster2Error} rejects with `ERR_CLUSTER2_RELOAD_FAILED` (with `reason`, `pid`, `exitCode` and `signal`),
+   * `ERR_CLUSTER2_RELOAD_CANCELLED`, `ERR_CLUSTER2_INVALID_OPTION`, `ERR_CLUSTER2_NOT_RUNNING`
    */
   reload(options?: ReloadOptions): Promise<ReloadResult>;
 
@@ -107,7 +121,11 @@ declare class Cluster extends EventEmitter {
    */
   cleanup(task: () => unknown): this;
 
-  /** What was really bound: port 0 is a number here. Nothing before `listen` has opened it. */
+  /**
+   * In the master: what was really bound; port 0 is a number here. It is empty until the callback of `listen` comes. With
+   * the option `exec` the application's part is filled when a worker listens. With `cluster: false` only the monitor's part
+   * is filled. In a worker it is always empty.
+   */
   addresses(): Addresses;
 
   /**
@@ -175,7 +193,7 @@ interface ClusterEvents {
    */
   note: [note: { event: string; pid: number | null; text: string }];
   /** Master and workers: something an operator should know. Without a listener the master prints each kind once. */
-  warning: [warning: { message: string; [fact: string]: unknown }];
+  warning: [warning: Warning];
   /**
    * Master: a port can't be had. Without a listener that is one line on stderr; the exit status is 255, unless
    * `process.exitCode` is set.
@@ -202,6 +220,34 @@ interface ClusterEvents {
   heartbeat: [beat: WorkerHeartbeat | MasterHeartbeat];
   /** Master and workers. */
   'component-status-initialized': [status: ComponentStatus];
+}
+
+/** Something an operator should know: a sentence, and the facts behind it where there are some. */
+interface Warning {
+  message: string;
+  /** From the list in docs/errors.md, where it is an error that the cluster can live with. */
+  code?: string;
+  /** The process that it is about. */
+  pid?: number | null;
+  /** A worker keeps dying: in which slot (null: a spare), */
+  slot?: number | null;
+  /** how often in a row, */
+  failures?: number;
+  /** how long the next start waits, in milliseconds, */
+  delay?: number;
+  /** and why the last one died. After a reload that failed: why the new worker did. */
+  reason?: string | null;
+  /** After a reload that failed: how the new worker ended. */
+  exitCode?: number | null;
+  signal?: string | null;
+  /** A successor failed: the number of the worker that stays, and its own (as `cluster.worker.id`). */
+  worker?: number;
+  successor?: number;
+  /** No worker is left: 0. */
+  workers?: number;
+  /** Descriptors are short: how many the process may have. */
+  limit?: number;
+  [fact: string]: unknown;
 }
 
 /** How a worker ended. */
@@ -244,27 +290,39 @@ interface WorkerHeartbeat {
   cycle: number;
 }
 
-/** What the master says of all workers: counts are sums, times and percentages averages. */
+/**
+ * What the master says of all workers. `totalTransactions`, `totalDuration`, `errors` and the figures of garbage
+ * collections are sums since the heartbeat before, the counts of connections since the start.
+ */
 interface MasterHeartbeat {
   /** The master's. */
   pid: number;
+  /** Percent of one processor that a worker used for code of its own since its start; the average. */
   usertime: number;
+  /** The same, in the kernel. */
   systime: number;
-  /** Seconds. */
+  /** Seconds; the average of the workers. */
   uptime: number;
+  /** Bytes of memory that the machine has. */
   totalmem: number;
+  /** Bytes of it that are free. */
   freemem: number;
   totalConnections: number;
+  /** Those that are open now. */
   pendingConnections: number;
   timedoutConnections: number;
   /** This and the next two: counted where the option `metrics: {gc: true}` asks for it, else 0. */
   fullGCs: number;
   incrementalGCs: number;
-  pauseMS: number;
-  totalTransactions: number;
-  totalDuration: number;
-  errors: number;
   /** Milliseconds. */
+  pauseMS: number;
+  /** What `c.emit('rootTransaction', { duration })` has counted in workers. */
+  totalTransactions: number;
+  /** Milliseconds; the sum of their durations. */
+  totalDuration: number;
+  /** What `c.emit('errorTransaction')` has counted in workers. */
+  errors: number;
+  /** Milliseconds since the one before. */
   interval: number;
   /** How many workers are in it. */
   threads: number;
@@ -302,7 +360,13 @@ interface Ended {
 
 /** What was really bound. */
 interface Addresses {
-  app: { kind: string; address?: string | null; port?: number | null; path?: string | null }[];
+  app: {
+    /** `'udp4'` and `'udp6'` with the option `exec` only. */
+    kind: 'tcp4' | 'tcp6' | 'udp4' | 'udp6' | 'unix';
+    address?: string | null;
+    port?: number | null;
+    path?: string | null;
+  }[];
   monitor: { address: string; port: number } | null;
 }
 
@@ -395,6 +459,14 @@ declare class Cluster2Error extends Error {
   /** From the list in docs/errors.md. */
   code: string;
   cause?: unknown;
+  /** `ERR_CLUSTER2_RELOAD_FAILED`: why the new worker failed, in a sentence. */
+  reason?: string;
+  /** `ERR_CLUSTER2_RELOAD_FAILED`: its process; null if it could not be started. */
+  pid?: number | null;
+  /** `ERR_CLUSTER2_RELOAD_FAILED`: its exit status, or null. */
+  exitCode?: number | null;
+  /** `ERR_CLUSTER2_RELOAD_FAILED`: the signal that ended it, or null. */
+  signal?: string | null;
 }
 
 /** A worker's process in the master: as much of Node's `ChildProcess` as old scripts use, with its events. */
@@ -436,9 +508,9 @@ declare global {
 declare namespace Cluster {
   export {
     Addresses, App, Cluster, Cluster2Error, ClusterEvents, ClusterOptions, ComponentStatus, CreateApp, Death,
-    DelegateMessage, DelegateOptions, EcvOptions, Ended, ListenCallback, MasterHeartbeat, MetricsOptions,
-    MonitorOptions, PortedApp, Reduce, ReducerName, ReloadOptions, ReloadResult, StatusOptions, WorkerHeartbeat,
-    WorkerProcess,
+    DefaultOptions, DelegateMessage, DelegateOptions, EcvOptions, Ended, ListenCallback, MasterHeartbeat,
+    MetricsOptions, MonitorOptions, PortedApp, Reduce, ReducerName, ReloadOptions, ReloadResult, StatusOptions, Warning,
+    WorkerHeartbeat, WorkerProcess,
     Cluster as default,
   };
 }
@@ -719,9 +791,9 @@ interface ClusterOptions {
 
   /**
    * How long workers may finish their requests in a graceful shutdown, in whole milliseconds from 1 to 2147483647.
-   * Those that are not done by then are ordered to end at once. Together with `killTimeout` it should stay below what
-   * the service manager grants (Kubernetes: 30 s).
-   * @default 25000
+   * Those that are not done by then are ordered to end at once. The whole shutdown takes `drainDelay`, this,
+   * `killTimeout` and 4 s more at most; that should stay below what the service manager grants (Kubernetes: 30 s).
+   * @default 23000
    */
   shutdownTimeout?: number | string;
 
@@ -827,6 +899,25 @@ interface ClusterOptions {
    */
   readyQuorum?: number | string;
 }
+
+/** What `Cluster.defaultOptions` shows. Of a secret, or a function, it only says whether there is one. */
+type DefaultOptions = {
+  readonly [Name in Exclude<keyof ClusterOptions, 'ecv' | 'monitor'>]: NonNullable<ClusterOptions[Name]> | null;
+} & {
+  readonly ecv: {
+    readonly path: string;
+    /** Null is '/'. */
+    readonly monitor: string | null;
+    readonly control: boolean;
+    readonly validator: boolean;
+    readonly timeout: number;
+    readonly startDisabled: boolean;
+    /** Null is everywhere. */
+    readonly controlFrom: readonly string[] | null;
+    readonly token: boolean;
+  };
+  readonly monitor: { readonly control: boolean; readonly token: boolean };
+};
 
 /** The parts of the option `metrics`. */
 interface MetricsOptions {

@@ -29,6 +29,8 @@ const c = new Cluster(options);
 const same: Named = new Required();
 const version: string = Cluster.version;
 const port = Cluster.defaultOptions.port;
+const { ecv, monitor: byDefault } = Cluster.defaultOptions;
+export const given: boolean[] = [ecv.token, ecv.validator, byDefault.token, ecv.controlFrom === null];
 
 const server = http.createServer((request, response) => response.end(request.url));
 c.listen((callback) => callback(server), (apps, monApp) => console.log(apps.length, monApp))
@@ -38,6 +40,10 @@ c.listen((callback) => callback(server), (apps, monApp) => console.log(apps.leng
   .on('heartbeat', (beat) => ('threads' in beat ? beat.threads + beat.pendingConnections : beat.gc.full + beat.cycle))
   .on('hung', (pid, { ms, stack }) => [pid + ms, stack])
   .on('warning', ({ message }) => message.trim())
+  .on('warning', ({ code, failures, slot, delay, reason, pid, workers }) => [
+    code?.trim(), failures?.toFixed(), slot?.toFixed(), delay?.toFixed(), reason?.trim(), pid?.toFixed(),
+    workers?.toFixed(),
+  ])
   .once('listening', (pid) => pid.toFixed())
   .prependOnceListener('SIGINT', (who) => who?.type)
   .off('draining', () => {})
@@ -103,11 +109,13 @@ async function ending() {
   const { wanted } = await c.scale(4);
   // @ts-expect-error: no such strategy
   await c.reload({ strategy: 'none', wanted });
+  await c.reload().catch(({ reason, exitCode, signal }: Cluster2Error) => [reason?.trim(), exitCode === 1, signal]);
   const ended = await c.shutdown();
   for (const pid of ended?.masters ?? []) process.kill(pid, 0);
   await new Cluster({ stop: true }).stop();
-  const [{ port }] = c.addresses().app;
-  return port;
+  const [{ kind, port }] = c.addresses().app;
+  // @ts-expect-error: no such kind
+  return kind === 'tcp' ? undefined : port;
 }
 
 const emitter: Cluster | undefined = process.cluster?.emitter;

@@ -2,10 +2,12 @@
 'use strict';
 
 const assert = require('node:assert/strict');
+const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 
 const Cluster = require('../..');
+const { makeDirectory, PACKAGE } = require('../support');
 
 const ROOT = path.join(__dirname, '..', '..');
 const read = (file) => fs.readFileSync(path.join(ROOT, file), 'utf8');
@@ -47,4 +49,49 @@ describe('index.d.ts', () => {
     const unknown = new Set([...listed, ...emitted].filter((name) => !known.includes(name)));
     assert.deepEqual([...unknown], []);
   });
+});
+
+describe('each export of the package', function () {
+  this.timeout(120_000);
+  const home = makeDirectory();
+  after(() => fs.rmSync(home, { recursive: true, force: true }));
+
+  const IMPORTS = `
+    import Cluster, { Cluster2Error, type ClusterOptions } from 'cluster2-rs';
+    import cluster from 'cluster2-rs/cluster';
+    import 'cluster2-rs/register';
+    const options: ClusterOptions = { noWorkers: cluster.isPrimary ? 2 : 1 };
+    new Cluster(options).on('error', (error) => error instanceof Cluster2Error).listen((callback) => callback([]));
+  `;
+  const REQUIRES = `
+    import Cluster = require('cluster2-rs');
+    import cluster = require('cluster2-rs/cluster');
+    import register = require('cluster2-rs/register');
+    const options: Cluster.ClusterOptions = { noWorkers: cluster.isPrimary ? 2 : 1 };
+    new Cluster(options).on('error', (error) => error instanceof Cluster.Cluster2Error).listen((cb) => cb([]));
+    const defaults: Cluster.DefaultOptions = ${JSON.stringify(Cluster.defaultOptions)};
+    console.log(defaults);
+    export = register;
+  `;
+  const KINDS = {
+    nodenext: { 'app.mts': IMPORTS, 'app.cts': REQUIRES },
+    commonjs: { 'imports.ts': IMPORTS, 'requires.ts': REQUIRES },
+  };
+  for (const [module, files] of Object.entries(KINDS)) {
+    it(`has strict types for programs whose modules are of the kind ${module}`, () => {
+      const project = path.join(home, module);
+      fs.mkdirSync(path.join(project, 'node_modules'), { recursive: true });
+      fs.symlinkSync(PACKAGE, path.join(project, 'node_modules', 'cluster2-rs'));
+      for (const [file, text] of Object.entries(files)) fs.writeFileSync(path.join(project, file), text);
+      fs.writeFileSync(path.join(project, 'tsconfig.json'), JSON.stringify({
+        compilerOptions: {
+          module, target: 'es2022', strict: true, skipLibCheck: false, noEmit: true, esModuleInterop: true,
+          types: [], typeRoots: [path.join(ROOT, 'node_modules/@types')],
+        },
+      }));
+      const tsc = path.join(ROOT, 'node_modules/typescript/bin/tsc');
+      const { status, stdout } = spawnSync(process.execPath, [tsc, '--project', project], { encoding: 'utf8' });
+      assert.equal(status, 0, stdout);
+    });
+  }
 });
