@@ -3,6 +3,7 @@
 'use strict';
 
 const assert = require('node:assert/strict');
+const { spawnSync } = require('node:child_process');
 const path = require('node:path');
 
 const { PACKAGE, eventually, isAlive, reap, start } = require('../support');
@@ -154,6 +155,19 @@ describe('`cluster2-rs/register`', function () {
       assert.deepEqual((await program.line('exit')).args, [0]);
     });
   }
+
+  it('gives ES modules the names that they import from node:cluster', () => {
+    const text = `
+      import * as nodes from 'node:cluster';
+      import * as ours from ${JSON.stringify(path.join(PACKAGE, 'cluster.js'))};
+      const kinds = (names) => Object.keys(nodes).filter((name) => name[0] !== '_').map((name) => typeof names[name]);
+      console.log(JSON.stringify([kinds(nodes), kinds(ours)]));`;
+    const args = ['--input-type=module', '--eval', text];
+    const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+    const [nodes, ours] = JSON.parse(stdout || stderr);
+    assert.ok(nodes.includes('function'));
+    assert.deepEqual(ours, nodes);
+  });
 
   it('leaves a program alone that forks nobody', async () => {
     const program = start('api-innocent', { execArgv: ['--require', REGISTER] });
