@@ -2,7 +2,8 @@
 // node examples/nest-server.mjs
 //
 // A NestJS application: made with `init` in place of `listen`, its server is handed over. In TypeScript the decorators
-// are written as usual; here, without a compiler, they are called.
+// are written as usual; here, without a compiler, they are called. With Fastify's adapter
+// `app.getHttpAdapter().getInstance()` is handed over in place of `app.getHttpServer()`.
 import 'reflect-metadata';
 import nodeCluster from 'node:cluster';
 import http from 'node:http';

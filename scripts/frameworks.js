@@ -16,6 +16,7 @@ const SETS = {
       '@nestjs/common': '12',
       '@nestjs/core': '12',
       '@nestjs/platform-express': '12',
+      '@nestjs/platform-fastify': '12',
       'reflect-metadata': '0.2',
       'rxjs': '7',
     },
@@ -24,6 +25,10 @@ const SETS = {
   servers: {
     node: [20, 19],
     packages: { '@grpc/grpc-js': '1', '@hapi/hapi': '21', '@hono/node-server': '2', 'hono': '4' },
+  },
+  handlers: {
+    node: [20, 19],
+    packages: { 'connect': '3', 'graphql': '16', 'graphql-yoga': '5', 'h3': '2', 'polka': '0.5', 'restify': '12' },
   },
   apollo: {
     node: [20, 0],

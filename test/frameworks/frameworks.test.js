@@ -4,6 +4,7 @@
 
 const assert = require('node:assert/strict');
 const { spawnSync } = require('node:child_process');
+const fs = require('node:fs');
 const path = require('node:path');
 const { promisify } = require('node:util');
 
@@ -23,6 +24,18 @@ describe('NestJS 12', function () {
   it('answers from every worker, loses no request in a reload, and ends gracefully', async () => {
     const server = await serve(path.join(set.examples, 'nest-server.mjs'));
     assert.equal(await server.get('/'), 'hello');
+    assert.equal(JSON.parse(await server.get('/nothing')).statusCode, 404);
+    await reloadUnderLoad(server, (body) => assert.equal(body, 'hello'));
+    await shutDown(server);
+  });
+
+  it('does so with the adapter for Fastify, whose instance is handed over', async () => {
+    const text = fs.readFileSync(path.join(set.examples, 'nest-server.mjs'), 'utf8')
+      .replace('create(AppModule,', 'create(AppModule, new FastifyAdapter(),')
+      .replaceAll('app.getHttpServer()', 'app.getHttpAdapter().getInstance()');
+    const script = path.join(set.examples, 'nest-fastify-server.mjs');
+    fs.writeFileSync(script, `import { FastifyAdapter } from '@nestjs/platform-fastify';\n${text}`);
+    const server = await serve(script);
     assert.equal(JSON.parse(await server.get('/nothing')).statusCode, 404);
     await reloadUnderLoad(server, (body) => assert.equal(body, 'hello'));
     await shutDown(server);
@@ -81,6 +94,50 @@ describe('hapi 21, Hono 4 and gRPC', function () {
       client.close();
     }
   });
+});
+
+describe('connect, h3, polka, restify and GraphQL Yoga', function () {
+  this.timeout(60000);
+  const set = setOf('handlers');
+  afterEach(reap);
+
+  const c = `
+    import Cluster from '../index.js';
+    const c = new Cluster({ port: process.env.PORT, monPort: process.env.MON_PORT });
+    c.on('listening', (pid) => console.log(\`worker \${pid} listening\`));`;
+  const SCRIPTS = {
+    'connect 3': `${c}
+      import connect from 'connect';
+      c.listen((cb) => cb(connect().use((request, response) => response.end('hello'))));`,
+    'h3 2': `${c}
+      import { H3 } from 'h3';
+      import { toNodeHandler } from 'h3/node';
+      c.listen((cb) => cb(toNodeHandler(new H3().get('/', () => 'hello'))));`,
+    'polka 0.5': `${c}
+      import polka from 'polka';
+      c.listen((cb) => cb(polka().get('/', (request, response) => response.end('hello'))));`,
+    'restify 12': `${c}
+      import restify from 'restify';
+      const server = restify.createServer();
+      server.get('/', (request, response, next) => next(response.sendRaw('hello')));
+      c.listen((cb) => cb(server));`,
+    'GraphQL Yoga 5': `${c}
+      import { createSchema, createYoga } from 'graphql-yoga';
+      const resolvers = { Query: { hello: () => 'hello' } };
+      const yoga = createYoga({ schema: createSchema({ typeDefs: 'type Query { hello: String }', resolvers }) });
+      c.cleanup(() => yoga.dispose());
+      c.listen((cb) => cb(yoga));`,
+  };
+  for (const [name, text] of Object.entries(SCRIPTS)) {
+    it(`${name} answers from every worker, loses no request in a reload, and ends gracefully`, async () => {
+      const script = path.join(set.examples, `${name.replaceAll(' ', '-')}.mjs`);
+      fs.writeFileSync(script, text);
+      const server = await serve(script);
+      const get = () => server.get(name.includes('Yoga') ? '/graphql?query={hello}' : '/');
+      await reloadUnderLoad({ ...server, get }, (body) => assert.match(body, /^hello$|^\{"data":\{"hello":"hello"\}\}$/));
+      await shutDown(server);
+    });
+  }
 });
 
 describe('Apollo 5', function () {
