@@ -14,13 +14,13 @@ const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
-const { gunzipSync } = require('node:zlib');
+const { brotliDecompressSync } = require('node:zlib');
 
 const { currentTarget, locate } = require('../lib/shared/native.js');
 const { findCargo, isOnPath, libraryIn, replaceFile } = require('./cargo.js');
 
 const FOLDER = path.resolve(__dirname, '..');
-const SOURCES = path.join(FOLDER, 'sources.json.gz');
+const SOURCES = path.join(FOLDER, 'sources.json.br');
 const NO_SOURCES = 'the package was packed without its Rust sources, which its script `prepare` adds (from git npm ' +
   'runs it, unless scripts are ignored). Install it from a registry or, in a checkout, pack it with `npm pack`.';
 const AGAIN = `Then install again, or run \`node ${path.join(FOLDER, 'scripts/install.js')}\`.`;
@@ -111,7 +111,7 @@ function flagsFor(target) {
 
 /** By name, one character for each byte: every file that cargo needs. */
 function sources() {
-  return JSON.parse(gunzipSync(fs.readFileSync(SOURCES)).toString('utf8'));
+  return JSON.parse(brotliDecompressSync(fs.readFileSync(SOURCES)).toString('utf8'));
 }
 
 function say(text) {

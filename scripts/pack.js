@@ -5,11 +5,11 @@
 
 const fs = require('node:fs');
 const path = require('node:path');
-const { gzipSync } = require('node:zlib');
+const { brotliCompressSync } = require('node:zlib');
 
 const { root, filesBelow } = require('./tools.js');
 
-const FILE = path.join(root, 'sources.json.gz');
+const FILE = path.join(root, 'sources.json.br');
 
 /**
  * By name, one character for each byte: everything that `cargo build --lib` reads. Tests, and what only tests and fuzz
@@ -25,5 +25,5 @@ function isBuilt(file) {
 }
 
 const [when] = process.argv.slice(2);
-if (when === 'before') fs.writeFileSync(FILE, gzipSync(JSON.stringify(sources()), { level: 9 }));
+if (when === 'before') fs.writeFileSync(FILE, brotliCompressSync(JSON.stringify(sources())));
 else fs.rmSync(FILE, { force: true });

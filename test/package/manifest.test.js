@@ -32,7 +32,7 @@ describe('the package', () => {
     const hooks = ['preinstall', 'install', 'postinstall', 'prepublish'];
     assert.deepStrictEqual(hooks.filter((name) => name in described.scripts), ['install']);
     assert.strictEqual(described.scripts.install, 'node scripts/install.js');
-    for (const file of ['scripts/install.js', 'scripts/cargo.js', 'sources.json.gz']) {
+    for (const file of ['scripts/install.js', 'scripts/cargo.js', 'sources.json.br']) {
       assert.ok(described.files.includes(file), file);
     }
   });

@@ -53,7 +53,7 @@ describe('the published package', function () {
     assert.ok(published.main.unpackedSize < MEGABYTE, `${published.main.unpackedSize} bytes`);
     const names = published.main.files.map(({ path: name }) => name);
     const wanted = ['index.js', 'index.d.ts', 'cluster.js', 'cluster.d.ts', 'register.js', 'register.d.ts',
-      'bin/cluster2.js', INSTALL, 'sources.json.gz', 'LICENSE'];
+      'bin/cluster2.js', INSTALL, 'sources.json.br', 'LICENSE'];
     for (const name of wanted) {
       assert.ok(names.includes(name), name);
     }
@@ -145,7 +145,7 @@ describe('the published package', function () {
     });
 
     it('says that its sources are missing, where it was packed without them', () => {
-      const { status, stderr } = install(COMPILERS, {}, 'sources.json.gz');
+      const { status, stderr } = install(COMPILERS, {}, 'sources.json.br');
       assert.equal(status, 1);
       const says = "It can't be built here: the package was packed without its Rust sources";
       assert.ok(stderr.startsWith(`cluster2-rs: ${missing} ${says}`), stderr);
