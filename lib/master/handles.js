@@ -6,6 +6,8 @@
 const dgram = require('node:dgram');
 const net = require('node:net');
 
+const { descriptorOf, letGo } = require('../shared/node-internals');
+
 /** Makes an object of the application from a descriptor that came with a message of `kind`. */
 function openHandle(kind, fd) {
   switch (kind) {
@@ -21,10 +23,9 @@ function openHandle(kind, fd) {
  * `fd` it was closed or sent before, and the message goes alone.
  */
 function describeHandle(handle) {
-  const fd = nativeOf(handle)?.fd;
-  if (handle instanceof net.Socket) return { kind: 'net.Socket', fd };
-  if (handle instanceof net.Server) return { kind: 'net.Server', fd };
-  if (handle instanceof dgram.Socket) return { kind: 'dgram.Socket', fd, dgramType: handle.type };
+  if (handle instanceof net.Socket) return { kind: 'net.Socket', fd: descriptorOf(handle) };
+  if (handle instanceof net.Server) return { kind: 'net.Server', fd: descriptorOf(handle) };
+  if (handle instanceof dgram.Socket) return { kind: 'dgram.Socket', fd: descriptorOf(handle), dgramType: handle.type };
   return undefined;
 }
 
@@ -33,21 +34,7 @@ function describeHandle(handle) {
  * reads from it nor holds it open. Servers and datagram sockets stay.
  */
 function giveAway(handle) {
-  if (!(handle instanceof net.Socket)) return;
-  const native = handle._handle;
-  handle._handle = null;
-  handle.setTimeout(0);
-  if (handle.server) handle.server._connections -= 1;
-  native.onread = () => {};
-  native.close();
-}
-
-// The public way to a datagram socket's handle warns that it is deprecated; Node's own code goes by the symbol.
-function nativeOf(handle) {
-  if (handle instanceof net.Socket || handle instanceof net.Server) return handle._handle;
-  if (!(handle instanceof dgram.Socket)) return undefined;
-  const state = Object.getOwnPropertySymbols(handle).find(({ description }) => description === 'state symbol');
-  return handle[state]?.handle;
+  if (handle instanceof net.Socket) letGo(handle);
 }
 
 /**

@@ -4,9 +4,11 @@
 // codes. Owns the count of inspector ports.
 'use strict';
 
+const net = require('node:net');
 const { fileURLToPath } = require('node:url');
 
 const { wantsInspector } = require('../master/worker-settings');
+const { descriptorOf } = require('../shared/node-internals');
 const { nodeError } = require('./errors');
 
 const LAST_PORT = 65535;
@@ -103,14 +105,15 @@ function endOf(given, number) {
   const wanted = given ?? (number < STANDARD ? 'pipe' : 'ignore');
   if (['ignore', 'ipc', 'pipe'].includes(wanted)) return wanted;
   if (wanted === 'overlapped' || wanted < 0) return 'pipe';
-  const fd = wanted === 'inherit' ? number : descriptorOf(wanted);
+  const fd = wanted === 'inherit' ? number : numberOf(wanted);
   if (Number.isInteger(fd)) return { fd };
   throw invalidValue('stdio', 'is invalid', given);
 }
 
-function descriptorOf(wanted) {
+function numberOf(wanted) {
   if (typeof wanted !== 'object') return wanted;
-  return wanted.fd ?? wanted.handle?.fd ?? wanted._handle?.fd;
+  if (wanted instanceof net.Socket || wanted instanceof net.Server) return descriptorOf(wanted);
+  return wanted.fd ?? wanted.handle?.fd;
 }
 
 function invalidType(name, wanted, given) {

@@ -1,6 +1,6 @@
-// What of this package's workers depends on the inside of Node, where Node has no public way.
+// What of this package depends on the inside of Node, where Node has no public way.
 //
-// The files in lib/worker/serving and lib/worker/drain call it. Each function reads or sets one thing, the same in
+// Files of master, workers and command line call it. Each function reads or sets one thing, the same in
 // Node 18 to 26; test/unit/node-internals.test.js checks each one on every supported Node. Where a thing is missing,
 // the function does without it, and says so once to the listener of `onMissing`, with what is then not promised. The
 // file owns the hooks that it sets: on `http.ServerResponse`, `process.emit`, `cluster._getServer` and, before Node 20,
@@ -24,6 +24,9 @@ const PROMISES = {
   'the accepting handle': 'connections are not spread evenly, and may wait for a busy worker while others are idle',
   'the owner of a connection': "an app's server on several ports may say 'close' too early",
   'the sockets that a worker asks for': 'a createApp that waits for a server to listen may be taken for a failed one',
+  'the handle of a socket': 'a message that is sent with a socket or a server arrives without it',
+  'the exit without listeners': "a stop() in process 1 of a container calls the application's listeners for 'exit'",
+  'the start of a main script': 'a script that `cluster2 start` runs as it is finds another one as `require.main`',
 };
 
 const told = new Set();
@@ -308,8 +311,42 @@ function hiddenListeners(signal) {
   return process.rawListeners(signal).filter((listener) => !shown.includes(listener.listener ?? listener));
 }
 
+/** The descriptor of a socket or a server, UDP included; undefined once it is closed. */
+function descriptorOf(object) {
+  // `_handle` of a UDP socket works too, with a warning that it is deprecated.
+  const state = object[symbolOf(object, 'state symbol')];
+  const { handle } = state ?? { handle: object._handle };
+  if (handle === undefined) lacks('the handle of a socket');
+  return handle?.fd;
+}
+
+/** This process stops reading from a socket that was sent away, closes its descriptor and no longer counts it. */
+function letGo(socket) {
+  const handle = socket._handle;
+  socket._handle = null;
+  socket.setTimeout(0);
+  if (socket.server) socket.server._connections -= 1;
+  handle.onread = () => {};
+  handle.close();
+}
+
+/** Ends this process; no listener for 'exit' is called. */
+function exitUnheard(code) {
+  if (typeof process.reallyExit === 'function') process.reallyExit(code);
+  lacks('the exit without listeners');
+  process.exit(code);
+}
+
+/** Runs the script `process.argv[1]` as `node` does, as the main module. */
+function runMain() {
+  const Module = require('node:module');
+  if (typeof Module.runMain === 'function') return Module.runMain();
+  lacks('the start of a main script');
+  return require(process.argv[1]);
+}
+
 module.exports = {
-  acceptAlso, advise, answerOn, below, countOf, handleOf, interceptSignals, isLent, isSentAway, leaveOpen, onClose,
-  onClusterMessage, onHeaders, onListen, onMissing, openStreams, passOn, receiving, replaceAccept, requestOn, serverOf,
-  speaksHttp1, watchLoans,
+  acceptAlso, advise, answerOn, below, countOf, descriptorOf, exitUnheard, handleOf, interceptSignals, isLent,
+  isSentAway, leaveOpen, letGo, onClose, onClusterMessage, onHeaders, onListen, onMissing, openStreams, passOn,
+  receiving, replaceAccept, requestOn, runMain, serverOf, speaksHttp1, watchLoans,
 };

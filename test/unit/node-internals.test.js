@@ -2,7 +2,8 @@
 'use strict';
 
 const assert = require('node:assert/strict');
-const { fork } = require('node:child_process');
+const { fork, spawnSync } = require('node:child_process');
+const dgram = require('node:dgram');
 const { once } = require('node:events');
 const http = require('node:http');
 const http2 = require('node:http2');
@@ -208,6 +209,31 @@ describe('what is known of the inside of this Node', () => {
     client.destroy();
     await once(to, 'close');
     assert.equal(internals.countOf(to), 0);
+  });
+
+  it('descriptorOf gives what to duplicate, and letGo leaves a connection to its duplicate', async () => {
+    const server = new net.Server();
+    const accepting = once(server, 'connection');
+    const client = await connect(await listen(server));
+    const [socket] = await accepting;
+    const fd = internals.descriptorOf(socket);
+    assert.ok(internals.descriptorOf(server) > 2 && fd > 2);
+    const udp = dgram.createSocket('udp4');
+    udp.bind(0, '127.0.0.1');
+    await once(udp, 'listening');
+    assert.ok(internals.descriptorOf(udp) > 2);
+    await new Promise((resolve) => udp.close(resolve));
+    internals.letGo(socket);
+    assert.equal(internals.descriptorOf(socket), undefined);
+    assert.equal(internals.countOf(server), 0);
+    await once(client, 'close');
+  });
+
+  it('exitUnheard and runMain end a process, and make a script the main module', () => {
+    const file = require.resolve('../apps/runs-main.js');
+    const { status, stdout } = spawnSync(process.execPath, [file, 'a'], { encoding: 'utf8' });
+    assert.equal(status, 7);
+    assert.equal(stdout, `main: ${file} a\n`);
   });
 
   it('watchLoans tells whether a worker waits for a socket of its master', async () => {

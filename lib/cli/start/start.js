@@ -4,7 +4,6 @@
 // process is put in between: signals, exit status and pid are the cluster's own.
 'use strict';
 
-const Module = require('node:module');
 const path = require('node:path');
 
 const { Failure, FAILED, MISUSED } = require('../failure');
@@ -83,7 +82,7 @@ function runAsItIs(file, options, { what, where }) {
   const { args = [] } = options;
   process.argv = [process.argv[0], file, ...typeof args === 'string' ? args.split(/\s+/).filter(Boolean) : args];
   // Out of this promise: what the script throws is its own uncaught exception.
-  setImmediate(() => Module.runMain());
+  setImmediate(() => require('../../shared/node-internals').runMain());
   return process.exitCode;
 }
 
