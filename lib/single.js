@@ -6,6 +6,7 @@ const { constants: { signals } } = require('node:os');
 const { callApplication } = require('./shared/application');
 const { collectApps } = require('./shared/create-app');
 const { Calls, notRunning, textOf } = require('./shared/pending-calls');
+const { killSelf } = require('./shared/kill-self');
 const { ComponentHub } = require('./components/hub');
 const { ComponentStatus, query } = require('./components/status');
 const { encode } = require('./shared/options-json');
@@ -101,7 +102,7 @@ class Single {
   /** Ends this process at once. */
   async stop() {
     this.#native?.close();
-    process.kill(process.pid, 'SIGKILL');
+    killSelf();
   }
 
   /** Finishes what is under way and resolves; then the process ends. At the deadline it cuts what is left. */

@@ -10,6 +10,7 @@ const { debuglog } = require('node:util');
 
 const { callApplication } = require('../shared/application');
 const { Calls, notRunning, reloadFailed, textOf } = require('../shared/pending-calls');
+const { killSelf } = require('../shared/kill-self');
 const { encode } = require('../shared/options-json');
 const errors = require('../shared/errors');
 const { load } = require('../shared/native');
@@ -144,7 +145,7 @@ class Master {
   stop() {
     this.#isStopping = true;
     // Nothing was begun yet.
-    if (!this.#native) process.kill(process.pid, 'SIGKILL');
+    if (!this.#native) killSelf();
     this.#native.stop();
     setTimeout(() => {
       this.#native.close();
@@ -362,11 +363,7 @@ class Master {
     this.#calls.end();
     clearInterval(this.#keepAlive);
     for (const resolve of this.#ended) resolve();
-    if (this.#isStopping) {
-      process.kill(process.pid, 'SIGKILL');
-      // The kernel spares process 1 of a container.
-      process.reallyExit(137);
-    }
+    if (this.#isStopping) killSelf();
     if (this.#ended.size === 0 && !this.#ending.isNeeded) {
       setImmediate(() => process.exit());
       return;

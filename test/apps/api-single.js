@@ -15,6 +15,7 @@ const deeds = {
   // Until SIGUSR2.
   hold: (response) => held.push(response),
   never: (response) => response.write('never'),
+  stop: () => c.stop(),
 };
 const server = http.createServer((request, response) => {
   const [, name, argument] = /^\/(\w*)\??(.*)$/.exec(request.url);

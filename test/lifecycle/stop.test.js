@@ -6,9 +6,10 @@ const fs = require('node:fs');
 const path = require('node:path');
 
 const {
-  connect, died, eventually, isAlive, isRefused, makeDirectory, masterEvents, reap, refused, request, start,
+  connect, died, eventually, freePort, isAlive, isRefused, makeDirectory, masterEvents, reap, refused, request, start,
   startCluster, underWay,
 } = require('../support');
+const { makeContainer, whyNoContainer } = require('../support/container');
 
 async function assertStopped(program) {
   assert.deepEqual(await program.exit(), { code: null, signal: 'SIGKILL' });
@@ -163,5 +164,37 @@ describe('before createApp has come to its end', () => {
     for (const [what, exit] of [['shutdown', { code: 0, signal: null }], ['stop', { code: null, signal: 'SIGKILL' }]]) {
       assert.deepEqual(await start('unfinished', { args: [what] }).exit(), exit);
     }
+  });
+});
+
+describe('stop() in process 1 of a container, which no SIGKILL of its own ends', () => {
+  let container;
+  before(function makeOne() {
+    if (whyNoContainer() !== undefined) this.skip();
+    container = makeContainer();
+  });
+  after(() => container?.remove());
+  afterEach(reap);
+
+  it('ends the master with 137 once its workers are gone', async () => {
+    const program = await startCluster({}, { node: container.node });
+    await request(program.port, { path: '/call?stop' }).catch(() => {});
+    assert.deepEqual(await program.exit(), { code: 137, signal: null });
+    assert.deepEqual(masterEvents(program, 'died'), ['died', 'died']);
+    assert.deepEqual(program.files('pids'), []);
+  });
+
+  it('ends a master whose createApp has not come to its end', async () => {
+    const program = start('unfinished', { args: ['stop'], node: container.node });
+    assert.deepEqual(await program.exit(), { code: 137, signal: null });
+    assert.equal(program.stderr, '');
+  });
+
+  it('ends a process without workers, which serves', async () => {
+    const port = await freePort();
+    const program = start('api-single', { options: { port, cluster: false }, node: container.node });
+    await program.line('callback');
+    await request(port, { path: '/stop' }).catch(() => {});
+    assert.deepEqual(await program.exit(), { code: 137, signal: null });
   });
 });
