@@ -64,19 +64,19 @@ class Master {
     const start = this.#launcher.settings();
     const { apps, monApp } = script ? { apps: [], monApp: this.#setup.monApp } : await this.#handedOver();
     if (parsed.monPort && (!script || monApp)) await this.#monitorRequests().use(monApp);
+    this.#onStarted = () => this.#setup.callback?.(apps, monApp);
     try {
       // A script that workers run as it is says itself where it listens.
       const wants = script ? [] : wantsOf(apps, await addressOf(parsed.host), parsed);
       this.#native = load().Master.prepare(encode(raw), start, wants);
+      process.once('exit', () => this.#close());
+      // Before there are workers, so that no signal ends the master without them.
+      this.#handleSignals();
+      // The first workers start while the rest of this is loaded; no event of theirs comes before this turn is over.
+      this.#native.start((...event) => this.#receive(...event), this.#monitor?.hasApp ?? false);
     } catch (error) {
       return require('./refuse-port').refusePort(this.#cluster, errors.fromNative(error));
     }
-    this.#onStarted = () => this.#setup.callback?.(apps, monApp);
-    process.once('exit', () => this.#close());
-    // Before there are workers, so that no signal ends the master without them.
-    this.#handleSignals();
-    // The first workers start while the rest of this is loaded; no event of theirs comes before this turn is over.
-    this.#native.start((...event) => this.#receive(...event), this.#monitor?.hasApp ?? false);
     const { NodeCluster } = require('./node-cluster');
     this.#workers = new NodeCluster(this.#native);
     this.#setup.delegations().start((...given) => this.#workers.reach(...given));
@@ -343,8 +343,9 @@ class Master {
     worker.said(message, handle);
   }
 
+  // Also after a start that failed, when there are no workers yet.
   #close() {
-    this.#workers.flush();
+    this.#workers?.flush();
     this.#native.close();
   }
 

@@ -77,8 +77,10 @@ class Primary {
     if (this.#native) return this.#native;
     const options = { ...monitorOptions(this.cluster.settings.monitor), scheduling: this.#scheduling.option };
     try {
-      this.#native = load().Master.prepareForProgram(encode(options));
-      this.#native.start((...event) => this.#receive(...event), false);
+      const native = load().Master.prepareForProgram(encode(options));
+      native.start((...event) => this.#receive(...event), false);
+      // Only now, so that the next fork tries again after one that failed.
+      this.#native = native;
     } catch (error) {
       throw fromNative(error);
     }

@@ -2,6 +2,7 @@
 'use strict';
 
 const assert = require('node:assert/strict');
+const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 
@@ -199,5 +200,18 @@ describe('a createApp that fails', () => {
     assert.equal((await program.exit()).code, 1);
     assert.match(program.stderr, /ERR_CLUSTER2_APP_LISTENING/);
     assert.equal(program.seen('forked').length, 0);
+  });
+});
+
+describe('a start that is refused', () => {
+  afterEach(reap);
+
+  it('says that the supervisor gets no thread', async function withoutThreads() {
+    if (process.getuid() !== 0 || spawnSync('prlimit').status !== 0) this.skip();
+    // A user that has no other process.
+    const program = start('no-threads', { uid: 61_187 });
+    assert.deepEqual((await program.line('limited')).args, [0]);
+    assert.deepEqual((await program.line('failed')).args, ['ERR_CLUSTER2_THREAD', true]);
+    assert.deepEqual([await program.exit(), program.stderr], [{ code: 3, signal: null }, '']);
   });
 });
