@@ -386,7 +386,10 @@ interface DelegateOptions {
    * @default a name that no other question has, which listeners find in `message.expect`
    */
   expect?: string;
-  /** Whether later answers are sent on as well, as messages to the workers in `targets`, or to all. */
+  /**
+   * Whether later answers are sent on as well, by messages to the worker that asks and to those in `targets`, until
+   * these workers end. They come under the name `expect`.
+   */
   notification?: boolean;
 }
 
@@ -405,7 +408,10 @@ interface DelegateMessage {
   timeOut?: number;
   /** Pids of the workers that get the answer; without it, all do. */
   targets?: number[];
-  /** Whether later answers are sent on, too. */
+  /**
+   * Whether later answers are sent on, too: until the workers in `targets` end or, to all workers, as long as the
+   * master runs.
+   */
   notification?: boolean;
   [field: string]: any;
 }

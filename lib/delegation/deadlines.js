@@ -18,11 +18,6 @@ class Waiting {
   list = null;
   earlier = null;
   later = null;
-
-  /** Whether it still waits. */
-  get isWaiting() {
-    return this.list !== null;
-  }
 }
 
 class Deadlines {

@@ -10,6 +10,9 @@
 // set, for all workers or for those in `targets`. A question by `c.delegate` (lib/delegation/client.js) has a number,
 // `call`, and a `payload`: the worker that asked gets `{type, call, answer}` or `{type, call, error}` with the very
 // value that was given; the workers in `targets` get the first form.
+//
+// `notification` makes a subscription of a question. One for named workers ends with them, those by `c.delegate` among
+// them. One for all workers lasts as long as the master, so there may be only so many.
 'use strict';
 
 const { callApplication, textOfThrown } = require('../shared/application');
@@ -18,6 +21,7 @@ const { Answer, othersOf, reportOf } = require('./answer');
 const { keyOf, namesOf } = require('./match-key');
 
 const DEFAULT_MS = 10000;
+const MOST_SUBSCRIPTIONS = 10_000;
 
 class Question extends Waiting {
   // Filled in only if the answer does not come at once.
@@ -39,20 +43,27 @@ class Question extends Waiting {
 class Delegations {
   #cluster;
   #reach = () => {};
+  #isWorker = () => true;
   #handlers = new Map();
   /** expected name -> names that must match -> `{names, byKey}`, where `byKey` is: their values -> questions. */
   #questions = new Map();
   /** expected name -> what tells subscriptions apart -> `{names, key, targets}`. */
   #subscriptions = new Map();
+  #subscribed = 0;
+  #hasWarned = false;
   #deadlines = new Deadlines((question) => this.#timeOut(question));
 
   constructor(cluster) {
     this.#cluster = cluster;
   }
 
-  /** `reach(text, pids, except)` says a line to the workers `pids` (without: to all), but not to those in `except`. */
-  start(reach) {
+  /**
+   * `reach(text, pids, except)` says a line to the workers `pids` (without: to all), but not to those in `except`.
+   * `isWorker(pid)` says whether such a worker is there now.
+   */
+  start(reach, isWorker = this.#isWorker) {
     this.#reach = reach;
+    this.#isWorker = isWorker;
   }
 
   /** From now on `answer(payload, message)` answers what is delegated as `type`; its promise is waited for. */
@@ -91,7 +102,7 @@ class Delegations {
     try {
       this.#answer(expect, answer, questions, subscriptions);
     } catch (error) {
-      this.#warn(expect, error);
+      this.#warnOfFailure(expect, error);
     }
     return true;
   }
@@ -127,7 +138,10 @@ class Delegations {
       for (const [identity, subscription] of subscriptions) {
         if (!subscription.targets) continue;
         subscription.targets = othersOf(subscription.targets, pid);
-        if (subscription.targets.length === 0) subscriptions.delete(identity);
+        if (subscription.targets.length > 0) continue;
+        subscriptions.delete(identity);
+        this.#subscribed -= 1;
+        this.#hasWarned = false;
       }
       if (subscriptions.size === 0) this.#subscriptions.delete(expect);
     }
@@ -196,16 +210,18 @@ class Delegations {
 
   #fail(message, question, error) {
     if (!question) {
-      this.#warn(message.delegate, error);
+      this.#warnOfFailure(message.delegate, error);
     } else if (!question.isOver) {
       this.#close(question, new Answer(question.expect, message, reportOf(error)));
     }
   }
 
-  #warn(type, error) {
-    callApplication(() => this.#cluster.emit('warning', {
-      message: `what was delegated as '${type}' failed: ${textOfThrown(error)}`,
-    }));
+  #warnOfFailure(type, error) {
+    this.#warn(`what was delegated as '${type}' failed: ${textOfThrown(error)}`);
+  }
+
+  #warn(message) {
+    callApplication(() => this.#cluster.emit('warning', { message }));
   }
 
   #close(question, reply) {
@@ -228,11 +244,30 @@ class Delegations {
     else for (const pid of receivers) told.pids.add(pid);
   }
 
-  #subscribe({ expect, message, names, key }) {
+  #subscribe({ asker, expect, message, names, key }) {
     if (!message.notification) return;
-    const targets = pidsOf(message.targets);
+    const targets = this.#subscribers(asker, message);
+    if (targets?.length === 0) return;
     const identity = JSON.stringify([key, names, targets]);
-    entry(this.#subscriptions, expect, () => new Map()).set(identity, { names, key, targets });
+    const subscriptions = this.#subscriptions.get(expect) ?? new Map();
+    if (subscriptions.has(identity)) return;
+    if (this.#subscribed === MOST_SUBSCRIPTIONS) return void this.#warnOfMost(message);
+    this.#subscriptions.set(expect, subscriptions.set(identity, { names, key, targets }));
+    this.#subscribed += 1;
+  }
+
+  // The workers that are told of later answers; undefined is all, those forked later included.
+  #subscribers(asker, { call, targets }) {
+    const pids = call === undefined ? pidsOf(targets) : [asker.pid, ...pidsOf(targets) ?? []];
+    return pids && [...new Set(pids)].filter((pid) => this.#isWorker(pid));
+  }
+
+  // Once, until there is room again.
+  #warnOfMost({ delegate }) {
+    if (this.#hasWarned) return;
+    this.#hasWarned = true;
+    this.#warn(`'${delegate}' asked for notifications that it does not get: there are ${MOST_SUBSCRIPTIONS} ` +
+      'subscriptions already, and those without `targets` never end');
   }
 
   /** Tells each worker once, however many subscriptions include it. */

@@ -79,7 +79,8 @@ class Master {
     }
     const { NodeCluster } = require('./node-cluster');
     this.#workers = new NodeCluster(this.#native);
-    this.#setup.delegations().start((...given) => this.#workers.reach(...given));
+    const isWorker = (pid) => Object.hasOwn(this.#workers.byPid, pid);
+    this.#setup.delegations().start((...given) => this.#workers.reach(...given), isWorker);
     this.#startComponents();
     // The native callback is weak: this timer says that a master without workers still has a monitor to serve.
     this.#keepAlive = setInterval(() => {}, 0x7fffffff);

@@ -97,7 +97,43 @@ describe('delegation', () => {
       }
       for (const call of open.keys()) assert.ok(!stage.replies.has(call));
       for (const pid of PIDS) stage.delegations.gone(pid);
+      for (const expect of EXPECTED) assert.ok(!stage.delegations.heard(expect, {}), `a subscription to ${expect}`);
     }), 2000);
+  });
+
+  it('ends a subscription with the workers that it is for, also with those that ended before it began', () => {
+    const stage = new Stage();
+    const ended = new Set([12]);
+    const told = [];
+    stage.delegations.start((text, pids) => told.push(pids), (pid) => !ended.has(pid));
+    stage.ask({ pid: 11, expect: 'x', fields: {}, notification: true }, { targets: [12, 13] });
+    stage.delegations.heard('x', {});
+    told.length = 0;
+    stage.delegations.heard('x', {});
+    assert.deepEqual(told, [[11, 13]]);
+    stage.delegations.gone(13);
+    assert.ok(stage.delegations.heard('x', {}));
+    stage.delegations.gone(11);
+    assert.ok(!stage.delegations.heard('x', {}));
+  });
+
+  it('refuses subscriptions above 10,000 with one warning, and takes them when others have ended', () => {
+    const stage = new Stage();
+    const warnings = [];
+    stage.cluster.removeAllListeners('warning').on('warning', ({ message }) => warnings.push(message));
+    const subscribe = (number) => {
+      const message = { delegate: 'type', expect: `x${number}`, targets: [11], notification: true };
+      stage.delegations.asked({ pid: 11, post() {} }, message);
+      stage.delegations.heard(message.expect, {});
+    };
+    const isSubscribed = (number) => stage.delegations.heard(`x${number}`, {});
+    for (let number = 1; number <= 10_002; number += 1) subscribe(number);
+    assert.equal(warnings.length, 1);
+    assert.match(warnings[0], /'type' asked for notifications that it does not get: there are 10000 subscriptions/);
+    assert.deepEqual([10_000, 10_001].map(isSubscribed), [true, false]);
+    stage.delegations.gone(11);
+    subscribe(10_001);
+    assert.deepEqual([10_000, 10_001].map(isSubscribed), [false, true]);
   });
 
   it('gives each asker what the handler gave for its own question, whenever that comes', async () => {
@@ -144,7 +180,7 @@ describe('delegation', () => {
           waiting = waiting.filter((other) => other !== thing);
           gone.push(thing);
         }
-        for (const thing of gone) assert.ok(!thing.isWaiting && !deadlines.remove(thing));
+        for (const thing of gone) assert.ok(!deadlines.remove(thing));
         for (const ofLength of [1e6, 2e6]) {
           const found = deadlines.all().filter((thing) => thing.ms === ofLength);
           assert.deepEqual(found, waiting.filter((thing) => thing.ms === ofLength));
