@@ -1,6 +1,8 @@
 // Node's `cluster` API on the Rust master, for programs that fork themselves.
 'use strict';
 
+require('./lib/shared/check-node');
+
 const api = require('./lib/node-cluster').clusterApi();
 
 const {

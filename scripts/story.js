@@ -9,7 +9,7 @@ const path = require('node:path');
 const { root, filesBelow, isFile } = require('./tools.js');
 
 const FOLDERS = ['benches', 'bin', 'examples', 'fuzz/targets', 'lib', 'scripts', 'src', 'test'];
-const SINGLE = ['build.rs', 'eslint.config.js', 'index.js'];
+const SINGLE = ['build.rs', 'cluster.js', 'eslint.config.js', 'index.js', 'register.js'];
 
 /** The files that lack their story. */
 function filesWithoutStory() {

@@ -6,7 +6,7 @@
 // docs/errors.md lists them all, and a test compares both lists with it. Owns nothing.
 
 // code -> the message, made from what the caller knows of the case. ERR_CLUSTER2_UNSUPPORTED_NODE has its own in
-// index.js, which an older Node reads.
+// check-node.js, which an older Node reads.
 const messages = {
   ERR_CLUSTER2_CREATE_APP: (given) => `createApp must be a function, got ${show(given)}`,
   ERR_CLUSTER2_CREATE_APP_UNUSED: (exec) =>

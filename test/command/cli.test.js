@@ -199,7 +199,7 @@ describe('the command cluster2', () => {
     const program = await startCluster({ noWorkers: 1 });
     // A copy, since the checkout may be where that user can't read; and no more than the command needs.
     const home = newDirectory();
-    for (const part of ['bin', 'lib/cli', 'lib/shared/stderr.js', 'package.json']) {
+    for (const part of ['bin', 'lib/cli', 'lib/shared', 'package.json']) {
       fs.cpSync(path.join(PACKAGE, part), path.join(home, part), { recursive: true });
     }
     for (const each of [home, program.cwd]) fs.chmodSync(each, 0o755);

@@ -68,17 +68,27 @@ describe('the package', () => {
     assert.deepStrictEqual(listed.sort(), files.sort());
   });
 
-  it('says what it needs in an older Node, before it meets what that does not have', () => {
+  it('says what it needs in an older Node, in Bun and in Deno, before it meets what these do not have', () => {
     const [, oldest] = described.engines.node.match(/^>=(.*)$/);
     const [major, minor] = oldest.split('.').map(Number);
-    for (const version of [`${major}.${minor - 1}.9`, `${major - 1}.99.0`]) {
-      const code = `
-        Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '${version}' } });
-        require(${JSON.stringify(ROOT)});`;
-      const { status, stderr } = spawnSync(process.execPath, ['-e', code], { encoding: 'utf8' });
-      assert.strictEqual(status, 1);
-      assert.ok(stderr.includes(`cluster2-rs needs Node ${oldest} or later, and this is ${version}`), stderr);
-      assert.match(stderr, /ERR_CLUSTER2_UNSUPPORTED_NODE/);
+    const entries = [...Object.values(described.exports).map((entry) => entry.default).filter(Boolean),
+      ...Object.values(described.bin)];
+    assert.ok(entries.length >= 4);
+    for (const entry of new Set(entries)) {
+      for (const [versions, name] of [
+        [{ node: `${major}.${minor - 1}.9` }], [{ node: `${major - 1}.99.0` }],
+        [{ bun: '1.3.0' }, 'Bun 1.3.0'], [{ deno: '2.5.0' }, 'Deno 2.5.0'],
+      ]) {
+        const code = `
+          const versions = { ...process.versions, ...${JSON.stringify(versions)} };
+          Object.defineProperty(process, 'versions', { value: versions });
+          require(${JSON.stringify(path.join(ROOT, entry))});`;
+        const { status, stderr } = spawnSync(process.execPath, ['-e', code], { encoding: 'utf8' });
+        assert.strictEqual(status, 1);
+        const message = `cluster2-rs needs Node ${oldest} or later, and this is ${name ?? versions.node}`;
+        assert.ok(stderr.includes(message), `${entry}: ${stderr}`);
+        assert.match(stderr, /ERR_CLUSTER2_UNSUPPORTED_NODE/);
+      }
     }
   });
 
