@@ -226,7 +226,9 @@ class Master {
     });
     // Who signals gets no promise: what fails has been told as a warning, and during a shutdown there is
     // nothing to tell.
-    process.on('SIGUSR2', () => this.reload().catch(() => {}));
+    process.on('SIGUSR2', (signal) => {
+      if (!require('./diagnostic-signal').isDiagnostic(signal)) this.reload().catch(() => {});
+    });
     process.once('SIGUSR2', () => {
       const { ADVICE, isBelowNodemon } = require('./nodemon');
       if (isBelowNodemon()) this.#warn(ADVICE);

@@ -67,6 +67,22 @@ describe('reload()', () => {
     assert.equal(program.seen('forked').length, 4);
   });
 
+  for (const [what, flags, file] of [
+    ['a heap snapshot', ['--heapsnapshot-signal=SIGUSR2'], /^Heap\..*\.heapsnapshot$/],
+    ['a report', ['--report-on-signal', '--report-signal=SIGUSR2'], /^report\..*\.json$/],
+  ]) {
+    it(`does not come with SIGUSR2 where Node makes ${what} of it`, async () => {
+      const program = await startReleases({ noWorkers: 1 }, { execArgv: flags });
+      program.kill('SIGUSR2');
+      await eventually(() => program.files('.').some((name) => file.test(name)));
+      // What the master did about the one signal, it has begun when it hears the next.
+      program.kill('SIGTTIN');
+      await program.lines(({ event, role }) => event === 'listening' && role === 'master', 2);
+      assert.equal(pidsOf(program, 'forked').length, 2);
+      assert.deepEqual(pidsOf(program, 'died'), []);
+    });
+  }
+
   it('comes with SIGUSR2', async () => {
     const program = await startReleases({ noWorkers: 1 });
     program.kill('SIGUSR2');
