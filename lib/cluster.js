@@ -86,8 +86,8 @@ class Cluster extends EventEmitter {
     }
     if (exec !== null && createApp) throw errors.createError('ERR_CLUSTER2_CREATE_APP_UNUSED', exec);
     if (listening) throw errors.createError('ERR_CLUSTER2_ALREADY_LISTENING');
-    listening = true;
     const Role = this.#roleClass();
+    listening = true;
     this.#role = new Role(this, {
       createApp,
       callback,
@@ -256,7 +256,10 @@ class Cluster extends EventEmitter {
   #roleClass() {
     if (isWorker) return require('./worker/worker').Worker;
     if (isGuest) return require('./worker/guest').Guest;
-    return this.#parsed.cluster ? require('./master/master').Master : require('./single').Single;
+    if (!this.#parsed.cluster) return require('./single').Single;
+    // A thread gets no signals, and takes itself for no worker.
+    if (!require('node:worker_threads').isMainThread) throw errors.createError('ERR_CLUSTER2_NOT_MAIN_THREAD');
+    return require('./master/master').Master;
   }
 
   #endFromOutside(signal, end) {

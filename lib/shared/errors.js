@@ -14,6 +14,12 @@ const messages = {
   ERR_CLUSTER2_EXEC: (given, problem) => `option \`exec\` must name a script for Node, got ${show(given)}: ${problem}`,
   ERR_CLUSTER2_ALREADY_LISTENING: () =>
     'listen() was called before in this process, and one process runs one cluster only',
+  ERR_CLUSTER2_NOT_MAIN_THREAD: () =>
+    'listen() was called in a thread of node:worker_threads, and only the main thread of a process starts workers; ' +
+    'call it there, or set cluster: false',
+  ERR_CLUSTER2_PERMISSION: (target, folder) =>
+    `the native addon for ${target} may not be loaded, because Node runs with --permission: give it --allow-addons ` +
+    `and --allow-fs-read=${folder}`,
   ERR_CLUSTER2_UNSUPPORTED_PLATFORM: (target, supported) =>
     `cluster2-rs does not run on ${target}; it runs on ${supported.join(', ')}`,
   ERR_CLUSTER2_NATIVE_MISSING: (target, missing, advice) =>

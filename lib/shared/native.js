@@ -31,11 +31,22 @@ let target;
 
 /**
  * Returns the addon; the first call loads it. Throws ERR_CLUSTER2_UNSUPPORTED_PLATFORM,
- * ERR_CLUSTER2_NATIVE_MISSING.
+ * ERR_CLUSTER2_NATIVE_MISSING, ERR_CLUSTER2_PERMISSION.
  */
 function load() {
-  addon ??= require(addonFile());
+  try {
+    addon ??= require(addonFile());
+  } catch (cause) {
+    if (!isForbidden()) throw cause;
+    throw Object.assign(createError('ERR_CLUSTER2_PERMISSION', currentTarget(), FOLDER), { cause });
+  }
   return addon;
+}
+
+// Whether Node runs with --permission, and without what the addon needs.
+function isForbidden() {
+  const { permission } = process;
+  return permission !== undefined && !(permission.has('addon') && permission.has('fs.read', FOLDER));
 }
 
 /** The file that `load` loads. */

@@ -214,4 +214,13 @@ describe('a start that is refused', () => {
     assert.deepEqual((await program.line('failed')).args, ['ERR_CLUSTER2_THREAD', true]);
     assert.deepEqual([await program.exit(), program.stderr], [{ code: 3, signal: null }, '']);
   });
+
+  it('says that a thread of a program has no workers', async () => {
+    const program = start('in-thread');
+    assert.deepEqual((await program.line('refused')).args, ['ERR_CLUSTER2_NOT_MAIN_THREAD']);
+    assert.deepEqual(await program.exit(), { code: 0, signal: null });
+    const port = await freePort();
+    await start('in-thread', { options: { cluster: false, port } }).line('serves');
+    assert.equal((await request(port)).body, 'hello');
+  });
 });

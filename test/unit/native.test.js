@@ -87,6 +87,22 @@ describe('the native addon', () => {
     assert.strictEqual(loaderOf(damaged), undefined);
   });
 
+  // The name that this Node has for it, if any.
+  const permission = ['--permission', '--experimental-permission']
+    .find((flag) => process.allowedNodeEnvironmentFlags.has(flag));
+  if (permission) {
+    it('names the flags that it needs where Node runs with permissions', () => {
+      const root = path.resolve(__dirname, '../..');
+      const files = ['index.js', 'lib', 'package.json'].map((name) => `--allow-fs-read=${path.join(root, name)}`);
+      for (const flags of [['--allow-fs-read=*'], [...files, '--allow-addons']]) {
+        const all = [permission, ...flags, '-e', `require(${JSON.stringify(root)})`];
+        const { status, stderr } = spawnSync(process.execPath, all, { encoding: 'utf8' });
+        assert.strictEqual(status, 1);
+        assert.match(stderr, /may not be loaded.*--permission.*--allow-addons and --allow-fs-read.*ERR_CLUSTER2_PERMISS/s);
+      }
+    });
+  }
+
   it('is loaded once', () => {
     assert.ok(fs.existsSync(locate(currentTarget(), path.resolve(__dirname, '../..'))));
     assert.strictEqual(load(), load());
