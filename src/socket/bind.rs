@@ -99,8 +99,8 @@ fn unix_address(path: &Path) -> io::Result<SockAddr> {
     address.filter(|address| !address.is_unnamed()).ok_or_else(invalid)
 }
 
-/// Binds a unix socket at an absolute path; an abstract name (its first byte is 0) has no file. Where the disk of the path
-/// does not answer in time, that is an error.
+/// Binds a unix socket at an absolute path; an abstract name (its first byte is 0) has no file. A socket file that a killed
+/// process has left at the path is removed. Where the disk of the path does not answer in time, that is an error.
 pub(super) fn unix(path: &Path) -> io::Result<(Socket, Option<UnixFile>)> {
     let path = path.to_owned();
     call_within(DISK, DISK_THREAD, move || bind_unix(&path))?
@@ -113,7 +113,12 @@ fn bind_unix(path: &Path) -> io::Result<(Socket, Option<UnixFile>)> {
         socket.bind(&address)?;
         return Ok((socket, None));
     }
-    let file = UnixFile::bind(&socket, &address, path)?;
+    let file = match UnixFile::bind(&socket, &address, path) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && remove_stale(path) => {
+            UnixFile::bind(&socket, &address, path)?
+        }
+        done => done?,
+    };
     Ok((socket, Some(file)))
 }
 
@@ -236,7 +241,7 @@ impl Names {
 impl Drop for UnixFile {
     fn drop(&mut self) {
         let file = self.0.clone();
-        // A path that can't be unlinked, or not in time, stays as a socket nobody answers on; the next `reserve` removes it.
+        // A path that can't be unlinked, or not in time, stays as a socket nobody answers on; the next `bind` removes it.
         let _ = call_within(DISK, DISK_THREAD, move || file.unlink());
     }
 }
@@ -253,17 +258,15 @@ fn is_file(path: &Path, ours: (u64, u64)) -> bool {
     fs::symlink_metadata(path).is_ok_and(|now| identity(&now) == ours)
 }
 
-/// Removes a socket file that a killed process has left; leaves files of sockets in use and other files.
-pub(super) fn remove_stale(path: &Path) {
-    let Ok(before) = fs::symlink_metadata(path) else { return };
-    if !before.file_type().is_socket() || !is_refused(path) {
-        return;
-    }
-    // Another process may have replaced the file meanwhile; between this check and the removal it still may.
-    if fs::symlink_metadata(path).is_ok_and(|now| identity(&now) == identity(&before)) {
-        // Where removing fails, binding fails with EADDRINUSE, which is true.
-        let _ = fs::remove_file(path);
-    }
+/// Removes a socket file that a killed process has left, and says whether it did; leaves files of sockets in use and other
+/// files.
+fn remove_stale(path: &Path) -> bool {
+    let Ok(before) = fs::symlink_metadata(path) else { return false };
+    // Another process may replace the file meanwhile; between the last check and the removal it still may.
+    before.file_type().is_socket()
+        && is_refused(path)
+        && is_file(path, identity(&before))
+        && fs::remove_file(path).is_ok()
 }
 
 fn is_refused(path: &Path) -> bool {

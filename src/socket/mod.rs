@@ -215,17 +215,12 @@ impl Sockets {
     /// that wants the address takes the reservation over, with its own backlog. A second reservation of the same address
     /// gives the first one.
     ///
-    /// The file of a unix socket that a killed process has left is removed first.
-    ///
     /// # Errors
     /// The kernel's: `EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL` and so on.
     pub fn reserve(&mut self, want: &Want) -> io::Result<ListenerId> {
         let want = &want.with_absolute_path();
         if let Some(id) = self.find(want) {
             return Ok(id);
-        }
-        if let (Kind::Unix { path }, None) = (&want.kind, want.fd) {
-            bind::remove_stale(path);
         }
         self.open(want)
     }

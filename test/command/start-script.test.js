@@ -46,6 +46,21 @@ describe('a script under cluster2 start', () => {
     assert.equal(after.env.CLUSTER2_INSTANCE, '0');
   });
 
+  it('listens again at a unix path that a killed cluster has left, unless somebody listens there', async () => {
+    const app = `
+      const server = require('node:http').createServer((request, response) => response.end());
+      server.listen('app.sock');`;
+    const cwd = directoryOf({ 'app.js': app });
+    const first = await servingScript(cwd, ['--workers', '2', 'app.js']);
+    const second = startScript(cwd, ['--workers', '1', '--json', 'app.js']);
+    const { reason } = await second.line('crashing');
+    assert.match(reason, /EADDRINUSE/);
+    first.killGroup('SIGKILL');
+    await first.gone();
+    assert.ok(fs.lstatSync(path.join(cwd, 'app.sock')).isSocket());
+    await second.line('ready');
+  });
+
   it('may fork programs and start threads, which are none of ours', async () => {
     const app = `
       const { fork } = require('node:child_process');

@@ -95,20 +95,25 @@ fn the_mode_follows_readable_all_and_writable_all() {
 }
 
 #[test]
-fn only_a_reservation_removes_a_stale_file_and_nothing_else() {
+fn a_stale_file_is_removed_and_nothing_else() {
     let _guard = among_others();
     let folder = tempfile::tempdir().unwrap();
-    let stale = folder.path().join("stale.sock");
-    drop(UnixListener::bind(&stale).unwrap());
-    assert_eq!(code(slots().lend(&unix(&stale), SLOTS[0])), libc::EADDRINUSE);
+    let stale = ["reserved.sock", "lent.sock"].map(|name| folder.path().join(name));
+    for path in &stale {
+        drop(UnixListener::bind(path).unwrap());
+    }
     let mut sockets = slots();
-    sockets.reserve(&unix(&stale)).unwrap();
-    UnixStream::connect(&stale).unwrap();
+    sockets.reserve(&unix(&stale[0])).unwrap();
+    sockets.lend(&unix(&stale[1]), SLOTS[0]).unwrap();
+    for path in &stale {
+        UnixStream::connect(path).unwrap();
+    }
 
     let busy = folder.path().join("busy.sock");
     let holder = UnixListener::bind(&busy).unwrap();
     let inode = busy.symlink_metadata().unwrap().ino();
     assert_eq!(code(sockets.reserve(&unix(&busy))), libc::EADDRINUSE);
+    assert_eq!(code(sockets.lend(&unix(&busy), SLOTS[0])), libc::EADDRINUSE);
     assert_eq!(busy.symlink_metadata().unwrap().ino(), inode);
     drop(holder);
 
