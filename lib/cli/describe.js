@@ -1,7 +1,8 @@
 // A cluster as text: what `status` prints once and `top` again and again, made from a master's /status.json. Pure.
 'use strict';
 
-const { table, age, figure, plain } = require('./table');
+const { plain } = require('./plain');
+const { table, age, figure, span } = require('./table');
 
 const MEBIBYTE = 2 ** 20;
 
@@ -61,14 +62,10 @@ function crashLines({ crashing = [] }, now) {
     const failures = Math.max(...alike.map((one) => one.failures));
     const times = alike.map(({ nextTry }) => nextTry).filter(Boolean);
     const tries = times.map((time) => Math.max(0, Date.parse(time) - now));
-    const next = tries.length === 0 ? 'trying now' : `next try in ${seconds(Math.min(...tries))}`;
+    const next = tries.length === 0 ? 'trying now' : `next try in ${span(Math.min(...tries))}`;
     const who = alike.length === 1 ? `slot ${slots} is` : `slots ${slots} are`;
     return `${who} crashing, ${failures} deaths in a row: ${plain(reason)}; ${next}`;
   });
-}
-
-function seconds(ms) {
-  return `${(ms / 1000).toFixed(1)} s`;
 }
 
 function headline({ name, pid, state, serving, wanted, started, ecv }, now) {
@@ -85,11 +82,11 @@ function rotation({ enabled, leaving, by, reason }) {
 
 function addresses({ addresses: all }) {
   if (all.length === 0) return 'listens nowhere';
-  const show = ({ path, address, port, family }) => {
+  const textOf = ({ path, address, port, family }) => {
     if (path !== undefined) return plain(path);
     return `${family === 'IPv6' ? `[${address}]` : address}:${port}`;
   };
-  return `listens on ${all.map(show).join(', ')}`;
+  return `listens on ${all.map(textOf).join(', ')}`;
 }
 
 function clockOf(time) {

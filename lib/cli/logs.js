@@ -12,6 +12,8 @@ const { setTimeout: after } = require('node:timers/promises');
 const { number } = require('./arguments');
 const { Failure, FAILED, NOT_ALLOWED } = require('./failure');
 const { find, all } = require('./masters');
+const { print } = require('./stdout');
+const { isFile } = require('../shared/file-kind');
 
 const LINES = '20';
 const PART = 64 * 1024;
@@ -27,7 +29,7 @@ async function logs(asked) {
   });
   const files = [...found];
   await Promise.all(files.map(async (file) => {
-    if (files.length > 1) process.stdout.write(`==> ${file} <==\n`);
+    if (files.length > 1) print(`==> ${file} <==`);
     const end = printEnd(file, count);
     if (isFollowed) await follow(file, end);
   }));
@@ -51,10 +53,6 @@ function outputsOf(pid) {
   } catch {
     return [];
   }
-}
-
-function isFile(name) {
-  return fs.statSync(name, { throwIfNoEntry: false })?.isFile() ?? false;
 }
 
 function named(output, pid) {

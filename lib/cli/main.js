@@ -6,6 +6,7 @@
 
 const { parse } = require('./arguments');
 const { Failure, DONE, FAILED } = require('./failure');
+const { print } = require('./stdout');
 const { usage } = require('./usage');
 const { say } = require('../shared/stderr');
 
@@ -40,8 +41,10 @@ async function run(args) {
   const asked = parse(args);
   // What a script does about its output is its own affair.
   if (asked.command !== 'start') process.stdout.on('error', cannotSay);
-  if (asked.version) return print(require('../../package.json').version);
-  if (asked.help) return print(usage(asked.command));
+  if (asked.version || asked.help) {
+    print(asked.version ? require('../../package.json').version : usage(asked.command));
+    return DONE;
+  }
   const command = require(HOMES[asked.command])[asked.command];
   return await command(asked) ?? DONE;
 }
@@ -51,11 +54,6 @@ function cannotSay(error) {
   if (error.code === 'EPIPE') process.exit();
   say(`cluster2: cannot write to stdout: ${error.message}`);
   process.exit(FAILED);
-}
-
-function print(text) {
-  process.stdout.write(`${text}\n`);
-  return DONE;
 }
 
 module.exports = { main };

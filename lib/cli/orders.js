@@ -4,6 +4,8 @@
 const { misused } = require('./arguments');
 const { Failure, FAILED } = require('./failure');
 const { find, all } = require('./masters');
+const { print } = require('./stdout');
+const { counted, span } = require('./table');
 
 async function reload(asked) {
   const { cancel: isCancel, env = [], restart, strategy } = asked.options;
@@ -19,11 +21,11 @@ function waiting(args, within) {
   return async (master) => {
     const { workers, ms } = await master.demand('reload', args, within).catch(explain);
     const none = 'no worker served, so none was replaced: the new release is being tried where they keep crashing';
-    const done = `reloaded ${counted(workers.length)} in ${seconds(ms)}`;
-    say(`master ${master.pid}: ${workers.length === 0 ? none : done}`);
+    const done = `reloaded ${counted(workers.length)} in ${span(ms)}`;
+    print(`master ${master.pid}: ${workers.length === 0 ? none : done}`);
     for (const { slot, oldPid, newPid, startMs, readyMs, goneMs } of workers) {
-      const took = `listened after ${seconds(readyMs - startMs)}, the old one was gone after ${seconds(goneMs)}`;
-      say(`  slot ${slot}: ${oldPid} -> ${newPid}, ${took}`);
+      const took = `listened after ${span(readyMs - startMs)}, the old one was gone after ${span(goneMs)}`;
+      print(`  slot ${slot}: ${oldPid} -> ${newPid}, ${took}`);
     }
   };
 }
@@ -37,7 +39,7 @@ function beginning(args) {
     await Promise.race([ended, begun]);
     ended.catch(() => {});
     leaving.abort();
-    say(`master ${master.pid}: reload begun`);
+    print(`master ${master.pid}: reload begun`);
   };
 }
 
@@ -52,8 +54,8 @@ function explain(error) {
 function tellJoined(pid, status) {
   if (!status?.reload) return;
   const began = new Date(status.reload.began).toTimeString().slice(0, 8);
-  say(`master ${pid}: joined the reload that began at ${began}; \`reload --restart\` begins a new one in its place, ` +
-    '`reload --cancel` calls it off');
+  print(`master ${pid}: joined the reload that began at ${began}; \`reload --restart\` begins a new one in its ` +
+    'place, `reload --cancel` calls it off');
 }
 
 async function cancel(asked) {
@@ -62,7 +64,7 @@ async function cancel(asked) {
   if (other) throw misused(`reload --cancel does not take --${other[0]}`, 'reload');
   await all(await find(asked), async (master) => {
     await master.demand('cancelReload', undefined, asked.within);
-    say(`master ${master.pid}: the reload is cancelled`);
+    print(`master ${master.pid}: the reload is cancelled`);
   });
 }
 
@@ -81,7 +83,7 @@ async function recycle(asked) {
   }
   await all(its, async (master) => {
     await master.demand('recycle', { pid }, asked.within);
-    say(`master ${master.pid}: worker ${pid} goes when its successor serves`);
+    print(`master ${master.pid}: worker ${pid} goes when its successor serves`);
   });
 }
 
@@ -96,21 +98,21 @@ async function scale(asked) {
   }
   await all(masters, async (master) => {
     const { wanted } = await master.demand('scale', change, asked.within);
-    say(`master ${master.pid}: ${counted(wanted)} wanted`);
+    print(`master ${master.pid}: ${counted(wanted)} wanted`);
   });
 }
 
 async function enable(asked) {
   await all(await find(asked), async (master) => {
     await master.demand('enable', undefined, asked.within);
-    say(`master ${master.pid}: in rotation`);
+    print(`master ${master.pid}: in rotation`);
   });
 }
 
 async function disable(asked) {
   await all(await find(asked), async (master) => {
     await master.demand('disable', { reason: asked.options.reason }, asked.within);
-    say(`master ${master.pid}: out of rotation`);
+    print(`master ${master.pid}: out of rotation`);
   });
 }
 
@@ -120,18 +122,6 @@ function environment(assignments) {
     if (cut < 1) throw misused(`--env takes NAME=VALUE, got '${text}'`, 'reload');
     return [text.slice(0, cut), text.slice(cut + 1)];
   }));
-}
-
-function counted(workers) {
-  return workers === 1 ? '1 worker' : `${workers} workers`;
-}
-
-function seconds(ms) {
-  return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
-}
-
-function say(text) {
-  process.stdout.write(`${text}\n`);
 }
 
 module.exports = { reload, recycle, scale, enable, disable };

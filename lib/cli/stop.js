@@ -9,6 +9,7 @@ const { setTimeout: after } = require('node:timers/promises');
 const { DEFAULT_SECONDS } = require('./arguments');
 const { Failure, FAILED } = require('./failure');
 const { find, all } = require('./masters');
+const { print } = require('./stdout');
 
 // As long as `stop()` and `shutdown()` wait for an answer.
 const FORCE_PATIENCE_MS = 2000;
@@ -21,7 +22,7 @@ async function stop(asked) {
     await master.ask('stop', undefined, within);
     if (!await master.isGone(within)) throw new Failure(FAILED, `master ${master.pid} does not end`);
     await processGone(master.pid);
-    say(`master ${master.pid}: stopped`);
+    print(`master ${master.pid}: stopped`);
   });
 }
 
@@ -31,12 +32,12 @@ async function shutdown(asked) {
   return end(asked, true, async (master) => {
     await closed(master, within);
     if (!isPatient) {
-      say(`master ${master.pid}: shutting down, no new connection gets in`);
+      print(`master ${master.pid}: shutting down, no new connection gets in`);
       return;
     }
     if (!await master.isGone(within)) throw new Failure(FAILED, `master ${master.pid} is still shutting down`);
     await processGone(master.pid);
-    say(`master ${master.pid}: shut down`);
+    print(`master ${master.pid}: shut down`);
   });
 }
 
@@ -63,7 +64,7 @@ async function force(dir, gracefully) {
   const { masters, errorText } = await load().stopMasters(dir, gracefully, FORCE_PATIENCE_MS);
   if (errorText) throw new Failure(FAILED, errorText);
   for (const pid of masters) {
-    say(`master ${pid}: it did not answer, ${gracefully ? 'it was sent SIGTERM' : 'it was killed'}`);
+    print(`master ${pid}: it did not answer, ${gracefully ? 'it was sent SIGTERM' : 'it was killed'}`);
   }
 }
 
@@ -78,10 +79,6 @@ function isThere(pid) {
   } catch (error) {
     return error.code !== 'ESRCH';
   }
-}
-
-function say(text) {
-  process.stdout.write(`${text}\n`);
 }
 
 module.exports = { stop, shutdown };

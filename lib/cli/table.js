@@ -1,7 +1,5 @@
-// Texts that people read: columns, ages, sizes. Pure.
+// Texts that people read: columns, ages, numbers. Pure.
 'use strict';
-
-const { inspect } = require('node:util');
 
 const UNITS = [['d', 86_400], ['h', 3600], ['min', 60], ['s', 1]];
 
@@ -32,9 +30,13 @@ function figure(value, unit = '', digits = 0) {
   return `${value.toFixed(digits)}${unit && ` ${unit}`}`;
 }
 
-/** Text from outside on one line, without what a terminal would obey. */
-function plain(text) {
-  return /^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]*$/u.test(text) ? text : inspect(text);
+/** A length of time, given in ms: `80 ms` or `1.5 s`. */
+function span(ms) {
+  return ms < 950 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
 }
 
-module.exports = { table, age, figure, plain };
+function counted(workers) {
+  return workers === 1 ? '1 worker' : `${workers} workers`;
+}
+
+module.exports = { table, age, counted, figure, span };

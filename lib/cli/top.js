@@ -7,6 +7,7 @@
 const { number } = require('./arguments');
 const { describe } = require('./describe');
 const { find, all } = require('./masters');
+const { print } = require('./stdout');
 
 // How many of the last things that happened stand below the table.
 const EVENTS = 3;
@@ -49,7 +50,7 @@ class Paper {
   enter() {}
 
   show(text) {
-    process.stdout.write(`${text}\n\n`);
+    print(`${text}\n`);
   }
 
   wait(ms) {

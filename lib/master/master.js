@@ -16,6 +16,7 @@ const errors = require('../shared/errors');
 const { load } = require('../shared/native');
 const { wantsOf } = require('../shared/ports');
 const { say } = require('../shared/stderr');
+const { INTERNAL } = require('../worker/send-to-master');
 const { Launcher } = require('./worker-settings');
 const { clearInterval, performance, setImmediate, setInterval, setTimeout } = require('../shared/timers');
 
@@ -116,7 +117,7 @@ class Master {
     const { ComponentHub } = require('../components/hub');
     const { ComponentStatus } = require('../components/status');
     this.#hub = new ComponentHub((pid, fact) => {
-      this.#workers.reach(JSON.stringify({ cmd: 'NODE_CLUSTER2', act: 'component', fact }), [pid]);
+      this.#workers.reach(JSON.stringify({ cmd: INTERNAL, act: 'component', fact }), [pid]);
     }, (message) => this.#warn(message));
     this.#components = new ComponentStatus(this.#hub, `m${process.pid}`);
     this.#hub.start((question) => this.#components.answer(question));
@@ -246,7 +247,7 @@ class Master {
     this.#tell(signal, ...args);
     if (isFirst && !this.#isShuttingDown) {
       // The order to drain does not say which signal has come.
-      this.#workers.reach(JSON.stringify({ cmd: 'NODE_CLUSTER2', act: 'signal', signal }));
+      this.#workers.reach(JSON.stringify({ cmd: INTERNAL, act: 'signal', signal }));
       this.#workers.flush();
       this.#shutDown();
     } else if (!isFirst) {

@@ -9,6 +9,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 
 const { createError } = require('../shared/errors');
+const { isFile } = require('../shared/file-kind');
 
 const PRELOAD = path.join(__dirname, '../worker/preload.js');
 // What Node itself tries after a name.
@@ -101,10 +102,6 @@ function headOf(file) {
   } finally {
     fs.closeSync(fd);
   }
-}
-
-function isFile(file) {
-  return fs.statSync(file, { throwIfNoEntry: false })?.isFile() ?? false;
 }
 
 function isGiven(value) {

@@ -11,6 +11,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 
 const errors = require('../shared/errors');
+const { isDirectory } = require('../shared/file-kind');
 const { currentTarget } = require('../shared/native');
 
 // The largest id that `child_process` takes.
@@ -81,14 +82,6 @@ class Launcher {
       inspectPort: wantsInspector(process.execArgv) ? process.debugPort : null,
       ...this.#user,
     };
-  }
-}
-
-function isDirectory(file) {
-  try {
-    return fs.statSync(file).isDirectory();
-  } catch {
-    return false;
   }
 }
 

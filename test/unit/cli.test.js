@@ -6,7 +6,8 @@ const path = require('node:path');
 
 const { parse } = require('../../lib/cli/arguments');
 const { describe: shown } = require('../../lib/cli/describe');
-const { age, figure, plain, table } = require('../../lib/cli/table');
+const { plain } = require('../../lib/cli/plain');
+const { age, figure, table } = require('../../lib/cli/table');
 
 const NOW = Date.parse('2026-01-01T00:00:00Z');
 const worker = (id, rest = {}) => ({

@@ -8,7 +8,9 @@
 const nodeCluster = require('node:cluster');
 const path = require('node:path');
 
-const { plain } = require('../table');
+const { plain } = require('../plain');
+const { print } = require('../stdout');
+const { counted, span } = require('../table');
 const { COMMAND } = require('../usage');
 const { say } = require('../../shared/stderr');
 const { version } = require('../../../package.json');
@@ -17,8 +19,6 @@ const { version } = require('../../../package.json');
 const GATHER_MS = 60;
 // From so many deaths in a row on the pauses are long, and each is told of.
 const PAUSES_GROW_UNTIL = 10;
-// Notes that have lines of their own here.
-const TOLD_BY_EVENTS = ['order'];
 
 class Announcer {
   #cluster;
@@ -145,7 +145,7 @@ class Announcer {
   }
 
   #noted(event, pid, text) {
-    if (TOLD_BY_EVENTS.includes(event) || this.#isEnding) return;
+    if (this.#isEnding) return;
     this.#say(event, { ...pid === null ? {} : this.#facts(pid), text }, `${event}: ${text}`);
   }
 
@@ -240,18 +240,6 @@ class Announcer {
 }
 
 module.exports = { Announcer };
-
-function print(line) {
-  process.stdout.write(`${line}\n`);
-}
-
-function counted(workers) {
-  return workers === 1 ? '1 worker' : `${workers} workers`;
-}
-
-function span(ms) {
-  return ms < 950 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
-}
 
 function hostOf({ address }) {
   return address.includes(':') ? `[${address}]` : address;

@@ -8,6 +8,8 @@
 const fs = require('node:fs');
 const path = require('node:path');
 
+const { isFile } = require('../../shared/file-kind');
+
 const PACKAGE = path.resolve(__dirname, '../../..');
 const ENDINGS = ['', '.js', '.cjs', '.mjs', '.ts', '.mts', '.cts', '/index.js'];
 const MOST_FILES = 60;
@@ -85,13 +87,5 @@ function mainOf(directory) {
     return fileOf(path.resolve(directory, main));
   } catch {
     return undefined;
-  }
-}
-
-function isFile(file) {
-  try {
-    return fs.statSync(file).isFile();
-  } catch {
-    return false;
   }
 }

@@ -10,6 +10,7 @@ const path = require('node:path');
 
 const { Failure, FAILED } = require('../failure');
 const { nameByShell } = require('../../master/worker-settings');
+const { print } = require('../stdout');
 const { say } = require('../../shared/stderr');
 const { name: PACKAGE, version } = require('../../../package.json');
 const { understood } = require('./start');
@@ -36,7 +37,7 @@ async function unit({ operands }) {
   const pids = path.resolve(here, options.pids ?? 'pids');
   const reload = [...command, 'reload', '--wait', '--pids', pids, '--pid'].map(quoted).join(' ');
   const { drainDelay, killTimeout, shutdownTimeout } = parsed;
-  process.stdout.write(`${[
+  print([
     `# ${name}.service, made by ${PACKAGE} ${version}`,
     '[Unit]',
     `Description=${escaped(path.relative(here, file) || file)} in workers of ${PACKAGE}`,
@@ -59,7 +60,7 @@ async function unit({ operands }) {
     '',
     '[Install]',
     'WantedBy=multi-user.target',
-  ].join('\n')}\n`);
+  ].join('\n'));
   if (isLink && options.pids === undefined) {
     say(`cluster2: ${here} is behind a symbolic link: give --pids a directory that does not change with it`);
   }
