@@ -6,6 +6,7 @@
 
 const net = require('node:net');
 const { fileURLToPath } = require('node:url');
+const { inspect } = require('node:util');
 
 const { wantsInspector } = require('../master/worker-settings');
 const { descriptorOf } = require('../shared/node-internals');
@@ -22,30 +23,31 @@ let inspected = 0;
 function merged(settings, changes) {
   const { argv, execArgv } = process;
   const all = { args: argv.slice(2), exec: argv[1], execArgv, silent: false, ...settings, ...changes };
+  if (!Array.isArray(all.execArgv)) throw invalidType('execArgv', 'an instance of Array', all.execArgv);
   // Profiles of several processes in one file would be of no use.
-  const profiles = all.execArgv.some((flag) => flag.startsWith('--prof'));
-  const isNamed = all.execArgv.some((flag) => flag.startsWith('--logfile='));
+  const flags = all.execArgv.map(String);
+  const profiles = flags.some((flag) => flag.startsWith('--prof'));
+  const isNamed = flags.some((flag) => flag.startsWith('--logfile='));
   if (profiles && !isNamed) all.execArgv = [...all.execArgv, '--logfile=v8-%p.log'];
   return all;
 }
 
 /** What the addon is to start for one fork. */
 function launchOf(settings, env) {
-  const { args = [], cwd, exec, gid = null, serialization = 'json', uid = null } = settings;
-  if (typeof exec !== 'string') throw invalidType('modulePath', 'a string', exec);
-  if (!Array.isArray(args)) throw invalidType('args', 'an array', args);
+  const { args, cwd, exec, execArgv, gid, serialization = 'json', uid } = settings;
+  if (!Array.isArray(args ?? [])) throw invalidType('args', 'an instance of Array', args);
   if (!['json', 'advanced'].includes(serialization)) {
     throw invalidValue('options.serialization', "must be one of: undefined, 'json', 'advanced'", serialization);
   }
   return {
     execPath: process.execPath,
-    execArgv: [...settings.execArgv.map(String), ...inspectorOf(settings)],
-    script: exec,
-    args: args.map(String),
-    env: textsOf({ ...process.env, ...env }),
-    cwd: cwd === undefined || cwd === null ? null : pathOf(cwd),
-    uid,
-    gid,
+    execArgv: [...textsOf('options.execArgv', execArgv), ...inspectorOf(settings)],
+    script: pathOf('modulePath', exec),
+    args: textsOf('args', args ?? []),
+    env: environmentOf({ ...process.env, ...env }),
+    cwd: isNone(cwd) || cwd === '' ? null : pathOf('options.cwd', cwd),
+    uid: idOf('options.uid', uid),
+    gid: idOf('options.gid', gid),
     inspectPort: null,
     serialization,
     stdio: stdioOf(settings),
@@ -72,17 +74,43 @@ function nextPort() {
 }
 
 // As Node makes them: what is undefined is left out.
-function textsOf(env) {
+function environmentOf(env) {
   const given = Object.entries(env).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(given.map(([name, value]) => [name, `${value}`]));
+  return Object.fromEntries(given.map(([name, value]) => {
+    const option = `options.env['${name}']`;
+    return [withoutZero(option, name), withoutZero(option, `${value}`)];
+  }));
 }
 
-function pathOf(cwd) {
-  return cwd instanceof URL ? fileURLToPath(cwd) : String(cwd);
+function textsOf(name, list) {
+  return list.map((given, at) => withoutZero(`${name}[${at}]`, String(given)));
+}
+
+function pathOf(name, given) {
+  const path = given instanceof URL ? fileURLToPath(given) : given;
+  if (typeof path === 'string' || Buffer.isBuffer(path)) return withoutZero(name, String(path));
+  throw invalidType(name, 'of type string or an instance of Buffer or URL', given);
+}
+
+function withoutZero(name, text) {
+  if (!text.includes('\0')) return text;
+  throw invalidValue(name, 'must be a string without null bytes', text);
+}
+
+// A user or a group.
+function idOf(name, given) {
+  if (isNone(given)) return null;
+  if (given === (given | 0) && given >= 0) return given;
+  throw invalidType(name, 'int32, and not below 0', given);
+}
+
+function isNone(given) {
+  return given === undefined || given === null;
 }
 
 function stdioOf({ silent, stdio }) {
-  const wanted = listOf(stdio ?? (silent ? 'pipe' : 'inherit'));
+  const isGiven = typeof stdio === 'string' || Array.isArray(stdio);
+  const wanted = listOf(isGiven ? stdio : silent ? 'pipe' : 'inherit');
   if (!wanted.includes('ipc')) {
     const rule = "Forked processes must have an IPC channel, missing value 'ipc' in options.stdio";
     throw nodeError(Error, 'ERR_CHILD_PROCESS_IPC_REQUIRED', rule);
@@ -117,12 +145,15 @@ function numberOf(wanted) {
 }
 
 function invalidType(name, wanted, given) {
-  const rule = `The "${name}" argument must be ${wanted}. Received ${show(given)}`;
-  return nodeError(TypeError, 'ERR_INVALID_ARG_TYPE', rule);
+  return nodeError(TypeError, 'ERR_INVALID_ARG_TYPE', `The ${named(name)} must be ${wanted}. Received ${show(given)}`);
 }
 
 function invalidValue(name, rule, given) {
-  return nodeError(TypeError, 'ERR_INVALID_ARG_VALUE', `The argument '${name}' ${rule}. Received ${show(given)}`);
+  return nodeError(TypeError, 'ERR_INVALID_ARG_VALUE', `The ${named(name)} ${rule}. Received ${show(given)}`);
+}
+
+function named(name) {
+  return name.includes('.') ? `property '${name}'` : `argument '${name}'`;
 }
 
 function badPort(given) {
@@ -131,5 +162,5 @@ function badPort(given) {
 }
 
 function show(value) {
-  return require('node:util').inspect(value, { depth: 0 });
+  return inspect(value, { depth: 0 });
 }

@@ -125,11 +125,22 @@ const scenes = {
         'no such serialization': { serialization: 'xml' },
         'no script': { exec: 7 },
         'no port': { inspectPort: null },
+        'no directory': { cwd: 5 },
+        'a directory with a zero byte': { cwd: 'a\0b' },
+        'a remote directory': { cwd: new URL('http://localhost/') },
+        'no path': { exec: {} },
+        'a script with a zero byte': { exec: 'a\0b' },
+        'a text for arguments': { args: 'one' },
+        'an argument with a zero byte': { args: ['a\0b'] },
+        'a flag with a zero byte': { execArgv: ['a\0b'] },
+        'a name for a user': { uid: 'nobody' },
+        'a text for a group': { gid: '0' },
+        'a variable with a zero byte': { variable: 'a\0b' },
       })) {
         const before = { ...cluster.settings };
         cluster.setupPrimary(settings);
         try {
-          cluster.fork();
+          cluster.fork({ VARIABLE: settings.variable });
         } catch ({ code }) {
           report('refused', name, code);
         }
