@@ -541,8 +541,8 @@ interface ClusterOptions {
 
   /**
    * Where the application listens: a port from 0 to 65535, the path of a unix socket (any string with a '/' that is not
-   * a number; used as it is written), or a list of these, each only once. 0 is any free port, the same for all workers;
-   * it is 0 itself that counts, other falsy values mean the default.
+   * a number; used as it is written), or a list of these, each only once and 1024 at most. 0 is any free port, the same
+   * for all workers; it is 0 itself that counts, other falsy values mean the default.
    * @default 3000
    */
   port?: number | string | ReadonlyArray<number | string>;

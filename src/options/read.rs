@@ -23,6 +23,9 @@ const MAX_SECONDS: u64 = 2_147_483_647;
 /// The largest number up to which JavaScript counts without gaps (`Number.MAX_SAFE_INTEGER`).
 pub(super) const MAX_SAFE: u64 = 9_007_199_254_740_991;
 
+/// How many addresses a list may have. A worker asks for them one by one, so that several thousand take minutes.
+const MOST_ADDRESSES: usize = 1024;
+
 /// Why a value is refused.
 #[derive(Debug)]
 pub(super) struct Problem {
@@ -190,6 +193,10 @@ pub(super) fn addresses(value: &Value) -> Result<Option<Vec<Address>>, Problem> 
         return Ok(None);
     }
     match value.as_array() {
+        Some(items) if items.len() > MOST_ADDRESSES => {
+            let rule = format!("must be a list of at most {MOST_ADDRESSES} entries");
+            Err(Problem::new(&rule, &items.len().into()))
+        }
         Some(items) if !items.is_empty() => each_address(items).map(Some),
         Some(_) | None => {
             let address = address(value).ok_or_else(|| Problem::new(RULE, value))?;
