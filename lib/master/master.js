@@ -14,6 +14,7 @@ const { killSelf } = require('../shared/kill-self');
 const { encode } = require('../shared/options-json');
 const errors = require('../shared/errors');
 const { load } = require('../shared/native');
+const { onMissing } = require('../shared/node-internals');
 const { wantsOf } = require('../shared/ports');
 const { say } = require('../shared/stderr');
 const { INTERNAL } = require('../worker/send-to-master');
@@ -78,6 +79,7 @@ class Master {
     } catch (error) {
       return require('./refuse-port').refusePort(this.#cluster, errors.fromNative(error));
     }
+    onMissing((message) => this.#warn(message));
     const { NodeCluster } = require('./node-cluster');
     this.#workers = new NodeCluster(this.#native);
     const isWorker = (pid) => Object.hasOwn(this.#workers.byPid, pid);

@@ -10,6 +10,7 @@ const fs = require('node:fs');
 const { callApplication } = require('../shared/application');
 const { fromNative } = require('../shared/errors');
 const { load } = require('../shared/native');
+const { onMissing } = require('../shared/node-internals');
 const { encode } = require('../shared/options-json');
 const { ForkedProcess } = require('./forked-process');
 const { KeepAlive } = require('./keep-alive');
@@ -85,6 +86,7 @@ class Primary {
       throw fromNative(error);
     }
     process.once('exit', () => this.#native.close());
+    onMissing((message) => process.emitWarning(message));
     return this.#native;
   }
 
