@@ -65,8 +65,8 @@ declare class Cluster extends EventEmitter {
   stop(): Promise<Ended | undefined>;
 
   /**
-   * Lets no new connection in, finishes what is under way, then ends the cluster; whose, is as with `stop`. From another
-   * process it resolves when no new connection gets in any more.
+   * Stops taking new connections, finishes the requests under way and ends the cluster. Chooses the cluster as `stop`
+   * does. From another process it resolves when no new connection gets in any more.
    * @throws {Cluster2Error} rejects as `stop` does
    */
   shutdown(): Promise<Ended | undefined>;

@@ -2,8 +2,8 @@
 //
 // The same script runs in the master and, run again, in each worker; `listen` finds out which it is and hands over to
 // lib/master/master.js, lib/worker/worker.js, (with `cluster: false`) lib/single.js or (in a worker that runs a
-// script as it is) lib/worker/guest.js. This file keeps no state of supervision. Every worker loads it before it can
-// listen, so what most workers never need is loaded when it is.
+// script as it is) lib/worker/guest.js. This file keeps no state of supervision. Every worker loads this file before it
+// listens. Modules that few workers need are required where they are used.
 'use strict';
 
 const { EventEmitter } = require('node:events');
@@ -48,7 +48,8 @@ class Cluster extends EventEmitter {
 
   /**
    * Checks the options and remembers them; nothing is opened before `listen`.
-   * `options` is kept, mutable, as `c.options`, over the defaults; what counts is the copy that was parsed.
+   * `c.options` shows the defaults with the given options over them. Changing it has no effect: the options were parsed
+   * here.
    */
   constructor(options = {}) {
     super();
@@ -120,8 +121,8 @@ class Cluster extends EventEmitter {
   }
 
   /**
-   * Lets no new connection in, finishes what is under way, then ends the cluster; whose, is as with `stop`.
-   * From another process it resolves when no new connection gets in any more.
+   * Stops taking new connections, finishes the requests under way and ends the cluster. Chooses the cluster as `stop`
+   * does. From another process it resolves when no new connection gets in any more.
    */
   async shutdown() {
     if (isWorker || isGuest) return undefined;

@@ -1,7 +1,8 @@
 // What the application hands over: its `createApp` is run and waited for, and a server is made of whatever it gave.
 //
-// The master and every worker call `collectApps` once; the process that listens calls `toServer` for each app. Nothing
-// here listens: an app that must be asked to, because its server is hidden, has the call caught before it takes effect.
+// lib/master/master.js, lib/worker/worker.js, lib/worker/guest.js and lib/single.js call `collectApps` once; the
+// process that listens calls `toServer` for each app. Nothing here listens: an app that must be asked to, because its
+// server is hidden, has the call caught before it takes effect.
 'use strict';
 
 const { AsyncLocalStorage } = require('node:async_hooks');
@@ -22,10 +23,10 @@ let listen;
  * Runs `createApp(callback)` and gives what it hands over: `{apps: [{app, port}], monApp}`. One app comes without a
  * port (it is the option's); entries of a list that lack an app or a port are left out, if others are there.
  *
- * `createApp` calls back, once, at any later time; or it returns its app. What it returns counts at once if it takes no
- * callback or is async, else when nothing is left that could still call back. Rejects with what `createApp` throws,
- * with ERR_CLUSTER2_NO_APP when no app can come any more, and with ERR_CLUSTER2_INVALID_APP for one that can't be
- * served.
+ * `createApp` calls back, once, at any later time; or it returns its app. If `createApp` takes no callback, or is
+ * async, its result is used at once. Otherwise it is used when the event loop is empty and no callback has come.
+ * Rejects with what `createApp` throws, with ERR_CLUSTER2_NO_APP when no app can come any more, and with
+ * ERR_CLUSTER2_INVALID_APP for one that can't be served.
  *
  * `monApp` is the app for the monitor's port where `createApp` names none. `isWaiting()` says whether the master owes
  * this process an answer; `warn(message)` hears of an app that is late.

@@ -77,8 +77,8 @@ class Ending {
     }
   }
 
-  // They find the signal as it would be without this package, so that one which looks whether it is alone finds that it
-  // is. What they send again is heard all the same.
+  // Our own listener is taken off while they run, so that a listener which checks whether it is the only one finds that
+  // it is. A signal that it sends again is still heard.
   #tellListeners(signal) {
     if (signal === undefined) return;
     const keepHearing = (name) => {

@@ -1,7 +1,8 @@
 // Uncaught exceptions in a worker: the master is told of each, and a worker that serves goes on with other requests.
 //
-// lib/cluster.js calls `reportExceptions` when a worker loads the package, lib/worker/worker.js calls `trapExceptions`
-// when the worker serves, or when it starts if it is to go on in any case. Owns two listeners of the process.
+// lib/worker/enter.js and lib/node-cluster/agent.js call `reportExceptions` when a worker loads the package.
+// lib/worker/worker.js calls `trapExceptions` when the worker serves, or when it starts if it is to go on in any case.
+// Owns two listeners of the process.
 'use strict';
 
 const { traceOfThrown } = require('../shared/application');

@@ -1,6 +1,6 @@
 // The first file of a worker that runs a script as it is: `node --require <this file> app.js`.
 //
-// lib/master/worker-settings.js puts it before the script. It begins the worker's service, and takes itself out of
+// lib/master/script.js puts it before the script. It begins the worker's service, and takes itself out of
 // `process.execArgv`, so that programs which the worker forks start without it. Threads of the worker inherit the flag
 // all the same, and find nothing to do here.
 'use strict';

@@ -1,5 +1,5 @@
-// A script that was written for one process may ask to have its port alone, where that is what one process has anyway.
-// In workers it would be refused in all but one, and nobody would know of that one.
+// A script written for one process may listen with `exclusive` or `reusePort`. In workers, only the first one would get
+// the port. So both flags are ignored here.
 //
 // lib/worker/preload.js calls `sharePorts` in a worker that runs a script as it is, before the script. Owns the hook on
 // `net.Server`.
