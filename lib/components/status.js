@@ -12,6 +12,7 @@ const path = require('node:path');
 
 const { isValue, textOfThrown } = require('../shared/application');
 const errors = require('../shared/errors');
+const { notRunning } = require('../shared/pending-calls');
 const { Reducers } = require('./reducers');
 
 class ComponentStatus {
@@ -101,7 +102,10 @@ class ComponentStatus {
   }
 }
 
-/** A worker's way to the hub: `tell(fact)` says something to it, `hear(fact)` takes in what it says. */
+/**
+ * A worker's way to the hub: `tell(fact)` says something to it, and gives whether there is somebody to hear it;
+ * `hear(fact)` takes in what it says.
+ */
 class RemoteHub {
   #tell;
   #names = new Set();
@@ -152,11 +156,17 @@ class RemoteHub {
     else resolve?.(fact.result);
   }
 
+  /** The channel has ended: open questions reject with ERR_CLUSTER2_NOT_RUNNING. */
+  end() {
+    for (const { reject } of this.#asked.values()) reject(notRunning());
+    this.#asked.clear();
+  }
+
   #ask({ collect }) {
     this.#last += 1;
     return new Promise((resolve, reject) => {
       // What can't be sent throws, and so rejects.
-      this.#tell({ collect, id: this.#last });
+      if (!this.#tell({ collect, id: this.#last })) throw notRunning();
       this.#asked.set(this.#last, { resolve, reject, name: collect.name });
     });
   }

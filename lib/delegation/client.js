@@ -6,8 +6,7 @@
 // the channel. Owns the promises and their deadlines.
 'use strict';
 
-const { Deadlines, Waiting } = require('./deadlines');
-const { milliseconds } = require('./delegations');
+const { Deadlines, milliseconds, Waiting } = require('./deadlines');
 const errors = require('../shared/errors');
 const { setImmediate } = require('../shared/timers');
 

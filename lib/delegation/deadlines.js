@@ -9,7 +9,7 @@
 
 const { performance, setTimeout } = require('../shared/timers');
 
-/** The longest time that a timer of Node can wait. */
+// The longest time that a timer of Node can wait.
 const LONGEST_MS = 0x7fffffff;
 
 /** What may wait; a class that extends it can be in one `Deadlines` at a time. */
@@ -80,4 +80,15 @@ class Deadlines {
   }
 }
 
-module.exports = { Deadlines, LONGEST_MS, Waiting };
+/** Whole milliseconds that a timer can wait, or undefined for what is none. */
+function milliseconds(value) {
+  const number = numberOf(value);
+  return number > 0 ? Math.min(Math.ceil(number), LONGEST_MS) : undefined;
+}
+
+/** A number, also one in a text. A message may hold anything, an object without a primitive value included. */
+function numberOf(value) {
+  return typeof value === 'number' || typeof value === 'string' ? Number(value) : NaN;
+}
+
+module.exports = { Deadlines, milliseconds, numberOf, Waiting };

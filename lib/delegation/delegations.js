@@ -16,7 +16,7 @@
 'use strict';
 
 const { callApplication, textOfThrown } = require('../shared/application');
-const { Deadlines, LONGEST_MS, Waiting } = require('./deadlines');
+const { Deadlines, milliseconds, numberOf, Waiting } = require('./deadlines');
 const { Answer, othersOf, reportOf } = require('./answer');
 const { keyOf, namesOf } = require('./match-key');
 
@@ -282,7 +282,7 @@ class Delegations {
   }
 }
 
-module.exports = { Delegations, milliseconds };
+module.exports = { Delegations };
 
 /** The questions that an answer answers, in the order in which they came. */
 function matching(byNames, answer) {
@@ -307,19 +307,8 @@ function patience({ timeOut, timeout }) {
   return milliseconds(timeOut) ?? milliseconds(timeout) ?? DEFAULT_MS;
 }
 
-/** Whole milliseconds that a timer can wait, or undefined for what is none. */
-function milliseconds(value) {
-  const number = numberOf(value);
-  return number > 0 ? Math.min(Math.ceil(number), LONGEST_MS) : undefined;
-}
-
 function pidsOf(targets) {
   return Array.isArray(targets) ? targets.map(numberOf) : undefined;
-}
-
-// A message may hold anything, an object that has no primitive value included.
-function numberOf(value) {
-  return typeof value === 'number' || typeof value === 'string' ? Number(value) : NaN;
 }
 
 function entry(map, key, make) {

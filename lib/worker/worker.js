@@ -106,7 +106,10 @@ class Worker {
   #begin({ handsOver }) {
     onClusterMessage((message) => this.#obey(message));
     tell({ act: 'hello', handsOver });
-    process.once('disconnect', () => this.#calls?.end());
+    process.once('disconnect', () => {
+      this.#calls?.end();
+      this.#hub?.end();
+    });
     this.#beginService();
     this.#ending.hearSignals((signal) => this.#onSignal(signal));
     drainAtDisconnect(this.#servers, () => this.#takesNothingNew());

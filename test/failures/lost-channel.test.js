@@ -22,4 +22,12 @@ describe('a worker whose channel ends without notice', function () {
     assert.match(reason, /^its channel ended without notice/);
     assert.equal((await request(port)).status, 200);
   });
+
+  it('learns that its questions for components will have no answer', async () => {
+    const program = start('lost-channel', { options: { noWorkers: 1, killTimeout: 500 } });
+    const { args: [port] } = await program.line('port');
+    await request(port, { path: '/ask' });
+    const { args } = await program.line('asked');
+    assert.deepEqual(args, ['ERR_CLUSTER2_NOT_RUNNING', 'ERR_CLUSTER2_NOT_RUNNING']);
+  });
 });
