@@ -101,6 +101,7 @@ class Cluster extends EventEmitter {
       parsed: this.#parsed,
       validator: this.#validator,
       metrics: () => this.#appMetrics(),
+      client: () => this.#client,
       delegations: () => this.#masterDelegations(),
       onComponents: (status) => this.#componentsReady(status),
       wantsComponents: () => this.#components !== undefined || this.listenerCount(COMPONENTS) > 0,

@@ -156,6 +156,11 @@ class RemoteHub {
     else resolve?.(fact.result);
   }
 
+  /** Whether a question waits for its answer. */
+  get isOpen() {
+    return this.#asked.size > 0;
+  }
+
   /** The channel has ended: open questions reject with ERR_CLUSTER2_NOT_RUNNING. */
   end() {
     for (const { reject } of this.#asked.values()) reject(notRunning());

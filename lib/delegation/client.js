@@ -7,6 +7,7 @@
 'use strict';
 
 const { Deadlines, milliseconds, Waiting } = require('./deadlines');
+const { ownListener } = require('../shared/application');
 const errors = require('../shared/errors');
 const { setImmediate } = require('../shared/timers');
 
@@ -65,6 +66,11 @@ class Client {
       this.#calls.set(id, call);
       this.#deadlines.add(call, call.wait + SILENCE_MS);
     });
+  }
+
+  /** Whether a question waits for its answer. */
+  get isOpen() {
+    return this.#calls.size > 0;
   }
 
   /** Takes in any message that came from the master. */
@@ -126,7 +132,7 @@ function clientOfWorker() {
     if (!process.connected) throw masterGone(message.delegate);
     outbox.add(message, isAlone);
   });
-  process.on('message', (message) => client.hear(message));
+  process.on('message', ownListener((message) => client.hear(message)));
   process.on('exit', () => outbox.flush());
   process.on('disconnect', () => client.end());
   return client;

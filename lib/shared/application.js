@@ -1,8 +1,10 @@
 // Calls of the application from inside this package, in every process.
 //
 // A listener, a callback or a function of the application may throw, and may give anything. It must not interrupt the
-// work that called it. Owns nothing.
+// work that called it. Owns the list of our own listeners where the application listens too.
 'use strict';
+
+const own = new WeakSet();
 
 /**
  * Calls a function of the application. What it throws becomes the application's uncaught exception, as with any
@@ -14,6 +16,17 @@ function callApplication(call) {
   } catch (error) {
     process.nextTick(() => { throw error; });
   }
+}
+
+/** Marks a listener as one of this package, where the application may listen too. Gives it. */
+function ownListener(listener) {
+  own.add(listener);
+  return listener;
+}
+
+/** The listeners for an event that are not of this package. */
+function listenersOfOthers(emitter, event) {
+  return emitter.listeners(event).filter((listener) => !own.has(listener));
 }
 
 /** What the application threw, as a text. It need not be an error, and it never makes this throw. */
@@ -39,4 +52,4 @@ function isValue(given) {
   return JSON.stringify(given) !== undefined;
 }
 
-module.exports = { callApplication, isValue, textOfThrown, traceOfThrown };
+module.exports = { callApplication, isValue, listenersOfOthers, ownListener, textOfThrown, traceOfThrown };

@@ -9,7 +9,9 @@ const { AsyncLocalStorage } = require('node:async_hooks');
 const cluster = require('node:cluster');
 const net = require('node:net');
 
+const { listenersOfOthers, ownListener } = require('./application');
 const { createError } = require('./errors');
+const { onClusterMessage } = require('./node-internals');
 const { clearTimeout, setImmediate, setTimeout } = require('./timers');
 
 // After this time without an app the application is told.
@@ -111,23 +113,33 @@ async function runCreateApp(createApp, callback) {
 function whenNothingIsLeft(isWaiting, onNothing, onLate) {
   const { channel } = process;
   const isOver = () => {
-    if (cluster.isWorker) {
-      // A message of the master may bring what createApp waits for. Node itself listens for messages once.
-      channel?.ref();
-      const listeners = process.listenerCount('message') - 1 + cluster.worker.listenerCount('message');
-      if (process.connected && (isWaiting() || listeners > 0)) return;
-    }
-    onNothing();
+    if (cluster.isWorker && process.connected && (isWaiting() || hearsMessages())) channel.ref();
+    else onNothing();
   };
-  // The channel keeps a worker alive, and so hides that nothing else does.
-  if (cluster.isWorker) channel?.unref();
-  process.once('beforeExit', isOver);
+  // The channel keeps a worker alive, and so hides that nothing else does. So it does not keep the worker alive while
+  // createApp runs. Each message of the master may be the one that createApp waited for.
+  const hideChannel = ownListener(() => channel?.unref());
+  let stopHearing;
+  if (cluster.isWorker) {
+    hideChannel();
+    process.on('message', hideChannel);
+    stopHearing = onClusterMessage(hideChannel);
+  }
+  process.on('beforeExit', isOver);
   const timer = setTimeout(onLate, LATE_MS).unref();
   return () => {
     clearTimeout(timer);
     process.removeListener('beforeExit', isOver);
+    process.removeListener('message', hideChannel);
+    stopHearing?.();
     if (cluster.isWorker) channel?.ref();
   };
+}
+
+// Whether the application listens for messages of the master, any of which may bring what createApp waits for. Node
+// itself listens once.
+function hearsMessages() {
+  return listenersOfOthers(process, 'message').length > 1 || cluster.worker.listenerCount('message') > 0;
 }
 
 function isAppOrList(given) {

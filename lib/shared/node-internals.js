@@ -246,11 +246,13 @@ function countOf(server) {
 
 /**
  * Calls `listener(message, handle)` for each message of Node's cluster protocol, this package's own among them; with
- * `isFirst` before Node's own listener, which makes a socket of the handle in the same turn.
+ * `isFirst` before Node's own listener, which makes a socket of the handle in the same turn. Gives a function that ends
+ * it.
  */
 function onClusterMessage(listener, isFirst = false) {
   if (isFirst) process.prependListener('internalMessage', listener);
   else process.on('internalMessage', listener);
+  return () => process.removeListener('internalMessage', listener);
 }
 
 /**

@@ -65,7 +65,7 @@ class Worker {
     this.#begin({ handsOver: true });
     const { apps, monApp } = await collectApps(createApp, {
       monApp: this.#setup.monApp,
-      isWaiting: () => awaitsSocket() || (this.#calls?.isOpen ?? false),
+      isWaiting: () => awaitsSocket() || this.#awaitsAnswer(),
       warn: (message) => this.#warn(message),
     });
     this.#ending.serves(apps);
@@ -81,6 +81,10 @@ class Worker {
     if (apps.length === 0) tell({ act: 'ready' });
     startHeartbeat(this.#cluster, this.#board, parsed.heartbeatInterval);
     setTimeout(() => this.#watchThresholds(), SETTLE_MS).unref();
+  }
+
+  #awaitsAnswer() {
+    return [this.#calls, this.#hub, this.#setup.client()].some((asked) => asked?.isOpen);
   }
 
   /**

@@ -83,6 +83,14 @@ const shapes = {
   'forgets, with a callback': (callback) => { if (!callback) throw new Error('no callback'); },
   'forgets, async': async () => { await null; },
   'forgets in workers': (callback) => { if (cluster.isMaster) callback(app); },
+  'asks the master and forgets, in workers': async (callback) => {
+    if (cluster.isMaster) callback(app);
+    else report('answered', await c.delegate('wait'));
+  },
+  'waits for a component': async (callback) => {
+    if (cluster.isWorker) await (await c.componentStatus()).getStatus('worker');
+    callback(app);
+  },
   'is busy and forgets': () => setInterval(() => {}, 1000),
   hono: (callback) => callback(new Hono()),
   'returns hono': () => new Hono(),

@@ -18,7 +18,7 @@ describe('an app', function () {
     'takes a callback and returns it', 'returns a server that is ready later',
     'returns something else and calls back later', 'async, resolves with something else and calls back later',
     'waits for the master', 'waits for a message', 'waits until another server listens',
-    'waits until a UDP socket is bound',
+    'waits until a UDP socket is bound', 'waits for a component',
   ]) {
     it(`is served by workers where createApp ${shape}`, async () => {
       const program = await ready(begin(shape, { port: await freePort() }), 1);
@@ -73,14 +73,17 @@ describe('an app', function () {
     }
   }
 
-  it('that createApp forgets in workers is missed there, and died says so', async () => {
-    const program = begin('forgets in workers');
-    const { args: [, { code, reason }] } = await program.line('died');
-    assert.equal(code, 1);
-    assert.match(reason, /neither called back/);
-    program.kill();
-    await program.exit();
-  });
+  for (const shape of ['forgets in workers', 'asks the master and forgets, in workers']) {
+    it(`that createApp ${shape} is missed there, and died says so`, async () => {
+      const program = begin(shape);
+      const { args: [, { code, reason }] } = await program.line('died');
+      assert.equal(code, 1);
+      assert.match(reason, /neither called back/);
+      if (shape.startsWith('asks')) await program.line('answered');
+      program.kill();
+      await program.exit();
+    });
+  }
 
   it('that createApp forgets in a new release fails the reload at once, with the reason', async () => {
     const program = await ready(begin('returns it'), 1);
