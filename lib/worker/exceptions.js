@@ -41,7 +41,8 @@ function trapExceptions(cluster, mode) {
     }
     if (mode === 'recycle') tell({ act: 'recycle', why: 'exception' });
   };
-  process.on('uncaughtException', trap);
+  // First, since a listener that was added by `once` is gone from the list when it has been called.
+  process.prependListener('uncaughtException', trap);
   return () => process.removeListener('uncaughtException', trap);
 }
 

@@ -32,6 +32,7 @@ const handlers = {
   posthog: () => reporter('_posthogErrorHandler', false),
   both: () => [require('node:domain'), reporter('_errorHandler', false)],
   own: () => process.on('uncaughtException', (error) => report('handled', error.message)),
+  ownOnce: () => process.once('uncaughtException', (error) => report('handled', error.message)),
   ownAndDomain: () => [handlers.domain(), handlers.own()],
 };
 

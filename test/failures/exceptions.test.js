@@ -132,7 +132,7 @@ describe('an exception beside listeners that only report', () => {
     assert.match(program.stderr, /^Error: plain\n\s+at /);
   });
 
-  for (const handler of ['own', 'ownAndDomain']) {
+  for (const handler of ['own', 'ownOnce', 'ownAndDomain']) {
     it(`(${handler}) is the application's where it listens itself`, async () => {
       const program = await begin(handler);
       await request(program.port, { path: '/error' });
@@ -140,6 +140,7 @@ describe('an exception beside listeners that only report', () => {
       assert.equal((await request(program.port, { path: '/pid' })).body, String(program.workers[0]));
       assert.equal(program.stderr, '');
       assert.deepEqual(masterEvents(program, 'forked', 'warning'), ['forked']);
+      assert.deepEqual(program.seen('warning'), []);
     });
   }
 
