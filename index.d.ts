@@ -819,6 +819,7 @@ interface ClusterOptions {
   /**
    * How long a new worker may take until it listens, in whole milliseconds from 1 to 2147483647. One that takes longer
    * is killed and replaced.
+   * A worker that made a `Cluster` and listens without it is ready half a second before, with a `warning`.
    * @default 60000, or the environment variable DEATH_TIMEOUT
    */
   startTimeout?: number | string;

@@ -39,7 +39,7 @@ type Pipes = Vec<Option<OwnedFd>>;
 
 /// How long the death of a process waits for the end of its channel, in which its last words may be.
 const LAST_WORDS: Duration = Duration::from_millis(50);
-/// How long before its `startTimeout` it is decided of a worker whether its script opens servers at all.
+/// How long before its `startTimeout` the master decides whether a worker that did not say so is ready all the same.
 const BEFORE_START_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long the first successor of a reload must live before old workers go.
 const SETTLE: Duration = Duration::from_millis(1500);
@@ -143,11 +143,15 @@ impl State {
         let troubles = self.pids.as_mut().map(|pids| pids.worker_started(pid, now)).unwrap_or_default();
         self.warn_of_disk(troubles);
         if self.options.script.exec.is_some() && !self.options.script.wait_ready {
-            let due = now + self.options.start_timeout.saturating_sub(BEFORE_START_TIMEOUT);
-            self.timers.set(Due::ReadyWithoutServer(id), due, now);
+            self.timers.set(Due::ReadyWithoutServer(id), self.almost_late(now), now);
         }
         self.publish(Event::Forked { worker: id, pid });
         None
+    }
+
+    /// Shortly before a worker that was forked at `forked` is late.
+    pub(super) fn almost_late(&self, forked: Instant) -> Instant {
+        forked + self.options.start_timeout.saturating_sub(BEFORE_START_TIMEOUT)
     }
 
     pub(super) fn warn_of_disk(&self, troubles: Vec<Trouble>) {

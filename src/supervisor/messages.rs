@@ -86,7 +86,11 @@ impl State {
                 worker.has_package = true;
                 self.connections.has_package(id);
             }
-            FromAgent::Announces => worker.readiness = Readiness::HandOver,
+            FromAgent::Announces => {
+                worker.readiness = Readiness::HandOver;
+                let forked = worker.forked;
+                self.timers.set(Due::ReadyWithoutListen(id), self.almost_late(forked), now);
+            }
             FromAgent::Hello { hands_over } => {
                 worker.takes_orders = true;
                 if self.forks == Forks::Kept {
@@ -191,10 +195,24 @@ impl State {
         if !is_served || self.loop_stands_still(id) {
             return;
         }
-        let pid = worker.pid();
+        self.ready_after_all(id, "has opened no server", now);
+    }
+
+    /// A script that made a `Cluster` may serve without it: by servers of its own, while nothing calls `listen` of the
+    /// `Cluster`. Such a worker is taken for ready at last. Until then `listen` may still come.
+    pub(super) fn ready_without_listen(&mut self, id: WorkerId, now: Instant) {
+        let is_starting = self.fleet.state_of(id) == Some(fleet::State::Starting);
+        let serves = |worker: &Worker| !worker.takes_orders && !worker.addresses.is_empty();
+        if is_starting && self.workers.get(id).is_some_and(serves) {
+            self.ready_after_all(id, "listens by itself and has not called listen() of its Cluster", now);
+        }
+    }
+
+    fn ready_after_all(&mut self, id: WorkerId, what: &str, now: Instant) {
+        let Some(pid) = self.workers.get(id).map(Worker::pid) else { return };
         let waited = self.options.start_timeout.as_secs();
         self.warn(
-            format!("worker {id} has opened no server within {waited} s: it counts as ready without one"),
+            format!("worker {id} {what} within {waited} s: it counts as ready all the same"),
             json!({ "pid": pid }),
         );
         self.publish(Event::Listening { worker: id, pid });

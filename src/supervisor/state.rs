@@ -256,6 +256,7 @@ impl State {
             Due::ChannelEnded(worker) => self.still_lives(worker, now),
             Due::ReadyUnlessAnnounced(worker) => self.ready_by_itself(worker, now),
             Due::ReadyWithoutServer(worker) => self.ready_without_server(worker, now),
+            Due::ReadyWithoutListen(worker) => self.ready_without_listen(worker, now),
             Due::DrainDelay => self.shut_down(now),
             Due::Closing => {
                 if self.shutdown.look(&mut self.connections, &mut self.timers, now) {

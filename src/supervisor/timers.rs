@@ -40,6 +40,8 @@ pub(crate) enum Due {
     ReadyUnlessAnnounced(WorkerId),
     /// A worker runs a script as it is, which has opened no server.
     ReadyWithoutServer(WorkerId),
+    /// A worker made a `Cluster` that has not listened.
+    ReadyWithoutListen(WorkerId),
     /// The announcement of a shutdown has had its time.
     DrainDelay,
     /// The next look at the queues of a shutdown.

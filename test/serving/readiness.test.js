@@ -37,3 +37,20 @@ describe('a worker that opens a server of its own before it hands its applicatio
     await client.until(new RegExp(`\\r\\n\\r\\n${second}$`));
   });
 });
+
+describe('a worker that makes a Cluster and serves without it', () => {
+  afterEach(reap);
+
+  it('is ready shortly before startTimeout, and a warning says what it has not done', async () => {
+    const program = start('serves-beside', { options: { noWorkers: 2, startTimeout: 1500 } });
+    for (const { args: [{ message }] } of await program.lines('warning', 2)) {
+      assert.match(message, /listens by itself and has not called listen\(\) of its Cluster within 1 s/);
+    }
+    await program.lines('listening', 2);
+    const [{ args: [port] }] = program.seen('port');
+    assert.equal((await request(port)).status, 200);
+    program.kill();
+    assert.deepEqual(await program.exit(), { code: 0, signal: null });
+    assert.equal(program.seen('forked').length, 2);
+  });
+});
