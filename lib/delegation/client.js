@@ -10,6 +10,7 @@ const { Deadlines, milliseconds, Waiting } = require('./deadlines');
 const { ownListener } = require('../shared/application');
 const errors = require('../shared/errors');
 const { setImmediate } = require('../shared/timers');
+const { send } = require('../worker/send-to-master');
 
 const DEFAULT_MS = 10000;
 // The master tells when the time is up. A blocked master can't, and gets so much longer.
@@ -125,7 +126,7 @@ class Outbox {
   }
 }
 
-/** The client of a worker. */
+/** The client of a worker. The channel may close at any moment, and its end is told to the asker. */
 function clientOfWorker() {
   const outbox = new Outbox();
   const client = new Client((message, isAlone) => {
@@ -170,10 +171,3 @@ function unsendable({ payload }, cause) {
 function masterGone(delegate) {
   return new errors.Cluster2Error('ERR_CLUSTER2_NOT_RUNNING', `'${delegate}' has no answer: the master has gone`);
 }
-
-// The channel may close at any moment, and its end is told to the asker.
-function send(message) {
-  process.send(message, undefined, undefined, ignore);
-}
-
-function ignore() {}

@@ -250,9 +250,12 @@ module.exports = { Worker };
 // Calls `onReady()` once when the application says `process.send('ready')`, as it does for PM2.
 function onReadyMessage(onReady) {
   const { send } = process;
+  let isReady = false;
   process.send = function sendAndSee(message, ...rest) {
-    if (message === 'ready' && process.send === sendAndSee) {
-      process.send = send;
+    if (message === 'ready' && !isReady) {
+      isReady = true;
+      // A library that has wrapped it meanwhile goes on calling this function.
+      if (process.send === sendAndSee) process.send = send;
       onReady();
     }
     return Reflect.apply(send, this, [message, ...rest]);

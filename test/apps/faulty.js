@@ -1,7 +1,10 @@
 // An application that gives and throws whatever JavaScript allows, in every place where this package calls it.
 //
-// $FAULTS is a list of names: `listeners` has the master's listeners throw, and keeps them from ending it. A request to
-// `/delegate?<JSON of arguments>` or `/say?<JSON of a message>` has the worker ask the master.
+// $FAULTS is a list of names. `listeners` has the master's listeners throw, and keeps them from ending it. `wrapsSend`
+// has workers put every message into another but for Node's own, without which no worker can listen. `takesSend` leaves
+// workers that listen without `process.send`.
+//
+// A request to `/delegate?<JSON of arguments>` or `/say?<JSON of a message>` has the worker ask the master.
 'use strict';
 
 const cluster = require('node:cluster');
@@ -70,6 +73,13 @@ if (isFaulty('inWorkers')) {
   }
 }
 
+const { send } = process;
+if (isFaulty('wrapsSend') && cluster.isWorker) {
+  process.send = (message, ...rest) => {
+    return send.call(process, message.cmd === 'NODE_CLUSTER' ? message : { wrapped: message }, ...rest);
+  };
+}
+
 process.on('message', (message) => report('message', message));
 
 function nested(depth) {
@@ -80,6 +90,7 @@ function nested(depth) {
 
 async function ask(path, args) {
   if (path === '/crash') process.kill(process.pid, 'SIGKILL');
+  if (path === '/throw') setImmediate(() => { throw new Error('thrown by a request'); });
   if (path === '/say') return process.send(args?.depth ? { ...args, deep: nested(args.depth) } : args);
   if (path === '/transaction') return TRANSACTIONS.forEach((given) => c.emit('rootTransaction', given));
   if (path !== '/delegate') return 'hello';
@@ -91,5 +102,6 @@ const server = http.createServer(async (request, response) => {
   response.end(JSON.stringify(await ask(path, query && JSON.parse(decodeURIComponent(query)))));
 });
 c.listen((callback) => callback(server), () => {
+  if (isFaulty('takesSend') && cluster.isWorker) process.send = undefined;
   if (isFaulty(cluster.isMaster ? 'listeners' : 'inWorkers')) throw new Error('in the callback');
 });

@@ -132,6 +132,14 @@ describe('a script under cluster2 start', () => {
     assert.equal((await program.line('serving')).pid, pid);
   });
 
+  it('is ready with --wait-ready also where a library wraps process.send', async () => {
+    const app = `${SERVER}
+      const { send } = process;
+      process.send = (...said) => send.apply(process, said);
+      server.on('listening', () => process.send('ready'));`;
+    await servingScript({ 'app.js': app }, ['--workers', '1', '--wait-ready', 'app.js']);
+  });
+
   it('that never says it with --wait-ready is missed by what it did not do', async () => {
     const args = ['--json', '--workers', '1', '--wait-ready', '--start-timeout', '800', 'app.js'];
     const program = startScript({ 'app.js': SERVER }, args);

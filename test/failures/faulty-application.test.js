@@ -138,6 +138,33 @@ describe('an application that gives and throws strange things', function () {
       });
   }
 
+  it('has its workers heard and obeyed where it wraps what they send', async () => {
+    const program = await begin({ env: { FAULTS: 'wrapsSend' }, keepAliveGrace: 50 });
+    const [worker] = program.workers;
+    assert.equal(await program.ask('/delegate', ['fine']), 'fine');
+    await program.ask('/throw');
+    const { code, reason } = await died(program, worker);
+    assert.equal(code, 0);
+    assert.match(reason, /^recycled after an uncaught exception/);
+    await program.lines('listening', 2);
+    program.kill();
+    assert.deepEqual(await program.exit(), { code: 0, signal: null });
+  });
+
+  // Node itself closes no server of such a worker without an error, so it is ended at its deadline.
+  it('may leave its workers without process.send', async () => {
+    const options = { onUncaughtException: 'continue', shutdownTimeout: 300 };
+    const program = await begin({ env: { FAULTS: 'takesSend' }, ...options });
+    const [worker] = program.workers;
+    await program.ask('/throw');
+    await program.line(({ event, pid }) => event === 'warning' && pid === worker);
+    assert.match(program.stderr, /^Error: thrown by a request\n(\s+at .*\n)+$/);
+    assert.equal(await program.ask('/delegate', ['fine']), 'fine');
+    assert.equal(program.seen('forked').length, 1);
+    program.kill();
+    assert.deepEqual(await program.exit(), { code: 0, signal: null });
+  });
+
   it('may end with cluster: false though its listeners throw', async () => {
     const port = await freePort();
     const program = start('faulty', { options: { cluster: false, port }, env: { FAULTS: 'inWorkers' } });

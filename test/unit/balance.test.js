@@ -45,9 +45,8 @@ describe('a worker that compares its connections with those of others', () => {
   beforeEach(() => {
     sent = [];
     answer = null;
-    before.send = process.send;
     before.listeners = ['internalMessage', 'disconnect'].map((event) => [event, process.listeners(event)]);
-    process.send = ({ seq }, client, options, callback) => {
+    const sendToMaster = ({ seq }, client, callback) => {
       lastSeq = seq;
       sent.push(client);
       process.nextTick(callback, answer);
@@ -59,12 +58,11 @@ describe('a worker that compares its connections with those of others', () => {
     const addLoad = (more) => { header[PLACES.loads] += more; };
     served = () => addLoad(1);
     const board = { isShared: true, row: 0, header, layout: { header: PLACES }, addLoad };
-    balance = new Balance(board, short);
+    balance = new Balance(board, short, sendToMaster);
     balance.watch({ _handle: handle });
   });
 
   afterEach(() => {
-    process.send = before.send;
     for (const [event, known] of before.listeners) {
       for (const listener of process.listeners(event)) {
         if (!known.includes(listener)) process.removeListener(event, listener);

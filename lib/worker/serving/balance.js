@@ -13,7 +13,7 @@
 
 const { clock, takersOf } = require('../counting/scoreboard');
 const { onClusterMessage, replaceAccept } = require('../../shared/node-internals');
-const { INTERNAL } = require('../send-to-master');
+const { INTERNAL, send } = require('../send-to-master');
 const { setTimeout } = require('../../shared/timers');
 
 // How many more than the worker with the fewest are too many: so many, or this part of the mean, whichever is more.
@@ -32,6 +32,7 @@ const PER_SECOND = 10;
 class Balance {
   #board;
   #shortConnections;
+  #send;
   #places;
   #held = [];
   // By the number under which each was sent.
@@ -47,10 +48,14 @@ class Balance {
   #most = SLACK;
   #goodUntil = 0;
 
-  /** `board` is this worker's; `shortConnections` counts those that close soon. */
-  constructor(board, shortConnections) {
+  /**
+   * `board` is this worker's; `shortConnections` counts those that close soon;
+   * `sendToMaster(message, handle, callback)` gives one back.
+   */
+  constructor(board, shortConnections, sendToMaster = send) {
     this.#board = board;
     this.#shortConnections = shortConnections;
+    this.#send = sendToMaster;
     this.#places = board.layout.header;
   }
 
@@ -162,7 +167,7 @@ class Balance {
     this.#lastSent += 1;
     const seq = this.#lastSent;
     this.#sent.set(seq, entry);
-    process.send({ cmd: INTERNAL, act: 'excess', seq }, entry.client, {}, (error) => {
+    this.#send({ cmd: INTERNAL, act: 'excess', seq }, entry.client, (error) => {
       if (error) this.#settle(seq, false);
     });
   }

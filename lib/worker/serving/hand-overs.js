@@ -10,6 +10,7 @@
 'use strict';
 
 const { onClusterMessage } = require('../../shared/node-internals');
+const { send } = require('../send-to-master');
 
 /** Begins; `board` is this worker's scoreboard. */
 function guardHandOvers(board) {
@@ -27,7 +28,7 @@ function guardHandOvers(board) {
     if (Atomics.load(words, revoked) < seq) return;
     message.act = 'revoked';
     handle.close();
-    process.send({ cmd: 'NODE_CLUSTER', ack: message.seq, accepted: false }, undefined, undefined, () => {});
+    send({ cmd: 'NODE_CLUSTER', ack: message.seq, accepted: false });
   }, true);
 }
 
