@@ -295,7 +295,7 @@ function understood(given) {
   }
   if (isForeign || isGuest) {
     Object.assign(rest, { cluster: false, monPort: false, exec: undefined });
-    notes.push([isGuest ? GUEST : FOREIGN, 'CLUSTER2_FOREIGN_CLUSTER']);
+    notes.push(isGuest ? [GUEST, 'CLUSTER2_GUEST_CLUSTER'] : [FOREIGN, 'CLUSTER2_FOREIGN_CLUSTER']);
   }
   return { rest, monApp: hasApp ? monitor : undefined, notes };
 }

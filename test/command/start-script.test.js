@@ -319,7 +319,7 @@ describe('a script that is a cluster master itself', () => {
     const program = await servingScript({ 'app.js': app }, ['--workers', '1', 'app.js'], { env });
     assert.equal(program.port, port);
     assert.equal((await request(port)).body, 'guest');
-    assert.match(program.stderr, /CLUSTER2_FOREIGN_CLUSTER.*its Cluster serves in this worker/);
+    assert.match(program.stderr, /CLUSTER2_GUEST_CLUSTER.*its Cluster serves in this worker/);
     assert.equal(fs.readdirSync(path.join(program.cwd, 'pids')).filter((name) => name.startsWith('master')).length, 2);
   });
 });
