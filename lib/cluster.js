@@ -12,7 +12,7 @@ const { callApplication } = require('./shared/application');
 const errors = require('./shared/errors');
 const { load } = require('./shared/native');
 const { encode } = require('./shared/options-json');
-const { awaitsSocket, board, endsBy, isForeign, isGuest, isWorker, servers } = require('./worker/enter');
+const { awaitsSocket, board, endsBy, host, isForeign, isWorker, servers } = require('./worker/enter');
 require('./shared/timers');
 require('./worker/nexttick-workaround');
 
@@ -31,6 +31,7 @@ const GUEST = 'this process is a worker that runs the script as it is (`cluster2
 const FOREIGN = "this process is a worker of another cluster, such as PM2's cluster mode: it serves by itself, " +
   'without workers and without monitor; start the script with `node` or `cluster2 start` to have both';
 
+const isGuest = host !== undefined;
 let listening = false;
 
 class Cluster extends EventEmitter {
@@ -44,7 +45,7 @@ class Cluster extends EventEmitter {
   #delegations;
   #client;
   #components;
-  #cleanups = [];
+  #cleanups = host?.cleanups ?? [];
 
   /**
    * Checks the options and remembers them; nothing is opened before `listen`.
@@ -233,7 +234,8 @@ class Cluster extends EventEmitter {
   emit(event, ...args) {
     const isAnswer = this.#delegations?.heard(event, args[0]) ?? false;
     const isHeard = this.listenerCount(event) > 0;
-    if (event === 'warning' && !isHeard && !isWorker) require('./master/unheard-warnings').printOnce(args[0]);
+    const isTold = isHeard || isWorker || isGuest;
+    if (event === 'warning' && !isTold) require('./master/unheard-warnings').printOnce(args[0]);
     // An answer has somebody who listens for it, even if it is named 'error'.
     if (isAnswer && !isHeard) return true;
     return super.emit(event, ...args) || isAnswer;

@@ -1,8 +1,8 @@
 // What the application hands over: its `createApp` is run and waited for, and a server is made of whatever it gave.
 //
-// lib/master/master.js, lib/worker/worker.js, lib/worker/guest.js and lib/single.js call `collectApps` once; the
-// process that listens calls `toServer` for each app. Nothing here listens: an app that must be asked to, because its
-// server is hidden, has the call caught before it takes effect.
+// lib/master/master.js, lib/worker/worker.js and lib/single.js call `collectApps` once; the process that listens calls
+// `toServer` for each app. Nothing here listens: an app that must be asked to, because its server is hidden, has the
+// call caught before it takes effect.
 'use strict';
 
 const { AsyncLocalStorage } = require('node:async_hooks');

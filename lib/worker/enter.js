@@ -15,10 +15,8 @@ for (const name of ['CLUSTER2_EXEC', 'CLUSTER2_MASTER', 'CLUSTER2_ROW', 'CLUSTER
 const isOfCluster = process.send !== undefined && require('node:cluster').isWorker;
 // Tells our workers from those of somebody else's cluster (PM2's cluster mode runs a script as one).
 const isOurs = isOfCluster && master !== undefined;
-/** A worker that runs a script as it is; a `Cluster` that the script makes is a guest here. */
-const isGuest = isOurs && exec !== undefined;
 /** A worker whose script makes a `Cluster`, or may do so. */
-const isWorker = isOurs && !isGuest;
+const isWorker = isOurs && exec === undefined;
 /** A worker of another cluster. */
 const isForeign = isOfCluster && !isOurs;
 
@@ -44,9 +42,13 @@ if (isOurs) {
 // What the master has to know to tell when this worker is ready: the script may hand servers over, or not.
 if (isWorker) require('./send-to-master').tell({ act: 'loaded' });
 
-const script = isGuest ? JSON.parse(exec) : undefined;
+/**
+ * In a worker that runs a script as it is: its options (`raw` and `parsed`), its `Worker`, which lib/worker/preload.js
+ * makes, and what is to be cleaned up at its end. A `Cluster` that the script makes is a guest of that worker.
+ */
+const host = isOurs && !isWorker ? { ...JSON.parse(exec), cleanups: [], worker: undefined } : undefined;
 
-module.exports = { awaitsSocket, board, endsBy, isForeign, isGuest, isWorker, script, servers };
+module.exports = { awaitsSocket, board, endsBy, host, isForeign, isWorker, servers };
 
 /** From now on `end()` is what ends this worker at once. */
 function endsBy(end) {

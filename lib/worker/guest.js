@@ -1,13 +1,11 @@
 // A `Cluster` that a script makes in a worker which runs the script as it is: its apps are served in this worker.
 //
 // lib/cluster.js makes one in `listen`. The worker itself is the master's already (lib/worker/preload.js), so whatever
-// listens is adopted, drained and counted as any other server of it.
+// listens is adopted, drained and counted as any other server of it, and the guest hears what happens to the worker.
+// Owns nothing.
 'use strict';
 
-const { callApplication } = require('../shared/application');
-const { collectApps, toServer } = require('../shared/create-app');
-const { portsOf } = require('../shared/ports');
-const { listenOnAll } = require('./serving/listening');
+const { host } = require('./enter');
 
 class Guest {
   #cluster;
@@ -18,16 +16,17 @@ class Guest {
     this.#setup = setup;
   }
 
-  async run() {
-    const { awaitsSocket, createApp, callback, monApp: usual, parsed } = this.#setup;
-    const warn = (message) => callApplication(() => this.#cluster.emit('warning', { message }));
-    const { apps, monApp } = await collectApps(createApp, { monApp: usual, isWaiting: awaitsSocket, warn });
-    const { backlog, host } = parsed;
-    for (const entry of apps) {
-      const server = await toServer(entry.app);
-      await listenOnAll(server, portsOf(entry, parsed), { host, backlog });
-    }
-    callApplication(() => callback?.(apps, monApp));
+  run() {
+    return host.worker.serveGuest(this.#cluster, this.#setup);
+  }
+
+  /** Takes the whole cluster out of rotation, or puts it back. */
+  rotate(disabled, reason) {
+    return host.worker.rotate(disabled, reason);
+  }
+
+  startComponents() {
+    host.worker.startComponents();
   }
 }
 

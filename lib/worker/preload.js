@@ -6,18 +6,19 @@
 'use strict';
 
 if (process.env.CLUSTER2_EXEC !== undefined) {
-  const { board, endsBy, script, servers } = require('./enter');
+  const { awaitsSocket, board, endsBy, host, servers } = require('./enter');
   require('./nexttick-workaround');
   const own = process.execArgv.indexOf(`--require=${__filename}`);
   if (own >= 0) process.execArgv.splice(own, 1);
-  if (script !== undefined) {
+  if (host !== undefined) {
     const { EventEmitter } = require('node:events');
     const { Worker } = require('./worker');
-    const cleanups = [];
-    const setup = { board, cleanups, raw: script.raw, parsed: script.parsed, servers, wantsComponents: () => false };
-    const worker = new Worker(new EventEmitter(), setup);
-    endsBy(() => worker.end());
+    const nothing = () => {};
+    const { cleanups, parsed, raw } = host;
+    const ofCluster = { client: nothing, onComponents: nothing, wantsComponents: nothing };
+    host.worker = new Worker(new EventEmitter(), { awaitsSocket, board, cleanups, parsed, raw, servers, ...ofCluster });
+    endsBy(() => host.worker.end());
     require('./share-ports').sharePorts();
-    worker.runScript();
+    host.worker.runScript();
   }
 }

@@ -7,12 +7,15 @@
 
 const { callApplication } = require('../shared/application');
 const { Balance } = require('./serving/balance');
+const { countTransactions } = require('./counting/transactions');
 const { drainAtDisconnect } = require('./drain/disconnect');
 const { trapExceptions } = require('./exceptions');
 const { startHeartbeat } = require('./heartbeat');
 const { onClusterMessage } = require('../shared/node-internals');
+const { portsOf } = require('../shared/ports');
 const { tell, INTERNAL } = require('./send-to-master');
 const { beginService } = require('./service');
+const { listenOnAll } = require('./serving/listening');
 const { setTimeout } = require('../shared/timers');
 
 // What the application sees when the master orders a drain that no signal announced, as in cluster2.
@@ -60,15 +63,9 @@ class Worker {
   }
 
   async #start() {
-    const { awaitsSocket, createApp, callback, parsed } = this.#setup;
-    const { collectApps } = require('../shared/create-app');
+    const { callback, parsed } = this.#setup;
     this.#begin({ handsOver: true });
-    const { apps, monApp } = await collectApps(createApp, {
-      monApp: this.#setup.monApp,
-      isWaiting: () => awaitsSocket() || this.#awaitsAnswer(),
-      warn: (message) => this.#warn(message),
-    });
-    this.#ending.serves(apps);
+    const { apps, monApp } = await this.#collectApps(this.#setup);
     let waiting = apps.length;
     const onListening = (ports) => {
       waiting -= 1;
@@ -83,8 +80,16 @@ class Worker {
     setTimeout(() => this.#watchThresholds(), SETTLE_MS).unref();
   }
 
-  #awaitsAnswer() {
-    return [this.#calls, this.#hub, this.#setup.client()].some((asked) => asked?.isOpen);
+  async #collectApps({ createApp, monApp }) {
+    const { collectApps } = require('../shared/create-app');
+    const hasAsked = () => [this.#calls, this.#hub, this.#setup.client()].some((asked) => asked?.isOpen);
+    const collected = await collectApps(createApp, {
+      monApp,
+      isWaiting: () => this.#setup.awaitsSocket() || hasAsked(),
+      warn: (message) => this.#warn(message),
+    });
+    this.#ending.serves(collected.apps);
+    return collected;
   }
 
   /**
@@ -105,6 +110,27 @@ class Worker {
     else this.#servers.onceListening(serves);
     // A script may open no server at all.
     setTimeout(() => this.#watchThresholds(), SETTLE_MS).unref();
+  }
+
+  /**
+   * The script that runs as it is has made a `Cluster` all the same: serves its apps. From now on `cluster` hears what
+   * happens to this worker, which keeps the options that it was started with.
+   */
+  async serveGuest(cluster, setup) {
+    const { callback, onComponents, parsed, wantsComponents } = setup;
+    // The servers and the trap for exceptions keep the emitter that they were given at the start.
+    this.#cluster.emit = (...event) => cluster.emit(...event);
+    this.#cluster = cluster;
+    this.#setup = { ...this.#setup, onComponents, wantsComponents };
+    countTransactions(cluster, this.#board);
+    const { toServer } = require('../shared/create-app');
+    const { apps, monApp } = await this.#collectApps(setup);
+    for (const entry of apps) {
+      await listenOnAll(await toServer(entry.app), portsOf(entry, parsed), parsed);
+    }
+    this.#announceComponents();
+    startHeartbeat(cluster, this.#board, parsed.heartbeatInterval);
+    callApplication(() => callback?.(apps, monApp));
   }
 
   #begin({ handsOver }) {

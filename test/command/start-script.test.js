@@ -322,4 +322,42 @@ describe('a script that is a cluster master itself', () => {
     assert.match(program.stderr, /CLUSTER2_GUEST_CLUSTER.*its Cluster serves in this worker/);
     assert.equal(fs.readdirSync(path.join(program.cwd, 'pids')).filter((name) => name.startsWith('master')).length, 2);
   });
+
+  it('hears as a guest what happens to its worker, and does at its end what it has to do', async () => {
+    const app = `
+      const http = require('node:http');
+      const Cluster = require(process.env[['CLUSTER2', 'PACKAGE'].join('_')]);
+      const say = (text) => console.log(text);
+      const c = new Cluster({ port: Number(process.env.PORT), host: '127.0.0.1', heartbeatInterval: 100 });
+      for (const event of ['draining', 'SIGTERM']) c.on(event, () => say(event));
+      c.once('heartbeat', () => say('heartbeat'));
+      c.on('warning', ({ message }) => say(message));
+      c.cleanup(() => say('cleaned up'));
+      const server = http.createServer(async (request, response) => {
+        if (request.url === '/throw') setImmediate(() => { throw new Error('thrown by a guest'); });
+        response.end(JSON.stringify({
+          components: await (await c.componentStatus()).getStatus('worker'),
+          disabled: await c.disable('for the test'),
+          enabled: await c.enable(),
+          scaled: await c.scale(2).catch(({ code }) => code),
+        }));
+      });
+      c.listen((callback) => callback({
+        listen: (...args) => server.listen(...args),
+        close: () => say('closed'),
+      }));`;
+    const env = { PORT: String(await freePort()) };
+    const args = ['--workers', '1', '--on-uncaught-exception', 'continue', 'app.js'];
+    const program = await servingScript({ 'app.js': app }, args, { env });
+    const { components, ...done } = await ask(program.port);
+    assert.deepEqual(components.map(String).sort(), [`${pidsOf(program)[0]}`, `m${program.pid}`].sort());
+    assert.deepEqual(done, { scaled: 'ERR_CLUSTER2_NOT_RUNNING' });
+    await program.line(/^heartbeat$/);
+    await ask(program.port, '/throw');
+    await program.line(/uncaught exception: Error: thrown by a guest/);
+    program.kill();
+    await program.exit();
+    const said = program.stdout.match(/^(SIGTERM|draining|cleaned up|closed)$/gm);
+    assert.deepEqual(said, ['SIGTERM', 'draining', 'cleaned up', 'closed']);
+  });
 });

@@ -1,4 +1,4 @@
-// How a server begins to listen: as a promise. lib/worker/serving/servers.js and lib/worker/guest.js call it.
+// How a server begins to listen: as a promise. lib/worker/serving/servers.js and lib/worker/worker.js call it.
 'use strict';
 
 const { extraServer } = require('./extra-ports');
