@@ -27,7 +27,7 @@ declare class Cluster extends EventEmitter {
 
   /**
    * Checks the options; opens nothing.
-   * @throws {Cluster2Error} `ERR_CLUSTER2_INVALID_OPTION`
+   * @throws {Cluster2Error} `ERR_CLUSTER2_INVALID_OPTION`, `ERR_CLUSTER2_OTHER_VERSION`
    */
   constructor(options?: ClusterOptions);
 

@@ -3,7 +3,9 @@
 
 require('./lib/shared/check-node');
 
-module.exports = require('./lib/cluster');
-module.exports.Cluster = module.exports;
-module.exports.Cluster2Error = require('./lib/shared/errors').Cluster2Error;
-module.exports.default = module.exports;
+const { Cluster, Cluster2Error } = require('./lib/worker/enter').classes();
+
+module.exports = Cluster;
+module.exports.Cluster = Cluster;
+module.exports.Cluster2Error = Cluster2Error;
+module.exports.default = Cluster;

@@ -12,7 +12,7 @@ const { callApplication } = require('./shared/application');
 const errors = require('./shared/errors');
 const { load } = require('./shared/native');
 const { encode } = require('./shared/options-json');
-const { awaitsSocket, board, endsBy, host, isForeign, isWorker, servers } = require('./worker/enter');
+const copy = require('./worker/enter');
 require('./shared/timers');
 require('./worker/nexttick-workaround');
 
@@ -31,6 +31,7 @@ const GUEST = 'this process is a worker that runs the script as it is (`cluster2
 const FOREIGN = "this process is a worker of another cluster, such as PM2's cluster mode: it serves by itself, " +
   'without workers and without monitor; start the script with `node` or `cluster2 start` to have both';
 
+const { awaitsSocket, board, endsBy, host, isForeign, isWorker, servers } = copy;
 const isGuest = host !== undefined;
 let listening = false;
 
@@ -54,6 +55,7 @@ class Cluster extends EventEmitter {
    */
   constructor(options = {}) {
     super();
+    if (copy.otherCopy) throw errors.createError('ERR_CLUSTER2_OTHER_VERSION', copy, copy.otherCopy);
     for (const name of METHODS) Object.defineProperty(this, name, { value: this[name].bind(this), writable: true });
     const given = options ?? {};
     const { monApp, rest, notes } = understood(given);

@@ -46,6 +46,9 @@ const messages = {
   ERR_CLUSTER2_DELEGATE_TIMEOUT: (type, wait) => `'${type}' was not answered within ${wait} ms`,
   ERR_CLUSTER2_DELEGATE_FAILED: (type, problem) => `'${type}' failed in the master: ${problem}`,
   ERR_CLUSTER2_UNKNOWN_COMPONENT: (name) => `no component was registered as ${show(name)}`,
+  ERR_CLUSTER2_OTHER_VERSION: (copy, first) =>
+    `this worker speaks with its master by cluster2-rs ${first.version} from ${first.folder}, which was loaded ` +
+    `first; a Cluster of version ${copy.version} from ${copy.folder} can't serve here`,
   ERR_CLUSTER2_FORK: () =>
     'the Cluster that runs in this process forks the workers; say how many in its option `noWorkers`',
 };

@@ -1,12 +1,20 @@
 // Finds out whose worker this process is; in one of ours, takes over what the master gave it, and adopts every server
 // from now on.
 //
-// lib/cluster.js loads it in every process, lib/worker/preload.js in workers that run a script as it is. It takes
-// what the master says by the environment out of it, as Node does with its own variables, so that programs started by
-// a worker don't take themselves for one. Owns the worker's row of the scoreboard and the one list of its servers.
+// index.js loads it in every process, lib/worker/preload.js in workers that run a script as it is. It takes what the
+// master says by the environment out of it, as Node does with its own variables, so that programs started by a worker
+// don't take themselves for one. Owns the worker's row of the scoreboard and the one list of its servers.
+//
+// A worker may load this package again: another copy of it, or the same one after its module cache was emptied. The
+// first copy stays the one that speaks with the master, and a later one of the same version is only a way to it.
 'use strict';
 
+const path = require('node:path');
+
 const { load, useTarget } = require('../shared/native');
+
+// Where a later copy finds what the first one exports. Every version keeps `folder` and `version` there.
+const FIRST_COPY = Symbol.for('cluster2-rs.worker');
 
 const { CLUSTER2_EXEC: exec, CLUSTER2_MASTER: master, CLUSTER2_ROW: row, CLUSTER2_TARGET: target } = process.env;
 for (const name of ['CLUSTER2_EXEC', 'CLUSTER2_MASTER', 'CLUSTER2_ROW', 'CLUSTER2_TARGET']) delete process.env[name];
@@ -25,6 +33,7 @@ let endWorker = () => process.exit(0);
 let board;
 let servers;
 let awaitsSocket;
+let loaded;
 if (isOurs) {
   useTarget(target);
   // The script may fail before it comes to `listen`.
@@ -48,7 +57,32 @@ if (isWorker) require('./send-to-master').tell({ act: 'loaded' });
  */
 const host = isOurs && !isWorker ? { ...JSON.parse(exec), cleanups: [], worker: undefined } : undefined;
 
-module.exports = { awaitsSocket, board, endsBy, host, isForeign, isWorker, servers };
+const copy = {
+  awaitsSocket,
+  board,
+  classes,
+  endsBy,
+  folder: path.join(__dirname, '../..'),
+  host,
+  isForeign,
+  isWorker,
+  servers,
+  /** A copy of another version that was here before, and is the one that speaks with the master. */
+  otherCopy: process[FIRST_COPY],
+  get version() {
+    return require('../../package.json').version;
+  },
+};
+const { otherCopy } = copy;
+if (isOurs) Object.defineProperty(process, FIRST_COPY, { value: copy });
+
+module.exports = otherCopy && otherCopy.version === copy.version ? otherCopy : copy;
+
+/** The public classes. */
+function classes() {
+  loaded ??= { Cluster: require('../cluster'), Cluster2Error: require('../shared/errors').Cluster2Error };
+  return loaded;
+}
 
 /** From now on `end()` is what ends this worker at once. */
 function endsBy(end) {
