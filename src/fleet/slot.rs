@@ -52,7 +52,8 @@ pub(super) enum News {
         cause: DeathReason,
         by: Instant,
     },
-    /// To drain if it may have clients, else to end at once; who is on the way out already has less time at most.
+    /// To drain if it may have clients, else to end at once. A worker that is already on its way out keeps the earlier of the
+    /// two deadlines.
     Dismiss {
         cause: DeathReason,
         drain_by: Instant,

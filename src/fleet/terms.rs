@@ -1,4 +1,4 @@
-//! What goes into the fleet and what comes out of it: the terms between deciding and doing.
+//! The fleet's vocabulary: what it is told (`Step`), what it wants done (`Effect`), what others may see of it.
 //!
 //! The supervisor's loop turns whatever happens into a [`Step`] and performs each [`Effect`] in order. Nothing here
 //! holds a process, a descriptor or a clock.

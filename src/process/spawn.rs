@@ -104,7 +104,7 @@ pub struct Spawned {
     pub channel: OwnedFd,
     /// Our ends of the pipes that it was to have, by the numbers of its own.
     pub pipes: Vec<Option<OwnedFd>>,
-    /// Why it writes to the master's stdout and not to the log.
+    /// Why the log could not be opened; the worker then writes to the master's stdout.
     pub log_problem: Option<Error>,
 }
 

@@ -82,7 +82,7 @@ pub(super) struct State {
     /// What workers without a scoreboard were told of that.
     pub(super) told_out: bool,
     pub(super) stats: SharedStats,
-    /// What the monitor shows is not how things are.
+    /// The monitor's snapshot must be made anew.
     pub(super) is_snapshot_outdated: bool,
     app_metrics: AppMetrics,
     site: Option<Arc<Site>>,

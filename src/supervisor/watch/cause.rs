@@ -1,6 +1,6 @@
 //! Why a worker died, in one sentence, and what it leaves behind.
 //!
-//! `performing` asks when a worker is reaped, before its row is cleared. The kernel says how a process ended; the fleet
+//! `effects` asks when a worker is reaped, before its row is cleared. The kernel says how a process ended; the fleet
 //! says what was wanted of it; the row says how it was. Pure, but for the clock of the requests that were under way.
 
 use serde_json::{Map, Value, json};
