@@ -1,23 +1,23 @@
-//! Recycling: which workers are due for replacement, and one exchange at a time; pure.
+//! Recycling: which workers are due for replacement, and their exchanges; pure.
 //!
 //! The part of [`Fleet`] that replaces single workers, successor first. A worker stays in the queue until it no longer
 //! takes clients, so that a failed successor or a reload that came between loses no wish.
-//! Invariants: each worker is queued once. The next exchange begins when the last one's old worker is gone.
+//! Invariants: each worker is queued once. Workers that serve are exchanged one at a time: the next exchange begins when
+//! the last one's old worker is gone. A hung worker serves no client, so its exchange waits for no other.
 
 use std::time::Instant;
 
 use super::Fleet;
 use super::backoff::after;
-use super::reload::Reload;
-use super::slot::{Member, News, Occupancy, Post};
-use super::terms::{DeathReason, Purpose, RecycleReason, Report, State};
+use super::slot::{Member, News, Occupancy, Post, Slot};
+use super::terms::{DeathReason, Purpose, RecycleReason, Report};
 use crate::ids::{SlotIndex, WorkerId};
 
 /// The workers that are due, and the one that is being replaced.
 #[derive(Debug, Default)]
 pub(super) struct Recycles {
     due: Vec<Due>,
-    /// The old worker of the exchange under way, from its successor's fork until it is gone.
+    /// The old worker of the exchange under way, from its successor's fork until it is gone; not one that hung.
     under_way: Option<WorkerId>,
 }
 
@@ -56,24 +56,10 @@ impl Recycles {
         }
     }
 
-    fn insert(&mut self, due: Due) {
-        // A hung worker serves nobody, so it goes before those that merely had their share.
-        let at = match due.why {
-            RecycleReason::Hung => 0,
-            RecycleReason::Asked
-            | RecycleReason::Connections
-            | RecycleReason::Requests
-            | RecycleReason::Uptime
-            | RecycleReason::Memory
-            | RecycleReason::Exception => self.due.len(),
-        };
-        self.due.insert(at, due);
-    }
-
     fn turned_out_hung(&mut self, worker: WorkerId) {
-        if let Some(at) = self.due.iter().position(|due| due.worker == worker) {
-            let due = self.due.remove(at);
-            self.insert(Due { why: RecycleReason::Hung, is_stuck: true, ..due });
+        if let Some(due) = self.due.iter_mut().find(|due| due.worker == worker) {
+            due.why = RecycleReason::Hung;
+            due.is_stuck = true;
         }
     }
 }
@@ -104,7 +90,7 @@ impl Fleet {
             return;
         }
         let is_stuck = why == RecycleReason::Hung;
-        self.recycles.insert(Due { worker: id, why, is_stuck, failures: 0, retry_at: None });
+        self.recycles.due.push(Due { worker: id, why, is_stuck, failures: 0, retry_at: None });
     }
 
     /// Whether an exception may recycle a worker of this slot now; if so, no further one may for a while.
@@ -120,43 +106,55 @@ impl Fleet {
     }
 
     pub(super) fn advance_recycles(&mut self, now: Instant) {
+        // A worker whose successor failed has its slot for itself again.
+        let is_under_way =
+            |old: &WorkerId| self.slot_of(*old).is_some_and(|index| self.post(index, *old) != Post::Alone);
+        self.recycles.under_way = self.recycles.under_way.filter(is_under_way);
         let workers = &self.workers;
-        self.recycles.under_way = self.recycles.under_way.filter(|id| workers.contains_key(id));
         self.recycles.due.retain(|due| workers.get(&due.worker).is_some_and(Member::is_in_post));
         for due in &mut self.recycles.due {
             due.retry_at = due.retry_at.filter(|at| *at > now);
         }
-        match self.recycles.under_way {
-            Some(old) => self.relieve_if_ready(old, now),
-            None => self.begin_next(now),
+        if !self.is_replacing() {
+            self.relieve_where_ready(now);
+            self.begin_where_due(now);
         }
     }
 
-    fn relieve_if_ready(&mut self, old: WorkerId, now: Instant) {
-        let Some(index) = self.slot_of(old) else { return };
-        // No successor: the old worker goes by itself, or was relieved before, and is waited for.
-        let Post::Relieved { successor } = self.post(index, old) else { return };
-        if self.is_serving(successor) {
-            let why = self.recycles.why(old).unwrap_or(RecycleReason::Asked);
-            self.relieve(index, DeathReason::Recycled(why), now);
+    fn relieve_where_ready(&mut self, now: Instant) {
+        for (index, old, successor) in self.exchanges() {
+            if self.is_serving(successor) {
+                let why = self.recycles.why(old).unwrap_or(RecycleReason::Asked);
+                self.relieve(index, DeathReason::Recycled(why), now);
+            }
         }
     }
 
-    fn begin_next(&mut self, now: Instant) {
-        if self.reload.as_ref().is_some_and(Reload::is_exchanging) {
-            return;
-        }
-        // A worker that still starts, in a slot or as a successor, waits for its turn until it serves.
-        let next = self.recycles.due.iter().find_map(|due| {
-            let index = self.slot_of(due.worker)?;
-            let is_ripe = due.retry_at.is_none() && self.state_of(due.worker) == Some(State::Serving);
-            (is_ripe && self.post(index, due.worker) == Post::Alone).then_some((due.worker, index))
-        });
-        if let Some((worker, index)) = next {
+    fn begin_where_due(&mut self, now: Instant) {
+        let ripe = self.recycles.due.iter().filter(|due| due.retry_at.is_none());
+        let ripe: Vec<_> = ripe.map(|due| (due.worker, due.why == RecycleReason::Hung)).collect();
+        for (worker, hangs) in ripe {
+            let Some(index) = self.slot_of(worker) else { continue };
+            // A worker that still starts, in a slot or as a successor, waits for its turn until it serves.
+            let may_begin = self.is_serving(worker) && self.post(index, worker) == Post::Alone;
+            if !may_begin || (!hangs && self.recycles.under_way.is_some()) {
+                continue;
+            }
             let successor = self.fork(index, Purpose::Successor { of: worker }, now);
-            self.recycles.under_way = Some(worker);
+            if !hangs {
+                self.recycles.under_way = Some(worker);
+            }
             self.report(Report::Recycling { worker, successor });
         }
+    }
+
+    /// The slots that have a successor, with the old worker and the new one.
+    fn exchanges(&self) -> Vec<(SlotIndex, WorkerId, WorkerId)> {
+        let of_slot = |(&index, slot): (&SlotIndex, &Slot)| match slot.occupancy {
+            Occupancy::Exchanging { by, successor } => Some((index, by, successor)),
+            Occupancy::Waiting { .. } | Occupancy::Held { .. } | Occupancy::Retired => None,
+        };
+        self.slots.iter().filter_map(of_slot).collect()
     }
 
     /// The successor of a slot takes over, and the old worker goes: by a drain, or by a kill if its loop does not turn.
@@ -182,21 +180,17 @@ impl Fleet {
             return;
         }
         self.report(Report::SuccessorFailed { worker: id, of });
-        self.recycles.under_way = None;
         if let Some(due) = self.recycles.due.iter_mut().find(|due| due.worker == of) {
             due.failures = due.failures.saturating_add(1);
             due.retry_at = Some(after(now, self.policy.backoff.retry_delay(due.failures)));
         }
     }
 
-    /// A reload takes over: the successor of a recycle may run old code, so it is called off, without blame.
-    pub(super) fn call_off_recycle(&mut self, now: Instant) {
-        let Some(old) = self.recycles.under_way else { return };
-        let Some(index) = self.slot_of(old) else { return };
-        if let Post::Relieved { successor } = self.post(index, old) {
+    /// A reload takes over: successors of recycles may run old code, so they are called off, without blame.
+    pub(super) fn call_off_recycles(&mut self, now: Instant) {
+        for (index, old, successor) in self.exchanges() {
             self.set_occupancy(index, Occupancy::Held { by: old });
             self.dismiss(successor, DeathReason::GivenUp, self.policy.recycle_timeout, now);
-            self.recycles.under_way = None;
         }
     }
 }

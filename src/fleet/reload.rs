@@ -111,7 +111,7 @@ impl Fleet {
             return;
         }
         self.generation = self.generation.saturating_add(1);
-        self.call_off_recycle(now);
+        self.call_off_recycles(now);
         self.grow(now);
         // The new release may mend what the old one died of.
         for slot in self.slots.values_mut() {

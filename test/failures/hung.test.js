@@ -7,8 +7,9 @@ const net = require('node:net');
 const path = require('node:path');
 
 const {
-  connectTo, died, isRefused, makeDirectory, ready, reap, request, start, startCluster, underWay,
+  connectTo, died, isAlive, isRefused, makeDirectory, ready, reap, request, start, startCluster, underWay,
 } = require('../support');
+const { ask } = require('../support/control');
 
 const HANG_MS = 1000;
 const USUAL_DEBUGGING_PORT = 9229;
@@ -61,6 +62,17 @@ describe('a worker that hangs', () => {
     } finally {
       other.close();
     }
+  });
+
+  it('does not wait for the drain of another worker', async () => {
+    const program = await startCluster({ noWorkers: 2, hangTimeout: HANG_MS });
+    const [drains, hangs] = program.workers;
+    await underWay(program, drains, '/never');
+    assert.deepEqual(await ask(program, 'recycle', { pid: drains }), { ok: true });
+    await program.line(({ event, pid }) => event === 'draining' && pid === drains);
+    await underWay(program, hangs, '/block');
+    assert.equal((await died(program, hangs)).reason, 'its event loop hung, killed by SIGKILL');
+    assert.ok(isAlive(drains));
   });
 
   it('is replaced without a stack when it is stopped', async () => {

@@ -35,6 +35,9 @@ pub(super) struct Process {
     pub(super) is_departing: bool,
     pub(super) drained: bool,
     pub(super) gone_by: Option<Instant>,
+    pub(super) hangs: bool,
+    /// A successor of its failed, so the next try has to wait.
+    pub(super) has_failed: bool,
 }
 
 impl Process {
@@ -139,7 +142,8 @@ impl World {
                 false
             }
             Step::Recycle { worker, why } if running && why != RecycleReason::Exception => {
-                if self.processes.get(&worker).is_some_and(|process| !process.going) {
+                if let Some(process) = self.processes.get_mut(&worker).filter(|process| !process.going) {
+                    process.hangs |= why == RecycleReason::Hung;
                     self.wishes.insert(worker);
                 }
                 false
@@ -275,15 +279,19 @@ impl World {
                 assert!(delay > Duration::ZERO && delay <= Duration::from_secs(30) && failures > 1);
             }
             Report::SuccessorFailed { worker, of } => {
-                assert!(self.processes[&of].serves(), "{of} had to go for {worker}, which failed");
-                self.recycling = None;
+                let old = self.processes.get_mut(&of).unwrap();
+                assert!(old.serves(), "{of} had to go for {worker}, which failed");
+                old.has_failed = true;
+                self.recycling = self.recycling.filter(|old| *old != of);
             }
             Report::Unkillable { worker } => assert!(self.unkillable.contains(&worker)),
             Report::Recycling { worker, successor } => {
                 assert_eq!(self.processes[&successor].successor_of, Some(worker));
                 let is_alone = self.recycling.is_none_or(|old| !self.processes.contains_key(&old));
-                assert!(is_alone, "two recycles at a time");
-                self.recycling = Some(worker);
+                if !self.processes[&worker].hangs {
+                    assert!(is_alone, "two workers that serve are recycled at a time");
+                    self.recycling = Some(worker);
+                }
                 self.processes.get_mut(&successor).unwrap().is_of_recycle = true;
             }
             Report::WantedChanged { wanted } => assert_eq!(wanted, self.wanted),
@@ -348,10 +356,20 @@ impl World {
         if self.end_by.is_none() {
             assert_eq!(self.fleet.wanted(), self.wanted);
             self.check_rolling();
+            self.check_hung();
             assert!(self.spares_in_post() <= self.policy.spares, "a spare too many");
             for &slot in &self.slots {
                 self.check_slot(slot);
             }
+        }
+    }
+
+    /// A hung worker waits for no other worker's end.
+    fn check_hung(&self) {
+        for (worker, process) in &self.processes {
+            let Some(slot) = process.slot.filter(|_| process.hangs && process.serves()) else { continue };
+            let may_wait = process.has_failed || self.reload.is_some();
+            assert!(may_wait || self.in_post(slot).len() == 2, "{worker} hangs, and has no successor");
         }
     }
 

@@ -411,6 +411,8 @@ impl World {
             is_departing: false,
             drained: false,
             gone_by: None,
+            hangs: false,
+            has_failed: false,
         };
         self.processes.insert(worker, process);
         self.decide_fate(worker);

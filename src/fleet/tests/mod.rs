@@ -121,6 +121,10 @@ fn recycling(worker: u32, successor: u32) -> Effect {
     Effect::Report(Report::Recycling { worker: WorkerId(worker), successor: WorkerId(successor) })
 }
 
+fn successor_failed(worker: u32, of: u32) -> Report {
+    Report::SuccessorFailed { worker: WorkerId(worker), of: WorkerId(of) }
+}
+
 fn close(slot: u16) -> Effect {
     Effect::CloseSlot { slot: SlotIndex(slot) }
 }
@@ -215,18 +219,36 @@ fn a_recycle_is_successor_first_with_the_whole_ladder() {
 
 #[test]
 fn the_next_recycle_begins_when_the_old_worker_is_gone() {
-    let mut stage = Stage::serving(3);
+    let mut stage = Stage::serving(2);
     stage.recycle(1, RecycleReason::Connections);
     assert_eq!(stage.recycle(2, RecycleReason::Connections), []);
-    assert_eq!(stage.recycle(3, RecycleReason::Hung), []);
-    stage.ready(4);
+    stage.ready(3);
     let gone = died(1, 0, DeathReason::Recycled(RecycleReason::Connections));
-    assert_eq!(stage.exit(1), [gone, successor(5, 2, 3), recycling(3, 5)], "the hung one goes first");
-    assert_eq!(stage.ready(5), [kill(3)], "it could not hear an order");
-    assert_eq!(
-        stage.crash(3)[..2],
-        [died(3, 2, DeathReason::Recycled(RecycleReason::Hung)), successor(6, 1, 2)]
-    );
+    assert_eq!(stage.exit(1), [gone, successor(4, 1, 2), recycling(2, 4)]);
+}
+
+#[test]
+fn hung_workers_are_replaced_at_once_whoever_drains() {
+    let mut stage = Stage::serving(4);
+    stage.recycle(1, RecycleReason::Connections);
+    stage.ready(5);
+    assert_eq!(stage.recycle(2, RecycleReason::Connections), [], "this one waits");
+    assert_eq!(stage.recycle(3, RecycleReason::Hung), [successor(6, 2, 3), recycling(3, 6)]);
+    assert_eq!(stage.recycle(4, RecycleReason::Hung), [successor(7, 3, 4), recycling(4, 7)]);
+    assert_eq!(stage.recycle(2, RecycleReason::Hung), [successor(8, 1, 2), recycling(2, 8)], "no longer");
+    assert_eq!(stage.ready(7), [kill(4)], "it could not hear an order");
+    assert_eq!(stage.ready(6), [kill(3)]);
+    assert_eq!(stage.crash(8)[1..], [Effect::Report(successor_failed(8, 2))]);
+    assert_eq!(stage.wait(SECOND), [successor(9, 1, 2), recycling(2, 9)]);
+}
+
+#[test]
+fn a_successor_that_fails_lets_others_have_their_turn() {
+    let mut stage = Stage::serving(2);
+    stage.recycle(1, RecycleReason::Uptime);
+    stage.recycle(2, RecycleReason::Uptime);
+    let effects = [died(3, 0, DeathReason::Unasked), Effect::Report(successor_failed(3, 1))];
+    assert_eq!(stage.crash(3), [&effects[..], &[successor(4, 1, 2), recycling(2, 4)]].concat());
 }
 
 #[test]
@@ -252,7 +274,7 @@ fn a_worker_that_hung_and_turns_again_drains_when_it_is_relieved() {
 fn a_successor_that_fails_leaves_the_old_worker_and_is_tried_again_later() {
     let mut stage = Stage::serving(1);
     stage.recycle(1, RecycleReason::Requests);
-    let failed = |id| Report::SuccessorFailed { worker: WorkerId(id), of: WorkerId(1) };
+    let failed = |id| successor_failed(id, 1);
     assert_eq!(stage.exit(2), [died(2, 0, DeathReason::Unasked), Effect::Report(failed(2))]);
     assert!(stage.fleet.is_serving(WorkerId(1)));
     assert_eq!(stage.wait_for_deadline(), (SECOND, vec![successor(3, 0, 1), recycling(1, 3)]));

@@ -155,16 +155,22 @@ fn a_reload_restores_the_number_that_was_asked_for() {
 
 #[test]
 fn a_reload_takes_over_a_recycle_and_its_queue() {
-    let mut stage = Stage::serving(2);
+    let mut stage = Stage::serving(3);
     stage.recycle(1, RecycleReason::Hung);
     stage.recycle(2, RecycleReason::Uptime);
-    assert_eq!(stage.reload(Strategy::AllFirst), [end(3), successor(4, 0, 1), successor(5, 1, 2)]);
-    assert_eq!(stage.exit(3), [died(3, 0, DeathReason::GivenUp)]);
-    stage.ready(4);
-    stage.ready(5);
-    assert_eq!(stage.wait(2 * SECOND), [kill(1), stage.drain(2, 60 * SECOND)], "a hung one can't drain");
+    stage.recycle(3, RecycleReason::Uptime);
+    let effects = [end(4), end(5), successor(6, 0, 1), successor(7, 1, 2), successor(8, 2, 3)];
+    assert_eq!(stage.reload(Strategy::AllFirst), effects);
+    assert_eq!(stage.exit(4), [died(4, 0, DeathReason::GivenUp)]);
+    assert_eq!(stage.exit(5), [died(5, 1, DeathReason::GivenUp)]);
+    for id in 6..=8 {
+        stage.ready(id);
+    }
+    let relieved = [kill(1), stage.drain(2, 62 * SECOND), stage.drain(3, 62 * SECOND)];
+    assert_eq!(stage.wait(2 * SECOND), relieved, "a hung one can't drain");
     stage.crash(1);
-    assert_eq!(done_with(&stage.exit(2)), [(1, 4), (2, 5)]);
+    stage.exit(2);
+    assert_eq!(done_with(&stage.exit(3)), [(1, 6), (2, 7), (3, 8)]);
     assert_eq!(stage.fleet.next_deadline(), None);
 }
 
