@@ -1,8 +1,9 @@
 //! A clock that stands still while the master itself does; pure.
 //!
-//! Deadlines judge workers. When everything was stopped for a while (`docker pause`, a suspended machine, a stopped process
-//! group), workers could not do what they had to do in that time, so it counts against nobody. While a deadline of a worker
-//! is pending the loop wakes every [`PULSE`]; a wake-up that comes much later shows how long everything stood still.
+//! Deadlines judge workers, and clients that wait in a queue. When everything was stopped for a while (`docker pause`, a
+//! suspended machine, a stopped process group), nobody could do in that time what was to be done, so it counts against
+//! nobody. While such a deadline is pending the loop wakes every [`PULSE`]; a wake-up that comes much later shows how long
+//! everything stood still.
 
 use std::time::{Duration, Instant};
 

@@ -61,6 +61,15 @@ impl Shutdown {
         until
     }
 
+    /// Whether sockets are to be closed when their time is up.
+    pub(crate) fn has_deadline(&self) -> bool {
+        let is_pending = match self.stage {
+            Stage::Announced { .. } | Stage::Closing { .. } => true,
+            Stage::Open | Stage::Closed => false,
+        };
+        is_pending || !self.retiring.is_empty()
+    }
+
     /// When the shutdown that is announced begins.
     pub(crate) fn announced_until(&self) -> Option<Instant> {
         match self.stage {

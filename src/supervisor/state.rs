@@ -217,9 +217,9 @@ impl State {
         self.timers.next()
     }
 
-    /// Whether a deadline of a worker is pending, in which time must pass fairly.
+    /// Whether a deadline of a worker or of a client is pending, in which time must pass fairly.
     pub(super) fn is_judging(&self) -> bool {
-        self.fleet.next_deadline().is_some()
+        self.fleet.next_deadline().is_some() || self.shutdown.has_deadline()
     }
 
     /// Takes in one input, or the time alone, and does everything that follows from it.

@@ -4,10 +4,16 @@
 const assert = require('node:assert/strict');
 const { setTimeout: after } = require('node:timers/promises');
 
-const { reap, start } = require('../support');
+const { connect, connectTo, reap, refused, start, startCluster } = require('../support');
 
-// Longer than `startTimeout`, and all that is waited for: the time in which nothing runs.
+// Longer than what is bounded meanwhile, and all that is waited for: the time in which nothing runs.
 const STOPPED_MS = 6000;
+
+async function suspend(program) {
+  program.killGroup('SIGSTOP');
+  await after(STOPPED_MS);
+  program.killGroup('SIGCONT');
+}
 
 describe('a cluster that is stopped as a whole and goes on', function () {
   this.timeout(40000);
@@ -16,10 +22,22 @@ describe('a cluster that is stopped as a whole and goes on', function () {
   it('counts the time against no worker that was booting', async () => {
     const program = start('slow-boot', { options: { noWorkers: 2, startTimeout: 5000 } });
     await program.lines('boots', 2);
-    program.killGroup('SIGSTOP');
-    await after(STOPPED_MS);
-    program.killGroup('SIGCONT');
+    await suspend(program);
     await program.lines('listening', 2);
     assert.deepEqual(program.seen('died'), []);
+  });
+
+  it('resets no client that waits in a queue when it is told to end', async () => {
+    const program = await startCluster({ noWorkers: 2 });
+    const busy = await Promise.all(program.workers.map((pid) => connectTo(program.port, pid)));
+    for (const connection of busy) connection.get('/block?1500');
+    await program.lines(({ event, args }) => event === 'request' && args[0] === '/block?1500', 2);
+    const waiting = await Promise.all(Array.from({ length: 8 }, () => connect(program.port)));
+    for (const connection of waiting) connection.get();
+    program.kill('SIGTERM');
+    await refused(program.port);
+    await suspend(program);
+    for (const connection of waiting) await connection.until(/hello$/);
+    assert.deepEqual(await program.exit(), { code: 0, signal: null });
   });
 });
