@@ -311,9 +311,10 @@ impl State {
     /// The control socket's `recycle`, of the worker `{"pid": ...}`.
     pub(super) fn recycle_by_pid(&mut self, args: &Value, reply: Reply, now: Instant) {
         let pid = args.get("pid").and_then(Value::as_u64).and_then(|pid| u32::try_from(pid).ok());
-        let found = pid.and_then(|pid| self.workers.with_pid(pid)).filter(|_| self.is_keeping());
+        let found = pid.and_then(|pid| self.workers.with_pid(pid));
+        let found = found.filter(|worker| self.is_keeping() && self.fleet.takes_clients(*worker));
         let Some(worker) = found else {
-            let message = "there is no worker with that pid to be recycled";
+            let message = "no worker with that pid is in service";
             return reply
                 .send(json!({ "ok": false, "code": "ERR_CLUSTER2_WORKER_GONE", "message": message }));
         };

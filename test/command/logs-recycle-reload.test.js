@@ -5,8 +5,9 @@ const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const path = require('node:path');
 
-const { eventually, ready, reap, request, start, startCluster } = require('../support');
+const { eventually, ready, reap, request, start, startCluster, underWay } = require('../support');
 const { command } = require('../support/command');
+const { ask } = require('../support/control');
 const { BIN, directoryOf, removeDirectories, servingScript } = require('../support/script');
 
 const TALKER = `
@@ -94,6 +95,16 @@ describe('cluster2 recycle', () => {
     assert.match(reason, /recycle/);
     const [{ workers }] = JSON.parse((await command(program.cwd, ['status', '--json'])).stdout);
     assert.ok(workers.some(({ pid }) => pid === other) && workers.length === 2);
+  });
+
+  it('refuses a worker that is on its way out', async () => {
+    const program = await startCluster({ noWorkers: 1 });
+    const [worker] = program.workers;
+    await underWay(program, worker, '/never');
+    assert.equal((await command(program.cwd, ['recycle', String(worker)])).code, 0);
+    await program.line(({ event, pid }) => event === 'draining' && pid === worker);
+    assert.equal((await ask(program, 'recycle', { pid: worker })).code, 'ERR_CLUSTER2_WORKER_GONE');
+    assert.equal((await command(program.cwd, ['recycle', String(worker)])).code, 1);
   });
 
   it('says which workers there are where it finds none with that pid', async () => {
