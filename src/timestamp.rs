@@ -1,15 +1,17 @@
-//! A moment on both clocks: one that never jumps, for ages, and the wall clock, for people.
+//! A moment on both clocks of the machine: one that never jumps, for ages, and the wall clock, for people.
 //!
-//! Whoever remembers when something happened keeps a [`Timestamp`]; the wall clock may be set back or forth at any moment,
-//! so its part is shown and never subtracted.
+//! Whoever remembers for people when something happened keeps a [`Timestamp`]; the wall clock may be set back or forth at
+//! any moment, so its part is shown and never subtracted.
+//! The supervisor counts its deadlines in `Instant`s of its fair clock, which falls behind the clocks of the machine. So no
+//! function takes an `Instant` here: the two can't be mixed.
 
 use std::time::{Duration, Instant, SystemTime};
 
-/// When something happened.
+/// When something happened, or will happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timestamp {
     /// By the clock that never jumps.
-    pub instant: Instant,
+    instant: Instant,
     /// By the wall clock at that moment.
     pub time: SystemTime,
 }
@@ -21,18 +23,22 @@ impl Timestamp {
         Self { instant: Instant::now(), time: SystemTime::now() }
     }
 
-    /// What the wall clock showed at `instant`, seen from this moment.
+    /// The moment so much later, as the wall clock shows it if nobody sets it.
     #[must_use]
-    pub fn at(self, instant: Instant) -> Self {
-        let since = instant.saturating_duration_since(self.instant);
-        let before = self.instant.saturating_duration_since(instant);
-        Self { instant, time: self.time + since - before }
+    pub fn after(self, wait: Duration) -> Self {
+        Self { instant: self.instant + wait, time: self.time + wait }
     }
 
-    /// How long ago it was at `now`.
+    /// How long ago it was at `now`; nothing, if it is yet to come.
     #[must_use]
-    pub fn age(self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.instant)
+    pub fn age(self, now: Self) -> Duration {
+        now.instant.saturating_duration_since(self.instant)
+    }
+
+    /// The same moment, by a wall clock that shows another time.
+    #[must_use]
+    pub fn with_time(self, time: SystemTime) -> Self {
+        Self { time, ..self }
     }
 }
 
@@ -44,12 +50,11 @@ mod tests {
     fn an_age_does_not_depend_on_the_wall_clock() {
         let began = Timestamp::now();
         let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
-        for time in [began.time + second, began.time - hour, began.time + hour] {
-            let now = Timestamp { instant: began.instant + second, time };
-            assert_eq!(began.age(now.instant), second);
-            assert_eq!(now.at(began.instant), Timestamp { instant: began.instant, time: time - second });
-            assert_eq!(began.at(now.instant).time, began.time + second);
+        let later = began.after(second);
+        assert_eq!(later.time, began.time + second);
+        for time in [later.time, began.time - hour, began.time + hour] {
+            assert_eq!(began.age(later.with_time(time)), second);
         }
-        assert_eq!(began.at(began.instant + second).age(began.instant), Duration::ZERO);
+        assert_eq!(later.age(began), Duration::ZERO);
     }
 }

@@ -62,7 +62,7 @@ fn the_state_counts_before_the_check() {
 #[test]
 fn who_when_and_why_are_those_of_the_change_that_counted() {
     let start = Timestamp::now();
-    let at = |seconds| start.at(start.instant + Duration::from_secs(seconds));
+    let at = |seconds| start.after(Duration::from_secs(seconds));
     let mut rotation = Rotation::at_start(false, at(0));
     assert_eq!(rotation, Rotation::default());
     assert!(rotation.set(true, Change::new("a", at(1), Some("new disk"))));

@@ -154,7 +154,6 @@ impl Fleet {
             worker: id,
             slot: worker.slot,
             state: worker.life.state(),
-            since: worker.since,
             generation: worker.generation,
         })
     }

@@ -356,8 +356,6 @@ pub struct MemberView {
     pub slot: Option<SlotIndex>,
     /// What it does.
     pub state: State,
-    /// Since when it has done that.
-    pub since: Instant,
     /// How many reloads had begun when it was forked.
     pub generation: u32,
 }

@@ -3,7 +3,7 @@
 //! The bytes are stores, one behind the other: where, and what. Then the master looks at everything that it makes of the rows:
 //! heartbeats, what is told of a death, metrics, the page and the JSON.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
@@ -220,7 +220,7 @@ fn show(stats: &Stats, shown: Shown) {
         host: &host,
         busy: None,
         queues: &std::collections::BTreeMap::new(),
-        now: Instant::now(),
+        now: Timestamp::now(),
     };
     let text = status(&model, &host).to_string();
     assert!(serde_json::from_str::<Value>(&text).is_ok());

@@ -4,7 +4,6 @@
 //! monitor has no port.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -19,6 +18,7 @@ use crate::monitor::rules::Rules;
 use crate::monitor::source::Source;
 use crate::monitor::views::renderer::{Kind, Renderer};
 use crate::os::clock::monotonic_ms;
+use crate::timestamp::Timestamp;
 
 /// How many clients may watch the page, how many may follow logs, and how many requests JavaScript may have, at most.
 const WATCHERS: usize = 256;
@@ -64,7 +64,7 @@ impl Site {
 
     /// What health is judged by.
     pub(crate) fn moment<'a>(&self, stats: &'a Stats) -> Moment<'a> {
-        Moment::new(stats, self.rules.limits, monotonic_ms(), stats.started.age(Instant::now()))
+        Moment::new(stats, self.rules.limits, monotonic_ms(), stats.started.age(Timestamp::now()))
     }
 }
 

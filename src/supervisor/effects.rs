@@ -136,7 +136,7 @@ impl State {
         let pid = child.pid();
         self.forked = Some(Forked { worker: id, process: Ok((pid, pipes)) });
         self.requesters.note(id, slot, pid);
-        self.workers.add(id, Worker::new(slot, child, writer, now));
+        self.workers.add(id, Worker::new(slot, child, writer));
         if let Some(slot) = slot {
             self.connections.add(id, slot, false);
         }

@@ -136,7 +136,7 @@ impl State {
             self.warm(id, now);
             return;
         }
-        worker.ready.get_or_insert(now);
+        worker.ready.get_or_insert_with(Timestamp::now);
         self.connections.drop_unclaimed();
         self.heartbeat.begin(self.options.heartbeat_interval, now);
         // If it relieves one that hung: is that to be killed, or can it drain?

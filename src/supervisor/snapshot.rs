@@ -151,14 +151,15 @@ pub(crate) fn first_stats(
 }
 
 impl State {
-    /// Brings the snapshot up to date.
-    pub(crate) fn refresh_stats(&mut self) {
+    /// Brings the snapshot up to date, in the same turn in which something has changed: what is new is new as of this moment.
+    pub(crate) fn refresh_stats(&mut self, now: Instant) {
         let known = self.stats.lock().workers.clone();
         let known: BTreeMap<WorkerId, Worker> = known.into_iter().map(|worker| (worker.id, worker)).collect();
         let shown = |view: fleet::MemberView| self.worker_shown(&view, known.get(&view.worker));
         let workers: Vec<Worker> = self.fleet.workers().filter_map(shown).collect();
         let addresses = self.connections.addresses().into_iter().filter_map(address).collect();
-        let crashing: Vec<Crashing> = self.fleet.crashing().map(|slot| self.crashing_shown(slot)).collect();
+        let crashing: Vec<Crashing> =
+            self.fleet.crashing().map(|slot| self.crashing_shown(slot, now)).collect();
         let is_crashing =
             !crashing.is_empty() && workers.iter().all(|worker| worker.state != WorkerState::Serving);
         let mut stats = self.stats.lock();
@@ -208,33 +209,35 @@ impl State {
         self.service_manager.follow(condition, now);
     }
 
-    fn crashing_shown(&self, slot: fleet::Crashing) -> Crashing {
+    fn crashing_shown(&self, slot: fleet::Crashing, now: Instant) -> Crashing {
         let fleet::Crashing { slot, failures, next_try } = slot;
         Crashing {
             slot,
             failures,
             reason: self.last_reasons.get(&slot).map(|(reason, _)| reason.clone()).unwrap_or_default(),
-            next_try: next_try.map(|next| Timestamp::now().at(next)),
+            next_try: next_try.map(|next| Timestamp::now().after(next.saturating_duration_since(now))),
         }
     }
 
     /// A worker as the monitor shows it; `known` is how it was shown before.
     fn worker_shown(&self, view: &fleet::MemberView, known: Option<&Worker>) -> Option<Worker> {
         let worker = self.workers.get(view.worker)?;
+        let state = match view.state {
+            Life::Starting => WorkerState::Starting,
+            Life::Spare => WorkerState::Spare,
+            Life::Serving => WorkerState::Serving,
+            Life::Draining => WorkerState::Draining,
+        };
+        let since = known.filter(|known| known.state == state).map(|known| known.since);
         let restarts = view.slot.and_then(|slot| self.stats.lock().tallies.slot_restarts.get(&slot).copied());
         Some(Worker {
             id: view.worker,
             pid: worker.pid(),
             slot: view.slot,
-            state: match view.state {
-                Life::Starting => WorkerState::Starting,
-                Life::Spare => WorkerState::Spare,
-                Life::Serving => WorkerState::Serving,
-                Life::Draining => WorkerState::Draining,
-            },
-            since: stamp(view.since, known.map(|known| known.since)),
-            forked_at: stamp(worker.forked, known.map(|known| known.forked_at)),
-            ready_at: worker.ready.map(|ready| stamp(ready, known.and_then(|known| known.ready_at))),
+            state,
+            since: since.unwrap_or_else(Timestamp::now),
+            forked_at: worker.forked,
+            ready_at: worker.ready,
             generation: view.generation,
             listening: worker.apps_listening,
             restarts: restarts.unwrap_or(0),
@@ -282,11 +285,6 @@ impl State {
             count(&mut tallies.recycles, due.name());
         }
     }
-}
-
-/// Both clocks at `instant`. A timestamp that was shown before stays the same, also if the wall clock was set since.
-fn stamp(instant: Instant, known: Option<Timestamp>) -> Timestamp {
-    known.filter(|known| known.instant == instant).unwrap_or_else(|| Timestamp::now().at(instant))
 }
 
 fn address(bound: Bound) -> Option<Address> {

@@ -88,7 +88,7 @@ pub(super) struct State {
     site: Option<Arc<Site>>,
     monitor_thread: Option<monitor::server::Running>,
     /// When the master began.
-    pub(super) started: Instant,
+    pub(super) started: Timestamp,
     /// No worker is left or coming, and the sockets are closed.
     pub(super) none_left: bool,
     pub(super) is_over: bool,
@@ -154,7 +154,7 @@ impl State {
             app_metrics,
             site: None,
             monitor_thread: None,
-            started: now,
+            started,
             none_left: false,
             is_over: false,
             handles: Handles::default(),
@@ -349,7 +349,7 @@ impl State {
             );
         }
         if std::mem::take(&mut self.is_snapshot_outdated) {
-            self.refresh_stats();
+            self.refresh_stats(now);
             self.tell_service_manager(now);
         }
         self.timers.follow(Due::ServiceManager, self.service_manager.due(), now);

@@ -5,7 +5,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use crate::fleet::WorkerId;
 use crate::ids::SlotIndex;
@@ -13,6 +12,7 @@ use crate::ipc::listen::{ListeningAddress, Query};
 use crate::ipc::message::{ServerData, ToWorker};
 use crate::ipc::writer::Writer;
 use crate::process::exit::{Child, Exit};
+use crate::timestamp::Timestamp;
 
 /// A question for a socket that waits until the worker has a slot.
 #[derive(Debug)]
@@ -62,13 +62,14 @@ pub(crate) struct Worker {
     pub(crate) last_words: Option<String>,
     /// Why it died, in one sentence, once that has been reported.
     pub(crate) reason: Option<String>,
-    pub(crate) forked: Instant,
-    pub(crate) ready: Option<Instant>,
+    pub(crate) forked: Timestamp,
+    pub(crate) ready: Option<Timestamp>,
     pub(crate) apps_listening: u32,
 }
 
 impl Worker {
-    pub(crate) fn new(slot: Option<SlotIndex>, child: Rc<Child>, writer: Writer, forked: Instant) -> Self {
+    /// A worker that has just been forked.
+    pub(crate) fn new(slot: Option<SlotIndex>, child: Rc<Child>, writer: Writer) -> Self {
         Self {
             slot,
             child,
@@ -84,7 +85,7 @@ impl Worker {
             exit: None,
             last_words: None,
             reason: None,
-            forked,
+            forked: Timestamp::now(),
             ready: None,
             apps_listening: 0,
         }

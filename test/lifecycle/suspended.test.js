@@ -5,6 +5,7 @@ const assert = require('node:assert/strict');
 const { setTimeout: after } = require('node:timers/promises');
 
 const { connect, connectTo, reap, refused, start, startCluster } = require('../support');
+const { ask } = require('../support/control');
 
 // Longer than what is bounded meanwhile, and all that is waited for: the time in which nothing runs.
 const STOPPED_MS = 6000;
@@ -19,12 +20,18 @@ describe('a cluster that is stopped as a whole and goes on', function () {
   this.timeout(40000);
   afterEach(reap);
 
-  it('counts the time against no worker that was booting', async () => {
+  it('counts the time against no worker that was booting, and shows later times as they are', async () => {
     const program = start('slow-boot', { options: { noWorkers: 2, startTimeout: 5000 } });
     await program.lines('boots', 2);
     await suspend(program);
-    await program.lines('listening', 2);
+    const [{ args: [victim] }] = await program.lines('listening', 2);
     assert.deepEqual(program.seen('died'), []);
+    process.kill(victim, 'SIGKILL');
+    const { args: [pid], at } = (await program.lines('forked', 3))[2];
+    const worker = (await ask(program, 'status')).workers.find((one) => one.pid === pid);
+    for (const time of [worker.forkedAt, worker.since]) {
+      assert.ok(Math.abs(Date.parse(time) - at) < 1000, `${time} is not ${new Date(at).toISOString()}`);
+    }
   });
 
   it('resets no client that waits in a queue when it is told to end', async () => {

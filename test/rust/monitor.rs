@@ -39,7 +39,7 @@ const NASTY: &str = "<script>alert('x')</script>\"&\u{1b}[2J";
 
 fn stats() -> Stats {
     let time = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123);
-    let started = Timestamp { time, ..Timestamp::now() };
+    let started = Timestamp::now().with_time(time);
     let options = ShownOptions {
         no_workers: 2,
         ports: vec!["3000".into(), NASTY.into()],

@@ -181,8 +181,6 @@ fn known(age: f64) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Instant, SystemTime};
-
     use super::*;
     use crate::ids::WorkerId;
     use crate::timestamp::Timestamp;
@@ -196,12 +194,11 @@ mod tests {
 
     #[test]
     fn a_wall_clock_that_is_set_changes_neither_live_nor_ready() {
-        let (began, hour) = (Instant::now(), Duration::from_secs(3600));
-        let wall = SystemTime::now();
-        for time in [wall, wall - hour, wall + hour] {
-            let started = Timestamp { instant: began, time };
+        let (began, hour) = (Timestamp::now(), Duration::from_secs(3600));
+        for time in [began.time, began.time - hour, began.time + hour] {
+            let started = began.with_time(time);
             // All loops have stood still for a minute; then one turns again.
-            let age = started.age(began + Duration::from_secs(60));
+            let age = started.age(began.after(Duration::from_secs(60)));
             let still = cluster(started, 100_000.0);
             let judged = Moment::new(&still, LIMITS, 160_000.0, age);
             assert!(!judged.live().holds && !judged.ready().holds);
@@ -211,7 +208,7 @@ mod tests {
             // Nothing has turned yet, and the cluster began ten seconds ago.
             let mut booting = cluster(started, 0.0);
             booting.workers[0].state = WorkerState::Starting;
-            let age = started.age(began + Duration::from_secs(10));
+            let age = started.age(began.after(Duration::from_secs(10)));
             assert!(Moment::new(&booting, LIMITS, 160_000.0, age).live().holds);
         }
     }

@@ -30,6 +30,7 @@ use crate::monitor::views::status::status;
 use crate::monitor::views::stream::{self, Stream, Update};
 use crate::monitor::views::view_model::ViewModel;
 use crate::os::clock::monotonic_ms;
+use crate::timestamp::Timestamp;
 
 /// From one rendering of a kind that several clients share to the next.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -270,7 +271,7 @@ impl Work {
     }
 
     fn with_model<T>(&mut self, stats: &Stats, show: impl FnOnce(&ViewModel<'_>) -> T) -> T {
-        let (host, now) = (Host::read(), Instant::now());
+        let (host, now) = (Host::read(), Timestamp::now());
         let (busy, queues) = (self.cpu.busy_percent(&host), stats.queue_lengths());
         let (trends, moment) = (&self.trends, moment(stats, self.limits));
         show(&ViewModel { stats, trends, moment, host: &host, busy, queues: &queues, now })
@@ -278,7 +279,7 @@ impl Work {
 }
 
 fn moment(stats: &Stats, limits: Limits) -> Moment<'_> {
-    Moment::new(stats, limits, monotonic_ms(), stats.started.age(Instant::now()))
+    Moment::new(stats, limits, monotonic_ms(), stats.started.age(Timestamp::now()))
 }
 
 #[cfg(test)]
@@ -291,7 +292,6 @@ mod tests {
     use crate::event::MonitorRequest;
     use crate::monitor::data::stats::ShownOptions;
     use crate::monitor::source::Order;
-    use crate::timestamp::Timestamp;
 
     /// Counts how often it is copied, and gives nothing while `closed` is locked.
     #[derive(Default)]

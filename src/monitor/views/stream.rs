@@ -188,7 +188,7 @@ mod tests {
     fn publish(updates: &watch::Sender<Update>, stats: &Stats, trends: &Trends) {
         let limits = Limits { live_max_age: STEP, ready_quorum: 1 };
         let moment = Moment::new(stats, limits, 500.0, STEP);
-        let (host, queues, now) = (Host::default(), BTreeMap::new(), Instant::now());
+        let (host, queues, now) = (Host::default(), BTreeMap::new(), Timestamp::now());
         let model = ViewModel { stats, trends, moment, host: &host, busy: None, queues: &queues, now };
         updates.send_modify(|update| *update = std::mem::take(update).next(&model));
     }

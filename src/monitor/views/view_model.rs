@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use serde_json::Value;
 
@@ -16,6 +16,7 @@ use crate::monitor::data::stats::{Address, ClusterState, Crashing, Stats, Worker
 use crate::monitor::data::trends::{Figures, Trends};
 use crate::monitor::views::calendar::{iso, span};
 use crate::socket::Ip;
+use crate::timestamp::Timestamp;
 
 const UNKNOWN: &str = "–";
 const MEBIBYTE: f64 = 1_048_576.0;
@@ -32,7 +33,7 @@ pub(crate) struct ViewModel<'a> {
     pub(crate) host: &'a Host,
     pub(crate) busy: Option<f64>,
     pub(crate) queues: &'a BTreeMap<u16, u64>,
-    pub(crate) now: Instant,
+    pub(crate) now: Timestamp,
 }
 
 /// How good news is.
@@ -168,7 +169,7 @@ impl ViewModel<'_> {
     /// A sentence for each slot whose workers die again and again.
     fn crashing(&self) -> impl Iterator<Item = String> {
         self.stats.crashing.iter().map(|Crashing { slot, failures, reason, next_try }| {
-            let next = match next_try.map(|next| next.instant.saturating_duration_since(self.now)) {
+            let next = match next_try.map(|next| self.now.age(next)) {
                 Some(wait) => format!("next try in {}", millis(wait.as_secs_f64() * 1000.0)),
                 None => "trying now".to_owned(),
             };

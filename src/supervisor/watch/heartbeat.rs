@@ -14,6 +14,7 @@ use crate::scoreboard::layout::Field;
 use crate::scoreboard::{Row, Snapshot, Totals};
 use crate::supervisor::setup::OWN_ROW;
 use crate::supervisor::state::State;
+use crate::timestamp::Timestamp;
 
 /// When the next heartbeat is due, and the totals of the last one.
 #[derive(Debug, Default)]
@@ -41,7 +42,7 @@ impl Heartbeat {
     fn beat(
         &mut self,
         snapshot: impl FnOnce() -> Snapshot,
-        started: impl Fn(WorkerId) -> Instant,
+        uptime: impl Fn(WorkerId) -> Duration,
         interval: Duration,
         now: Instant,
     ) -> Option<Value> {
@@ -52,7 +53,7 @@ impl Heartbeat {
         let rows: Vec<(Row, f64)> = rows
             .into_iter()
             .filter(|(_, row)| row.tick().is_some())
-            .map(|(id, row)| (row, now.saturating_duration_since(started(id)).as_secs_f64()))
+            .map(|(id, row)| (row, uptime(id).as_secs_f64()))
             .collect();
         let facts = facts(&rows, &totals, &self.totals, cycle);
         self.totals = totals;
@@ -73,7 +74,8 @@ impl State {
         };
         // Without workers this process began with the master.
         let started = |id| self.workers.get(id).map_or(self.started, |worker| worker.forked);
-        if let Some(facts) = self.heartbeat.beat(snapshot, started, interval, now) {
+        let uptime = |id| started(id).age(Timestamp::now());
+        if let Some(facts) = self.heartbeat.beat(snapshot, uptime, interval, now) {
             self.publish(Event::Heartbeat { facts });
         }
     }
@@ -135,14 +137,14 @@ mod tests {
     #[test]
     fn the_first_comes_an_interval_after_the_first_of_a_worker() {
         let (mut heartbeat, now) = (Heartbeat::default(), Instant::now());
-        let began = |_| now + INTERVAL;
+        let uptime = |_| INTERVAL;
         let none = Row::default();
         assert_eq!(heartbeat.due(), None);
         heartbeat.begin(INTERVAL, now);
         heartbeat.begin(INTERVAL, now + INTERVAL);
         assert_eq!(heartbeat.due(), Some(now + 2 * INTERVAL));
-        assert_eq!(heartbeat.beat(|| snapshot(&[5.0], &none), began, INTERVAL, now + INTERVAL), None);
-        let facts = heartbeat.beat(|| snapshot(&[5.0], &none), began, INTERVAL, now + 2 * INTERVAL).unwrap();
+        assert_eq!(heartbeat.beat(|| snapshot(&[5.0], &none), uptime, INTERVAL, now + INTERVAL), None);
+        let facts = heartbeat.beat(|| snapshot(&[5.0], &none), uptime, INTERVAL, now + 2 * INTERVAL).unwrap();
         assert_eq!((&facts["totalConnections"], &facts["interval"]), (&json!(5.0), &json!(60_000.0)));
         assert_eq!(heartbeat.due(), Some(now + 3 * INTERVAL));
     }
@@ -150,19 +152,21 @@ mod tests {
     #[test]
     fn counts_are_sums_with_the_dead_and_times_are_averages() {
         let (mut heartbeat, now) = (Heartbeat::default(), Instant::now());
-        let began = |_| now + INTERVAL;
+        let uptime = |_| INTERVAL;
         let departed = Row::with(&[(Field::ConnectionsTotal, 7.0), (Field::Transactions, 7.0)]);
         heartbeat.begin(INTERVAL, now);
-        let facts =
-            heartbeat.beat(|| snapshot(&[5.0, 3.0], &departed), began, INTERVAL, now + 2 * INTERVAL).unwrap();
+        let facts = heartbeat
+            .beat(|| snapshot(&[5.0, 3.0], &departed), uptime, INTERVAL, now + 2 * INTERVAL)
+            .unwrap();
         assert_eq!((&facts["totalConnections"], &facts["pendingConnections"]), (&json!(15.0), &json!(2.0)));
         assert_eq!(
             (&facts["uptime"], &facts["usertime"], &facts["threads"]),
             (&json!(60.0), &json!(10.0), &json!(2))
         );
         assert_eq!(facts["totalTransactions"], json!(15.0));
-        let facts =
-            heartbeat.beat(|| snapshot(&[5.0, 4.0], &departed), began, INTERVAL, now + 3 * INTERVAL).unwrap();
+        let facts = heartbeat
+            .beat(|| snapshot(&[5.0, 4.0], &departed), uptime, INTERVAL, now + 3 * INTERVAL)
+            .unwrap();
         assert_eq!((&facts["totalConnections"], &facts["totalTransactions"]), (&json!(16.0), &json!(1.0)));
     }
 }

@@ -11,7 +11,7 @@ use crate::timestamp::Timestamp;
 
 fn stats() -> Stats {
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-    let started = Timestamp { time, ..Timestamp::now() };
+    let started = Timestamp::now().with_time(time);
     let mut stats = Stats::with_serving(started, vec![(WorkerId(3), Row::default())]);
     stats.options.counts_gc = true;
     stats.tallies = Tallies { deaths: BTreeMap::from([("crash", 2)]), ..Tallies::default() };
