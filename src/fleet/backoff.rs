@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 pub struct Spacing {
     /// Between forks after the second death in a row; doubled with each further one.
     pub min: Duration,
-    /// The most, where one worker after the other never gets ready.
+    /// The most, where one worker after the other is started and never gets ready.
     pub max: Duration,
-    /// The most, as long as workers get ready: they served, so their place must not stay empty for long.
+    /// The most, as long as workers get ready, or can't be forked for a while: their place must not stay empty for long.
     pub max_once_ready: Duration,
     /// A worker that served for this long ends a row of deaths.
     pub stable_after: Duration,
@@ -67,6 +67,17 @@ pub(super) fn after(now: Instant, wait: Duration) -> Instant {
     now.checked_add(wait.min(CENTURY)).unwrap_or(now)
 }
 
+/// What the end of a worker says of the start of the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Service {
+    /// It took clients for so long.
+    For(Duration),
+    /// It never got ready.
+    Never,
+    /// It was not forked: the system was short of something. That says nothing.
+    NotForked,
+}
+
 /// What one slot remembers of its forks and deaths.
 #[derive(Debug)]
 pub(super) struct Backoff {
@@ -92,16 +103,15 @@ impl Backoff {
         self.last_fork = now;
     }
 
-    /// Takes note of a death; says when the slot may fork again. `served` is `None` for a worker that never got ready.
-    pub(super) fn died(
-        &mut self,
-        served: Option<Duration>,
-        spacing: &Spacing,
-        jitter: &mut Jitter,
-    ) -> Instant {
-        let was_stable = served.is_some_and(|served| served >= spacing.stable_after);
+    /// Takes note of a death; says when the slot may fork again.
+    pub(super) fn died(&mut self, service: Service, spacing: &Spacing, jitter: &mut Jitter) -> Instant {
+        let was_stable = matches!(service, Service::For(time) if time >= spacing.stable_after);
         self.failures = if was_stable { 1 } else { self.failures.saturating_add(1) };
-        self.unready = if served.is_some() { 0 } else { self.unready.saturating_add(1) };
+        self.unready = match service {
+            Service::For(_) => 0,
+            Service::Never => self.unready.saturating_add(1),
+            Service::NotForked => self.unready,
+        };
         after(self.last_fork, spacing.delay(self.failures, self.unready, jitter))
     }
 }
@@ -133,15 +143,15 @@ impl Jitter {
 mod tests {
     use super::*;
 
-    fn delays(served: Option<Duration>, deaths: usize) -> Vec<Duration> {
+    fn delays(service: Service, deaths: usize) -> Vec<Duration> {
         let (spacing, mut jitter, now) = (Spacing::default(), Jitter::new(7), Instant::now());
         let mut backoff = Backoff::new(now);
-        (0..deaths).map(|_| backoff.died(served, &spacing, &mut jitter) - now).collect()
+        (0..deaths).map(|_| backoff.died(service, &spacing, &mut jitter) - now).collect()
     }
 
     #[test]
     fn the_first_death_is_answered_at_once_and_later_ones_wait_twice_as_long_each() {
-        let delays = delays(None, 8);
+        let delays = delays(Service::Never, 8);
         assert_eq!(delays[0], Duration::ZERO);
         for (delay, middle) in delays[1..].iter().zip([100, 200, 400, 800, 1600, 3200, 6400]) {
             let range = Duration::from_millis(middle * 4 / 5)..=Duration::from_millis(middle * 6 / 5);
@@ -151,9 +161,10 @@ mod tests {
 
     #[test]
     fn the_caps_hold_with_jitter_and_still_spread() {
-        let never_ready = delays(None, 60);
-        let served = delays(Some(Duration::from_millis(10)), 60);
-        for (delays, cap) in [(never_ready, 30_000), (served, 1000)] {
+        let never_ready = delays(Service::Never, 60);
+        let served = delays(Service::For(Duration::from_millis(10)), 60);
+        let not_forked = delays(Service::NotForked, 60);
+        for (delays, cap) in [(never_ready, 30_000), (served, 1000), (not_forked, 1000)] {
             let cap = Duration::from_millis(cap);
             assert!(delays.iter().all(|delay| *delay <= cap));
             let at_cap = &delays[20..];
@@ -167,13 +178,28 @@ mod tests {
         let (spacing, mut jitter, now) = (Spacing::default(), Jitter::new(7), Instant::now());
         let mut backoff = Backoff::new(now);
         for _ in 0..12 {
-            backoff.died(Some(Duration::from_secs(1)), &spacing, &mut jitter);
+            backoff.died(Service::For(Duration::from_secs(1)), &spacing, &mut jitter);
         }
         for _ in 0..4 {
-            assert!(backoff.died(None, &spacing, &mut jitter) - now <= spacing.max_once_ready);
+            assert!(backoff.died(Service::Never, &spacing, &mut jitter) - now <= spacing.max_once_ready);
         }
-        let last = (0..8).map(|_| backoff.died(None, &spacing, &mut jitter)).last().unwrap();
+        let last = (0..8).map(|_| backoff.died(Service::Never, &spacing, &mut jitter)).last().unwrap();
         assert!(last - now >= Duration::from_secs(20), "starts that keep failing wait as ever");
+    }
+
+    #[test]
+    fn a_shortage_neither_makes_a_crash_loop_nor_hides_one() {
+        let (spacing, mut jitter, now) = (Spacing::default(), Jitter::new(7), Instant::now());
+        let mut backoff = Backoff::new(now);
+        for _ in 0..20 {
+            backoff.died(Service::NotForked, &spacing, &mut jitter);
+        }
+        assert!(backoff.died(Service::Never, &spacing, &mut jitter) - now <= spacing.max_once_ready);
+        for _ in 0..12 {
+            backoff.died(Service::Never, &spacing, &mut jitter);
+        }
+        let next = backoff.died(Service::NotForked, &spacing, &mut jitter);
+        assert!(next - now >= Duration::from_secs(20), "starts that keep failing wait as ever");
     }
 
     #[test]
@@ -181,9 +207,9 @@ mod tests {
         let (spacing, mut jitter, now) = (Spacing::default(), Jitter::new(7), Instant::now());
         let mut backoff = Backoff::new(now);
         for _ in 0..5 {
-            backoff.died(None, &spacing, &mut jitter);
+            backoff.died(Service::Never, &spacing, &mut jitter);
         }
-        assert_eq!(backoff.died(Some(spacing.stable_after), &spacing, &mut jitter), now);
+        assert_eq!(backoff.died(Service::For(spacing.stable_after), &spacing, &mut jitter), now);
         assert_eq!(backoff.failures(), 1);
     }
 

@@ -22,11 +22,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 pub use crate::ids::{SlotIndex, WorkerId};
-use backoff::{Jitter, after};
+use backoff::{Jitter, Service, after};
 use recycle::Recycles;
 use reload::Reload;
 use scale::within_bounds;
-use slot::{Life, Member, News, Occupancy, Order, Post, Slot};
+use slot::{Gone, Life, Member, News, Occupancy, Order, Post, Slot};
 use spares::Spares;
 pub use terms::{
     Crashing, DeathReason, Effect, Forks, MemberView, Phase, Policy, Purpose, RecycleReason, Replaced,
@@ -90,8 +90,11 @@ impl Fleet {
             Step::Ready { worker } => self.on_ready(worker, now),
             Step::Quiet { worker } => self.note_quiet(worker),
             Step::Warm { worker } => self.note_warm(worker, now),
-            Step::Exited { worker, clean } => self.on_gone(worker, clean, now),
-            Step::SpawnFailed { worker } => self.on_gone(worker, false, now),
+            Step::Exited { worker, clean: true } => self.on_gone(worker, Gone::Clean, now),
+            Step::Exited { worker, clean: false } | Step::SpawnFailed { worker, is_shortage: false } => {
+                self.on_gone(worker, Gone::Failed, now);
+            }
+            Step::SpawnFailed { worker, is_shortage: true } => self.on_gone(worker, Gone::NotForked, now),
             Step::Lent { worker } => self.tell(worker, News::Lent, now),
             Step::Departing { worker } => {
                 self.on_departure(worker, News::Depart { cause: DeathReason::Left }, now);
@@ -243,7 +246,7 @@ impl Fleet {
         }
     }
 
-    fn on_gone(&mut self, id: WorkerId, clean: bool, now: Instant) {
+    fn on_gone(&mut self, id: WorkerId, gone: Gone, now: Instant) {
         // Already gone, or never ours: it was counted then.
         let Some(worker) = self.workers.remove(&id) else { return };
         // Ctrl-C reaches a worker a moment before its master.
@@ -251,22 +254,25 @@ impl Fleet {
         let is_shutdown = worker.life.cause() == DeathReason::Left && is_closing;
         let cause = if is_shutdown { DeathReason::Drained } else { worker.life.cause() };
         self.report(Report::Died { worker: id, slot: worker.slot, cause });
+        let service = if gone == Gone::NotForked { Service::NotForked } else { worker.service(now) };
         let Some(slot) = worker.slot else {
-            self.on_spare_gone(&worker, now);
+            self.on_spare_gone(&worker, service, now);
             return;
         };
         if let Some(reload) = &mut self.reload {
             reload.note_gone(id, now);
         }
         let is_missed = self.policy.forks == Forks::Kept;
-        let failed = !clean || cause == DeathReason::StartTimeout || self.policy.restart == Restart::Always;
+        let failed = gone != Gone::Clean
+            || cause == DeathReason::StartTimeout
+            || self.policy.restart == Restart::Always;
         match self.post(slot, id) {
             Post::Alone if !failed || !is_missed => self.set_occupancy(slot, Occupancy::Retired),
             Post::Relieved { successor } if !failed => {
                 self.set_occupancy(slot, Occupancy::Held { by: successor });
             }
             Post::Alone | Post::Relieved { .. } | Post::Successor { .. } | Post::Out => {
-                self.on_failure(slot, id, worker.served(now), now);
+                self.on_failure(slot, id, service, now);
             }
         }
         self.check_reload_lost(id, now);
@@ -291,22 +297,22 @@ impl Fleet {
     /// A worker lives and can't be told anything: it has failed, and its place is filled as if it were dead.
     fn on_channel_lost(&mut self, id: WorkerId, now: Instant) {
         let Some(worker) = self.workers.get(&id) else { return };
-        let (slot, was_in_post, served) = (worker.slot, worker.is_in_post(), worker.served(now));
+        let (slot, was_in_post, service) = (worker.slot, worker.is_in_post(), worker.service(now));
         // It ends by itself as a rule.
         let by = after(now, self.policy.kill_timeout);
         self.tell(id, News::CutOff { cause: DeathReason::ChannelLost, by }, now);
         let Some(slot) = slot.filter(|_| was_in_post && self.policy.forks == Forks::Kept) else { return };
-        self.on_failure(slot, id, served, now);
+        self.on_failure(slot, id, service, now);
         self.check_reload_lost(id, now);
     }
 
     /// The worker of a slot has failed.
-    fn on_failure(&mut self, slot: SlotIndex, id: WorkerId, served: Option<Duration>, now: Instant) {
+    fn on_failure(&mut self, slot: SlotIndex, id: WorkerId, service: Service, now: Instant) {
         match self.post(slot, id) {
-            Post::Alone => self.refill(slot, served, now),
+            Post::Alone => self.refill(slot, service, now),
             // Its successor is under way, so no other worker is forked; the failure counts all the same.
             Post::Relieved { successor } => {
-                self.count_death(slot, served);
+                self.count_death(slot, service);
                 self.set_occupancy(slot, Occupancy::Held { by: successor });
             }
             Post::Successor { of } => self.successor_failed(slot, id, of, now),
@@ -314,8 +320,8 @@ impl Fleet {
         }
     }
 
-    fn refill(&mut self, index: SlotIndex, served: Option<Duration>, now: Instant) {
-        let Some((until, failures)) = self.count_death(index, served) else { return };
+    fn refill(&mut self, index: SlotIndex, service: Service, now: Instant) {
+        let Some((until, failures)) = self.count_death(index, service) else { return };
         if self.take_over(index, until, now) {
             return;
         }
@@ -328,9 +334,9 @@ impl Fleet {
     }
 
     /// Counts a death; says when the slot may fork again, and after how many deaths in a row.
-    fn count_death(&mut self, index: SlotIndex, served: Option<Duration>) -> Option<(Instant, u32)> {
+    fn count_death(&mut self, index: SlotIndex, service: Service) -> Option<(Instant, u32)> {
         let backoff = &mut self.slots.get_mut(&index)?.backoff;
-        let until = backoff.died(served, &self.policy.backoff, &mut self.jitter);
+        let until = backoff.died(service, &self.policy.backoff, &mut self.jitter);
         Some((until, backoff.failures()))
     }
 
@@ -504,7 +510,7 @@ impl Fleet {
             Some(Order::End) => self.effects.push(Effect::End { worker: id }),
             Some(Order::Kill) => self.effects.push(Effect::Kill { worker: id }),
             Some(Order::GiveUp) => {
-                self.on_gone(id, false, now);
+                self.on_gone(id, Gone::Failed, now);
                 self.report(Report::Unkillable { worker: id });
             }
             None => {}

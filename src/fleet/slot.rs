@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::backoff::{Backoff, after};
+use super::backoff::{Backoff, Service, after};
 use super::terms::{DeathReason, State};
 use crate::ids::{SlotIndex, WorkerId};
 
@@ -282,10 +282,22 @@ impl Member {
         self.life.is_in_post()
     }
 
-    /// How long it has taken clients; `None` if it never did.
-    pub(super) fn served(&self, now: Instant) -> Option<Duration> {
-        (self.life == Life::Serving).then(|| now.saturating_duration_since(self.since))
+    /// How long it has done what it is kept for: taken clients, or stood by.
+    pub(super) fn service(&self, now: Instant) -> Service {
+        let is_of_use = matches!(self.life, Life::Serving | Life::Spare);
+        if is_of_use { Service::For(now.saturating_duration_since(self.since)) } else { Service::Never }
     }
+}
+
+/// How a worker is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gone {
+    /// It exited with status 0.
+    Clean,
+    /// It exited otherwise, or is waited for no longer.
+    Failed,
+    /// It never was: the system was short of something.
+    NotForked,
 }
 
 /// Who holds a slot.

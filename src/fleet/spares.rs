@@ -10,9 +10,9 @@
 use std::time::{Duration, Instant};
 
 use super::Fleet;
-use super::backoff::{Backoff, after};
+use super::backoff::{Backoff, Service, after};
 use super::reload::Reload;
-use super::slot::{Life, Member, News, Occupancy};
+use super::slot::{Member, News, Occupancy};
 use super::terms::{DeathReason, Effect, Purpose, Report, State};
 use crate::ids::{SlotIndex, WorkerId};
 
@@ -73,13 +73,12 @@ impl Fleet {
     }
 
     /// A worker is gone that had no slot.
-    pub(super) fn on_spare_gone(&mut self, dead: &Member, now: Instant) {
+    pub(super) fn on_spare_gone(&mut self, dead: &Member, service: Service, now: Instant) {
         if !self.is_keeping() || is_discharged(dead) {
             return;
         }
-        let stood = (dead.life == Life::Spare).then(|| now.saturating_duration_since(dead.since));
         let backoff = self.spares.backoff.get_or_insert_with(|| Backoff::new(now));
-        let until = backoff.died(stood, &self.policy.backoff, &mut self.jitter);
+        let until = backoff.died(service, &self.policy.backoff, &mut self.jitter);
         let failures = backoff.failures();
         self.spares.hold_back(until);
         if until > now {

@@ -101,6 +101,8 @@ pub enum Step {
     SpawnFailed {
         /// Who would have been.
         worker: WorkerId,
+        /// For want of processes, memory or descriptors, of which there may be enough again in a moment.
+        is_shortage: bool,
     },
     /// The worker was lent a socket, so it may have clients from now on, ready or not.
     Lent {

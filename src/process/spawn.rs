@@ -126,6 +126,14 @@ pub struct Unborn {
     pub left: Option<Child>,
 }
 
+impl Unborn {
+    /// Whether the system was short of processes, memory or descriptors, and may have them again in a moment.
+    #[must_use]
+    pub fn is_shortage(&self) -> bool {
+        matches!(-self.error.errno(), libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE)
+    }
+}
+
 /// Forks the workers of one master.
 #[derive(Debug)]
 pub struct Spawner {

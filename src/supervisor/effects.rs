@@ -104,18 +104,7 @@ impl State {
     fn fork(&mut self, id: WorkerId, slot: Option<SlotIndex>, now: Instant) -> Option<Step> {
         let (child, pipes, writer, reader, writing) = match self.spawn(id, slot) {
             Ok(spawned) => spawned,
-            Err(Unborn { error, left }) if self.forks == Forks::Ordered => {
-                self.release_row_after(id, left);
-                self.forked = Some(Forked { worker: id, process: Err(error) });
-                return Some(Step::SpawnFailed { worker: id });
-            }
-            Err(Unborn { error, left }) => {
-                self.release_row_after(id, left);
-                let problem = error.full_text();
-                self.spawn_problem = Some(problem.clone());
-                self.warn(problem, json!({ "code": error.code() }));
-                return Some(Step::SpawnFailed { worker: id });
-            }
+            Err(unborn) => return Some(self.not_forked(id, unborn)),
         };
         let child = Rc::new(child);
         self.tasks.spawn(writing);
@@ -152,6 +141,20 @@ impl State {
     /// Shortly before a worker that was forked at `forked` is late.
     pub(super) fn almost_late(&self, forked: Instant) -> Instant {
         forked + self.options.start_timeout.saturating_sub(BEFORE_START_TIMEOUT)
+    }
+
+    fn not_forked(&mut self, worker: WorkerId, unborn: Unborn) -> Step {
+        let is_shortage = unborn.is_shortage();
+        let Unborn { error, left } = unborn;
+        self.release_row_after(worker, left);
+        if self.forks == Forks::Ordered {
+            self.forked = Some(Forked { worker, process: Err(error) });
+        } else {
+            let problem = error.full_text();
+            self.spawn_problem = Some(problem.clone());
+            self.warn(problem, json!({ "code": error.code() }));
+        }
+        Step::SpawnFailed { worker, is_shortage }
     }
 
     pub(super) fn warn_of_disk(&self, troubles: Vec<Trouble>) {

@@ -2,6 +2,7 @@
 'use strict';
 
 const assert = require('node:assert/strict');
+const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 
@@ -28,6 +29,35 @@ const isFailedStart = ({ event, args: [warning] = [] }) =>
     await end();
     await program.lines('listening', 2);
     assert.deepEqual(childrenOf(program.pid).map(({ isZombie }) => isZombie), [false]);
+  });
+});
+
+// Root may have as many processes as it likes.
+if (process.platform === 'linux') describe('forks that fail for want of processes', () => {
+  const NOBODY = 65534;
+  // By then starts that fail for another reason wait for six seconds.
+  const FAILURES = 8;
+  const SOON_MS = 2500;
+  afterEach(reap);
+  const uid = process.getuid() === 0 ? NOBODY : undefined;
+
+  function prlimit(pid, ...args) {
+    const options = { encoding: 'utf8', uid, gid: uid };
+    const { status, stdout, stderr } = spawnSync('prlimit', ['--pid', pid, ...args], options);
+    assert.equal(status, 0, stderr);
+    return stdout.trim();
+  }
+
+  it('leave no slot empty for long when there is room again', async () => {
+    const program = await startCluster({ noWorkers: 2 }, { uid });
+    const before = prlimit(program.pid, '--nproc', '--noheadings', '--raw', '--output=SOFT');
+    prlimit(program.pid, '--nproc=1:');
+    process.kill(program.workers[0], 'SIGKILL');
+    await program.lines(isFailedStart, FAILURES);
+    prlimit(program.pid, `--nproc=${before}:`);
+    const [,, { at }] = await program.lines('forked', 3);
+    const last = program.seen(isFailedStart).at(-1).at;
+    assert.ok(at - last < SOON_MS, `forked ${at - last} ms after the last failure`);
   });
 });
 

@@ -61,7 +61,7 @@ impl World {
             | Step::Turned { worker }
             | Step::Warm { worker }
             | Step::Exited { worker, .. }
-            | Step::SpawnFailed { worker }
+            | Step::SpawnFailed { worker, .. }
             | Step::Lent { worker }
             | Step::Leaving { worker }
             | Step::Departing { worker }
@@ -108,7 +108,7 @@ impl World {
             Step::Exited { worker, clean } => {
                 self.loses(worker, clean && self.policy.restart == Restart::OnFailure)
             }
-            Step::SpawnFailed { worker } => self.loses(worker, false),
+            Step::SpawnFailed { worker, .. } => self.loses(worker, false),
             Step::Lent { worker } => {
                 if let Some(process) = self.processes.get_mut(&worker) {
                     process.has_socket |= process.slot.is_some() && !process.going;
@@ -260,7 +260,7 @@ impl World {
         self.remember(report);
         match *report {
             Report::Died { worker, slot, .. } => {
-                let is_answer = matches!(input, Step::Exited { worker: who, .. } | Step::SpawnFailed { worker: who } if who == worker);
+                let is_answer = matches!(input, Step::Exited { worker: who, .. } | Step::SpawnFailed { worker: who, .. } if who == worker);
                 assert!(is_answer || self.unkillable.contains(&worker), "{worker} died of {input:?}");
                 let process = self.processes.remove(&worker).expect("died twice");
                 assert_eq!(process.slot, slot);

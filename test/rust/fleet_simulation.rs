@@ -454,7 +454,10 @@ impl World {
         match luck % 6 {
             0 | 1 => self.news(60, Step::Exited { worker, clean: false }),
             2 => self.news(60, Step::Exited { worker, clean: true }),
-            3 => self.news(5, Step::SpawnFailed { worker }),
+            3 => {
+                let is_shortage = self.random.percent(50);
+                self.news(5, Step::SpawnFailed { worker, is_shortage });
+            }
             4 => {
                 self.news(30, if has_slot { Step::Ready { worker } } else { Step::Warm { worker } });
                 let after = ms(30) + self.random.ms(400);

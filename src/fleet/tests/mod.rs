@@ -183,10 +183,25 @@ fn back_off_spaces_forks_and_a_worker_that_lived_longer_is_replaced_at_once() {
 fn a_fork_that_fails_counts_as_a_death() {
     let mut stage = Stage::new(1, Restart::OnFailure);
     stage.step(Step::Start);
-    let refill = stage.step(Step::SpawnFailed { worker: WorkerId(1) });
+    let refill = stage.step(Step::SpawnFailed { worker: WorkerId(1), is_shortage: false });
     assert_eq!(refill, [died(1, 0, DeathReason::Unasked), spawn(2, 0, Purpose::Refill)]);
-    let waits = stage.step(Step::SpawnFailed { worker: WorkerId(2) });
+    let waits = stage.step(Step::SpawnFailed { worker: WorkerId(2), is_shortage: false });
     assert!(matches!(waits[1], Effect::Report(Report::BackingOff { .. })));
+}
+
+#[test]
+fn a_fork_that_fails_for_a_shortage_is_tried_again_within_a_second_however_often() {
+    let mut stage = Stage::new(1, Restart::OnFailure);
+    stage.step(Step::Start);
+    for id in 1..20 {
+        let mut effects = stage.step(Step::SpawnFailed { worker: WorkerId(id), is_shortage: true });
+        if id > 1 {
+            let waited;
+            (waited, effects) = stage.wait_for_deadline();
+            assert!(waited <= SECOND);
+        }
+        assert!(effects.contains(&spawn(id + 1, 0, Purpose::Refill)));
+    }
 }
 
 #[test]
