@@ -43,8 +43,10 @@ pub struct Fleet {
     configured: usize,
     /// The number of slots to be kept full, as last reported.
     wanted: usize,
-    /// How many reloads have begun.
+    /// How many reloads have begun, which is the number of the last one.
     generation: u32,
+    /// The number of the reload that brought the release in service: that of every worker that is forked later.
+    in_service: u32,
     last_worker: u32,
     jitter: Jitter,
     workers: BTreeMap<WorkerId, Member>,
@@ -68,6 +70,7 @@ impl Fleet {
             configured: wanted,
             wanted,
             generation: 0,
+            in_service: 0,
             last_worker: 0,
             jitter: Jitter::new(policy.seed),
             workers: BTreeMap::new(),
@@ -483,10 +486,11 @@ impl Fleet {
         self.last_worker = self.last_worker.saturating_add(1);
         let id = WorkerId(self.last_worker);
         let life = Life::Starting { ready_by: after(now, self.policy.start_timeout), has_socket: false };
-        let worker = Member { slot, generation: self.generation, since: now, life };
-        self.workers.insert(id, worker);
+        let is_new = self.is_of_reload(purpose);
+        let generation = if is_new { self.generation } else { self.in_service };
+        self.workers.insert(id, Member { slot, generation, since: now, life });
         self.told_none_left = false;
-        self.effects.push(Effect::Spawn { worker: id, slot, purpose });
+        self.effects.push(Effect::Spawn { worker: id, slot, purpose, is_new });
         id
     }
 

@@ -25,11 +25,13 @@ pub enum RecycleReason {
     Exception,
     /// Its loop does not turn, so it is killed instead of drained once its successor is ready.
     Hung,
+    /// It is of a release whose reload failed or was cancelled.
+    Refused,
 }
 
 impl RecycleReason {
     /// Every reason.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Asked,
         Self::Connections,
         Self::Requests,
@@ -37,6 +39,7 @@ impl RecycleReason {
         Self::Memory,
         Self::Exception,
         Self::Hung,
+        Self::Refused,
     ];
 
     /// Its name in labels, JSON and messages.
@@ -50,6 +53,7 @@ impl RecycleReason {
             Self::Memory => "memory",
             Self::Exception => "exception",
             Self::Hung => "hung",
+            Self::Refused => "refused",
         }
     }
 
@@ -64,6 +68,7 @@ impl RecycleReason {
             Self::Memory => "recycled: its memory limit was reached",
             Self::Exception => "recycled after an uncaught exception",
             Self::Hung => "its event loop hung",
+            Self::Refused => "recycled: the reload to its release failed or was cancelled",
         }
     }
 

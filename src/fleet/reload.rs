@@ -3,14 +3,16 @@
 //! The part of [`Fleet`] that replaces all workers. A new release has to prove itself before any old worker goes: its
 //! first successor (all of them with [`Strategy::AllFirst`]) must be ready and live on for `settle`, or for the shorter
 //! `quiet_settle` where nothing is pending in it that could still end it.
-//! Invariants: until the proof is given, no exchange is closed and nobody drains. A successor that fails before its
-//! exchange is closed ends the reload, and whoever still serves beside its own successor stays.
+//! Invariants: until the proof is given, no exchange is closed and nobody drains, and only successors are of the new
+//! release, as long as any worker of an older one serves. A successor that fails before its exchange is closed ends the
+//! reload, and whoever still serves beside its own successor stays. When a reload ends without proof, no worker of its
+//! release stays.
 
 use std::time::Instant;
 
 use super::Fleet;
 use super::backoff::after;
-use super::slot::{Member, Occupancy, Post, Slot};
+use super::slot::{Life, Member, Occupancy, Post, Slot};
 use super::terms::{DeathReason, Policy, Purpose, RecycleReason, Replaced, Report, State, Strategy};
 use crate::ids::{SlotIndex, WorkerId};
 
@@ -112,14 +114,33 @@ impl Fleet {
         }
         self.generation = self.generation.saturating_add(1);
         self.call_off_recycles(now);
+        self.reload = Some(Reload::new(strategy));
         self.grow(now);
-        // The new release may mend what the old one died of.
+        if self.is_of_reload(Purpose::Refill) {
+            self.end_waiting(now);
+        }
+    }
+
+    /// Whether a worker that is forked now is of the release that a reload brings.
+    pub(super) fn is_of_reload(&self, purpose: Purpose) -> bool {
+        let Some(reload) = &self.reload else { return false };
+        match purpose {
+            Purpose::Successor { .. } => true,
+            // Where no worker of an older release serves, there is nothing to lose; but an exchange may still fail.
+            Purpose::First | Purpose::Refill | Purpose::Spare => {
+                reload.is_proven || !(reload.has_open() || self.serves_older_generation())
+            }
+        }
+    }
+
+    /// Slots that wait are filled now: the new release may mend what the old one died of.
+    fn end_waiting(&mut self, now: Instant) {
         for slot in self.slots.values_mut() {
             if let Occupancy::Waiting { until } = &mut slot.occupancy {
                 *until = now;
             }
         }
-        self.reload = Some(Reload::new(strategy));
+        self.fork_where_due(now);
     }
 
     /// A worker of the new release has shown that nothing is pending in it.
@@ -131,15 +152,17 @@ impl Fleet {
     }
 
     pub(super) fn advance_reload(&mut self, now: Instant) {
+        self.start_successors(now);
+        self.prove_release(now);
         let Some(mut reload) = self.reload.take() else { return };
-        self.start_successors(&mut reload, now);
-        reload.is_proven |= reload.deadline(&self.policy).is_some_and(|proof| proof <= now);
         self.close_exchanges(&mut reload, now);
         reload.is_exchanging = reload.has_open() || self.has_older_generation();
         if reload.is_exchanging {
             self.reload = Some(reload);
             return;
         }
+        // Without an exchange there was nobody to lose.
+        self.in_service = self.generation;
         self.spares.renew(self.generation);
         let replaced: Option<Vec<_>> = reload.exchanges.iter().map(Exchange::replaced).collect();
         match replaced {
@@ -148,8 +171,9 @@ impl Fleet {
         }
     }
 
-    fn start_successors(&mut self, reload: &mut Reload, now: Instant) {
+    fn start_successors(&mut self, now: Instant) {
         for (index, old) in self.held_by_older_generation() {
+            let Some(reload) = &self.reload else { return };
             let must_wait = match reload.strategy {
                 Strategy::Rolling => reload.is_waiting_for_ready(),
                 Strategy::AllFirst => false,
@@ -161,8 +185,20 @@ impl Fleet {
             let new = self.fork(index, Purpose::Successor { of: old }, now);
             let (ready, gone) = (None, None);
             let exchange = Exchange { old, new, started: now, ready, gone, is_quiet: false, is_open: true };
-            reload.exchanges.push(exchange);
+            if let Some(reload) = &mut self.reload {
+                reload.exchanges.push(exchange);
+            }
         }
+    }
+
+    /// The new release is in service once its proof is given.
+    fn prove_release(&mut self, now: Instant) {
+        let policy = &self.policy;
+        let is_due = |reload: &&mut Reload| reload.deadline(policy).is_some_and(|proof| proof <= now);
+        let Some(reload) = self.reload.as_mut().filter(is_due) else { return };
+        reload.is_proven = true;
+        self.in_service = self.generation;
+        self.end_waiting(now);
     }
 
     fn close_exchanges(&mut self, reload: &mut Reload, now: Instant) {
@@ -222,7 +258,24 @@ impl Fleet {
                 self.dismiss(exchange.new, DeathReason::GivenUp, self.policy.recycle_timeout, now);
             }
         }
+        self.recycle_refused(now);
         reload.exchanges.iter().filter(|exchange| !exchange.is_open).count()
+    }
+
+    /// A worker of a release that is not proven may hold a slot alone, since the old one died: it is replaced.
+    fn recycle_refused(&mut self, now: Instant) {
+        let is_refused = |worker: &Member| {
+            worker.slot.is_some() && worker.generation > self.in_service && worker.is_in_post()
+        };
+        let refused = self.workers.iter().filter(|(_, worker)| is_refused(worker));
+        for id in refused.map(|(&id, _)| id).collect::<Vec<_>>() {
+            self.queue_recycle(id, RecycleReason::Refused, now);
+        }
+    }
+
+    fn serves_older_generation(&self) -> bool {
+        let is_older = |worker: &Member| worker.life == Life::Serving && worker.generation < self.generation;
+        self.workers.values().any(is_older)
     }
 
     fn has_older_generation(&self) -> bool {

@@ -270,6 +270,7 @@ fn overdue(cause: DeathReason) -> DeathReason {
 pub(super) struct Member {
     /// None for a spare.
     pub(super) slot: Option<SlotIndex>,
+    /// The number of the reload that brought its release.
     pub(super) generation: u32,
     /// When its state as seen from outside last changed.
     pub(super) since: Instant,

@@ -184,6 +184,8 @@ pub enum Effect {
         slot: Option<SlotIndex>,
         /// What for.
         purpose: Purpose,
+        /// Whether it is of the release that the reload under way brings; else it is of the release in service.
+        is_new: bool,
     },
     /// Have a spare listen, in the slot of one that died; answered by `Ready`, or at once if it was ready without a socket.
     Serve {
@@ -358,6 +360,6 @@ pub struct MemberView {
     pub slot: Option<SlotIndex>,
     /// What it does.
     pub state: State,
-    /// How many reloads had begun when it was forked.
+    /// The number of the reload that brought its release; 0 is that of the start.
     pub generation: u32,
 }

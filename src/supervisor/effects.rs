@@ -71,13 +71,13 @@ impl State {
     /// Does one thing; what failed comes back as news for the fleet.
     pub(super) fn perform(&mut self, effect: Effect, now: Instant) -> Option<Step> {
         match effect {
-            Effect::Spawn { worker, slot, purpose } => {
+            Effect::Spawn { worker, slot, purpose, is_new } => {
                 self.none_left = false;
                 self.count_fork(slot, purpose);
                 if let Some(slot) = slot {
                     self.shutdown.keep(slot, &mut self.timers);
                 }
-                return self.fork(worker, slot, now);
+                return self.fork(worker, slot, is_new, now);
             }
             Effect::Serve { worker, slot } => {
                 self.count_fork(Some(slot), fleet::Purpose::Refill);
@@ -101,8 +101,8 @@ impl State {
         None
     }
 
-    fn fork(&mut self, id: WorkerId, slot: Option<SlotIndex>, now: Instant) -> Option<Step> {
-        let (child, pipes, writer, reader, writing) = match self.spawn(id, slot) {
+    fn fork(&mut self, id: WorkerId, slot: Option<SlotIndex>, is_new: bool, now: Instant) -> Option<Step> {
+        let (child, pipes, writer, reader, writing) = match self.spawn(id, slot, is_new) {
             Ok(spawned) => spawned,
             Err(unborn) => return Some(self.not_forked(id, unborn)),
         };
@@ -168,22 +168,24 @@ impl State {
         &self,
         id: WorkerId,
         slot: Option<SlotIndex>,
+        is_new: bool,
     ) -> Result<(Child, Pipes, Writer, Reader, impl Future<Output = ()> + 'static), Unborn> {
+        let launch = self.requesters.new_launch().filter(|_| is_new).unwrap_or(&self.launch);
         let mut board = self.scoreboard.as_ref().map(|board| board.borrow_mut());
         let row = board.as_mut().and_then(|board| board.assign(id)).map(RowIndex::get);
         let place = board.as_ref().zip(row).map(|(board, row)| Place { board: board.fd(), row });
         let identity = Identity { worker: id, slot };
         let Spawned { child, channel, pipes, log_problem } =
-            self.spawner.spawn(&self.launch, identity, place, &self.reserve)?;
+            self.spawner.spawn(launch, identity, place, &self.reserve)?;
         if let Some(problem) = log_problem {
             self.warn(problem.full_text(), json!({ "code": problem.code() }));
         }
-        match channel::open(channel, self.launch.serialization) {
+        match channel::open(channel, launch.serialization) {
             Ok((writer, reader, writing)) => Ok((child, pipes, writer, reader, writing)),
             Err(source) => {
                 // It has not been reaped, so it can't be missed.
                 let _ = child.signal(libc::SIGKILL);
-                Err(Unborn { error: self.launch.failed(source), left: Some(child) })
+                Err(Unborn { error: launch.failed(source), left: Some(child) })
             }
         }
     }

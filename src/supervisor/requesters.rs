@@ -3,7 +3,8 @@
 //! The fleet decides how workers are replaced; this file keeps the callers, in JavaScript or on the control socket, until
 //! it has, and the settings ([`Launch`]) with which new workers are forked. A reload brings fresh settings from JavaScript;
 //! one that came over the control socket while JavaScript is blocked does with those that are known.
-//! Invariants: every caller is answered once. A reload that has replaced nobody leaves the settings as they were.
+//! Invariants: every caller is answered once. The settings of a reload are those of every later worker once it has replaced
+//! one; until then only the workers that the fleet names are forked with them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -59,7 +60,7 @@ pub(super) struct Requesters {
 struct Running {
     requesters: Vec<Requester>,
     began: Instant,
-    /// The settings of before, for the case that it fails.
+    /// The settings that it brings.
     launch: Launch,
     env: BTreeMap<String, Option<String>>,
     /// Where each worker is, or was, and its process.
@@ -86,6 +87,11 @@ impl Requesters {
         if let Some(running) = &mut self.running {
             running.known.insert(worker, (slot, pid));
         }
+    }
+
+    /// The settings that the reload under way brings.
+    pub(super) fn new_launch(&self) -> Option<&Launch> {
+        self.running.as_ref().map(|running| &running.launch)
     }
 
     fn take_all(&mut self) -> Vec<Requester> {
@@ -150,23 +156,20 @@ impl State {
             return;
         }
         let known = self.workers.iter().map(|(id, worker)| (id, (worker.slot, worker.pid()))).collect();
-        let (before, env) = (self.launch.clone(), self.requesters.env.clone());
+        let mut env = self.requesters.env.clone();
+        env.extend(args.env);
+        let mut launch = launch.unwrap_or_else(|| self.launch.clone());
+        launch.overlay(&env);
         self.requesters.running =
-            Some(Running { requesters: vec![requester], began: now, launch: before, env, known });
+            Some(Running { requesters: vec![requester], began: now, launch, env, known });
         self.stats.lock().reload = Some(Timestamp::now());
-        self.requesters.env.extend(args.env);
-        if let Some(launch) = launch {
-            self.launch = launch;
-        }
-        self.launch.overlay(&self.requesters.env);
         self.remember("reload", None, format!("every worker is being replaced, {}", args.strategy.name()));
         self.step(Step::Reload { strategy: strategy(args.strategy) }, now);
     }
 
     /// The fleet has replaced everybody.
     pub(super) fn reload_done(&mut self, replaced: &[Replaced], now: Instant) {
-        let Some(running) = self.requesters.running.take() else { return };
-        self.stats.lock().reload = None;
+        let Some(running) = self.end_reload(true) else { return };
         let since = |at: Instant| millis(at.saturating_duration_since(running.began));
         let shown = |one: &Replaced| {
             let (slot, new_pid) = running.known.get(&one.new)?;
@@ -201,7 +204,7 @@ impl State {
 
     /// The fleet has stopped a reload; why is told when the worker that failed is dead.
     pub(super) fn reload_failed(&mut self, worker: WorkerId, replaced: usize, now: Instant) {
-        let Some(requesters) = self.end_reload(replaced) else { return };
+        let Some(Running { requesters, .. }) = self.end_reload(replaced > 0) else { return };
         self.tell_failure(true);
         let until = now + LAST_WORDS;
         self.requesters.failed = Some(Failed { requesters, worker, replaced, until });
@@ -210,15 +213,15 @@ impl State {
         self.tell_failure(false);
     }
 
-    /// A reload ends before it has replaced everybody; gives those who wait for it.
-    fn end_reload(&mut self, replaced: usize) -> Option<Vec<Requester>> {
+    /// A reload ends, and its settings stay or not; gives what it was.
+    fn end_reload(&mut self, is_kept: bool) -> Option<Running> {
         let running = self.requesters.running.take()?;
         self.stats.lock().reload = None;
-        if replaced == 0 {
-            self.launch = running.launch;
-            self.requesters.env = running.env;
+        if is_kept {
+            self.launch.clone_from(&running.launch);
+            self.requesters.env.clone_from(&running.env);
         }
-        Some(running.requesters)
+        Some(running)
     }
 
     /// Calls off the reload that is under way, or answers that there is none.
@@ -239,7 +242,7 @@ impl State {
     pub(super) fn reload_cancelled(&mut self, replaced: usize) {
         let by = self.requesters.cancelled_by.take().map(|by| format!("by {by}"));
         let by = by.unwrap_or_else(|| "a new one takes its place".to_owned());
-        let Some(requesters) = self.end_reload(replaced) else { return };
+        let Some(Running { requesters, .. }) = self.end_reload(replaced > 0) else { return };
         let error = Error::ReloadCancelled { problem: format!("{by}; {}", fate(replaced)) };
         self.remember("reload cancelled", None, format!("{by}; {}", fate(replaced)));
         for requester in requesters {

@@ -31,6 +31,7 @@ const deeds = {
   '': (response) => response.end(release),
   facts: (response) => response.end(JSON.stringify({
     pid: process.pid,
+    release,
     cwd: process.cwd(),
     script: process.argv[1],
     extra: process.env.EXTRA ?? null,
@@ -57,6 +58,7 @@ const server = http.createServer((request, response) => {
 
 const later = {
   'exits late': () => setTimeout(() => process.exit(7), 1000),
+  'exits late in slot 0': () => { if (process.env.CLUSTER2_INSTANCE === '0') later['exits late'](); },
   'throws late': () => setTimeout(() => { throw new Error('this release throws late'); }, 1000),
 };
 

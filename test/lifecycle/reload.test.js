@@ -215,6 +215,29 @@ describe('the directory of the workers', () => {
   });
 });
 
+describe('a reload that fails', () => {
+  afterEach(reap);
+
+  it('leaves no worker of its release in service, whoever dies meanwhile', async () => {
+    const program = await startReleases({ noWorkers: 4, restart: 'always' });
+    const failed = reload(program, { env: { RELEASE: 'exits late in slot 0' } });
+    await program.lines('forked', 5);
+    const [, inExchange,, inItsTurn] = pidsOf(program, 'forked');
+    process.kill(inItsTurn, 'SIGKILL');
+    // After the successor of slot 0 and whoever fills slot 3, the successor of slot 1.
+    await program.lines('forked', 7);
+    process.kill(inExchange, 'SIGKILL');
+    assert.equal((await failed).code, 'ERR_CLUSTER2_RELOAD_FAILED');
+    const releases = new Map();
+    await eventually(async () => {
+      const { pid, release } = await facts(program);
+      releases.set(pid, release);
+      const workers = program.processes().filter((one) => one !== program.pid);
+      return workers.length === 4 && workers.every((one) => releases.get(one) === 'none');
+    });
+  });
+});
+
 describe('a release that', () => {
   afterEach(reap);
 

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use cluster2::fleet::{
-    DeathReason, Phase, RecycleReason, Report, Restart, SlotIndex, State, Step, Strategy, WorkerId,
+    DeathReason, MemberView, Phase, Purpose, RecycleReason, Report, Restart, SlotIndex, State, Step,
+    Strategy, WorkerId,
 };
 
 use super::{CLOSING, SLACK, World};
@@ -21,7 +22,7 @@ pub(super) struct Process {
     pub(super) successor_of: Option<WorkerId>,
     pub(super) is_of_recycle: bool,
     pub(super) is_warm: bool,
-    /// How many reloads had begun when it was forked.
+    /// The number of the reload that brought its release.
     pub(super) release: u32,
     pub(super) ready: bool,
     pub(super) ready_at: Option<Instant>,
@@ -239,6 +240,22 @@ impl World {
         }
     }
 
+    /// The release that a reload brought is that of later workers.
+    fn put_into_service(&mut self) {
+        self.in_service = self.reloads;
+        self.is_service_broken = self.is_release_broken;
+    }
+
+    /// Only successors are of a release that is not proven, as long as a worker of an older one serves.
+    pub(super) fn check_release(&self, purpose: Purpose, is_new: bool) {
+        assert!(self.reload.is_some() || !is_new, "there is no new release");
+        let is_proven = self.proof_by.is_some_and(|by| by <= self.now);
+        if is_new && !is_proven && !matches!(purpose, Purpose::Successor { .. }) {
+            let is_older = |process: &Process| process.serves() && process.release < self.reloads;
+            assert!(!self.processes.values().any(is_older), "an unproven release is put into service");
+        }
+    }
+
     /// The successors of a rolling reload start one after the other.
     pub(super) fn check_rolling(&self) {
         if !self.reload.is_some_and(|(strategy, _)| strategy == Strategy::Rolling) {
@@ -300,11 +317,16 @@ impl World {
                 for one in replaced {
                     assert!(one.started <= one.ready && !self.processes.contains_key(&one.old));
                 }
-                let mut in_post = self.fleet.workers().filter(|view| view.state != State::Draining);
-                assert!(in_post.all(|view| view.generation == self.reloads), "an old worker stayed");
+                let is_old =
+                    |view: MemberView| view.state != State::Draining && view.generation < self.reloads;
+                assert!(!self.fleet.workers().any(is_old), "an old worker stayed");
+                self.put_into_service();
             }
-            Report::ReloadFailed { .. } | Report::ReloadCancelled { .. } => {
+            Report::ReloadFailed { replaced, .. } | Report::ReloadCancelled { replaced } => {
                 assert!(self.reload.take().is_some());
+                if replaced > 0 {
+                    self.put_into_service();
+                }
             }
             Report::NoneLeft => assert!(self.processes.is_empty() && self.end_by.is_none()),
             Report::Finished => {

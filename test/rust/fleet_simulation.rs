@@ -82,8 +82,10 @@ struct World {
     queue: BTreeMap<(Instant, u64), Happening>,
     scheduled: u64,
     trace: bool,
-    /// The release that is on disk can't start.
+    /// The release that the last reload brought can't start.
     is_release_broken: bool,
+    /// Nor can that in service.
+    is_service_broken: bool,
     is_kind: bool,
     processes: BTreeMap<WorkerId, Process>,
     /// Processes that hang in the kernel.
@@ -96,6 +98,8 @@ struct World {
     wanted: usize,
     recycling: Option<WorkerId>,
     reloads: u32,
+    /// The number of the reload that brought the release in service.
+    in_service: u32,
     /// Of the reload under way: its manner, its beginning, and when one of its successors was ready first.
     reload: Option<(Strategy, Instant)>,
     proof_by: Option<Instant>,
@@ -131,7 +135,8 @@ impl World {
             queue: BTreeMap::new(),
             scheduled: 0,
             trace: std::env::var_os("TRACE").is_some(),
-            is_release_broken: random.percent(10),
+            is_release_broken: false,
+            is_service_broken: random.percent(10),
             is_kind: false,
             processes: BTreeMap::new(),
             unkillable: BTreeSet::new(),
@@ -143,6 +148,7 @@ impl World {
             wanted,
             recycling: None,
             reloads: 0,
+            in_service: 0,
             reload: None,
             proof_by: None,
             wishes: BTreeSet::new(),
@@ -173,6 +179,7 @@ impl World {
     fn come_to_rest(&mut self) {
         self.is_kind = true;
         self.is_release_broken = false;
+        self.is_service_broken = false;
         self.queue.retain(|_, happening| matches!(happening, Happening::News(_)));
         self.run_until(None);
         assert_eq!(self.fleet.next_deadline(), None);
@@ -181,6 +188,8 @@ impl World {
         assert_eq!(self.standing_by(), spares, "the spares are not restored");
         assert_eq!(self.fleet.workers().count(), self.wanted + spares);
         assert!(self.reload.is_none(), "a reload never ended");
+        let is_refused = |process: &Process| process.release > self.in_service;
+        assert!(!self.processes.values().any(is_refused), "a worker of a refused release stays");
         assert!(!self.wishes.iter().any(|id| self.processes.contains_key(id)), "a recycle was forgotten");
     }
 
@@ -254,6 +263,7 @@ impl World {
             RecycleReason::Memory,
             RecycleReason::Exception,
             RecycleReason::Hung,
+            RecycleReason::Refused,
         ];
         let input = match self.random.below(25) {
             20 => Step::Departing { worker },
@@ -262,7 +272,10 @@ impl World {
             23 | 24 => Step::CancelReload,
             0..5 => Step::Recycle { worker, why: self.random.pick(&why).unwrap() },
             5..8 => {
-                self.is_release_broken = self.random.percent(30);
+                let is_broken = self.random.percent(30);
+                if self.reload.is_none() {
+                    self.is_release_broken = is_broken;
+                }
                 Step::Reload { strategy: self.random.pick(&[Strategy::Rolling, Strategy::AllFirst]).unwrap() }
             }
             8..11 => Step::Scale { wanted: usize::try_from(self.random.below(7)).unwrap() },
@@ -313,7 +326,7 @@ impl World {
 
     fn perform(&mut self, effect: &Effect, input: Step) {
         match *effect {
-            Effect::Spawn { worker, slot, purpose } => self.spawn(worker, slot, purpose),
+            Effect::Spawn { worker, slot, purpose, is_new } => self.spawn(worker, slot, purpose, is_new),
             Effect::Serve { worker, slot } => self.serve(worker, slot),
             Effect::Drain { worker, by } => {
                 self.check_order(worker, input);
@@ -369,8 +382,9 @@ impl World {
         }
     }
 
-    fn spawn(&mut self, worker: WorkerId, slot: Option<SlotIndex>, purpose: Purpose) {
+    fn spawn(&mut self, worker: WorkerId, slot: Option<SlotIndex>, purpose: Purpose, is_new: bool) {
         assert!(self.end_by.is_none(), "a fork after the shutdown");
+        self.check_release(purpose, is_new);
         self.spawned += 1;
         assert_eq!(worker.0, self.spawned, "ids are counted from 1 and never used again");
         let in_post = slot.map(|slot| self.in_post(slot)).unwrap_or_default();
@@ -401,7 +415,7 @@ impl World {
             successor_of,
             is_of_recycle: false,
             is_warm: false,
-            release: self.reloads,
+            release: if is_new { self.reloads } else { self.in_service },
             ready: false,
             ready_at: None,
             quiet: false,
@@ -436,11 +450,14 @@ impl World {
 
     fn decide_fate(&mut self, worker: WorkerId) {
         let luck = self.random.below(100);
-        let has_slot = self.processes[&worker].slot.is_some();
+        let process = &self.processes[&worker];
+        let has_slot = process.slot.is_some();
+        let is_broken =
+            if process.release > self.in_service { self.is_release_broken } else { self.is_service_broken };
         if has_slot && self.random.percent(80) {
             self.news(30, Step::Lent { worker });
         }
-        if self.is_kind || (!self.is_release_broken && luck < 85) {
+        if self.is_kind || (!is_broken && luck < 85) {
             self.news(120, if has_slot { Step::Ready { worker } } else { Step::Warm { worker } });
             if self.random.percent(50) {
                 self.news(200, Step::Quiet { worker });

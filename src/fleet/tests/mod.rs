@@ -94,9 +94,20 @@ pub(super) fn policy(wanted: usize, restart: Restart) -> Policy {
 }
 
 pub(super) fn spawn(id: u32, slot: u16, purpose: Purpose) -> Effect {
-    Effect::Spawn { worker: WorkerId(id), slot: Some(SlotIndex(slot)), purpose }
+    Effect::Spawn { worker: WorkerId(id), slot: Some(SlotIndex(slot)), purpose, is_new: false }
 }
 
+/// A fork with what a reload brings.
+pub(super) fn spawn_new(id: u32, slot: u16, purpose: Purpose) -> Effect {
+    Effect::Spawn { worker: WorkerId(id), slot: Some(SlotIndex(slot)), purpose, is_new: true }
+}
+
+/// The successor of a reload.
+pub(super) fn new_successor(id: u32, slot: u16, of: u32) -> Effect {
+    spawn_new(id, slot, Purpose::Successor { of: WorkerId(of) })
+}
+
+/// The successor of a recycle.
 pub(super) fn successor(id: u32, slot: u16, of: u32) -> Effect {
     spawn(id, slot, Purpose::Successor { of: WorkerId(of) })
 }

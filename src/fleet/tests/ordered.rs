@@ -14,7 +14,7 @@ fn stage() -> Stage {
 }
 
 fn spawn(worker: u32, slot: u16) -> Effect {
-    Effect::Spawn { worker: WorkerId(worker), slot: Some(SlotIndex(slot)), purpose: Purpose::First }
+    super::spawn(worker, slot, Purpose::First)
 }
 
 fn died(worker: u32, slot: u16, cause: DeathReason) -> Effect {

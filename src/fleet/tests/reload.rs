@@ -1,8 +1,9 @@
 //! What a reload does, one behaviour at a time.
 
-use super::{SECOND, Stage, died, end, kill, spawn, successor, wants};
+use super::{SECOND, Stage, died, end, kill, new_successor, recycling, spawn, spawn_new, successor, wants};
 use crate::fleet::{
-    DeathReason, Effect, Purpose, RecycleReason, Replaced, Report, Restart, Step, Strategy, WorkerId,
+    DeathReason, Effect, MemberView, Purpose, RecycleReason, Replaced, Report, Restart, State, Step,
+    Strategy, WorkerId,
 };
 
 fn failed(id: u32) -> Effect {
@@ -19,10 +20,10 @@ fn done_with(effects: &[Effect]) -> Vec<(u32, u32)> {
 #[test]
 fn a_rolling_reload_starts_one_successor_at_a_time_and_drains_overlap() {
     let mut stage = Stage::serving(3);
-    assert_eq!(stage.reload(Strategy::Rolling), [successor(4, 0, 1)]);
-    assert_eq!(stage.ready(4), [successor(5, 1, 2)], "nobody drains before the release has settled");
+    assert_eq!(stage.reload(Strategy::Rolling), [new_successor(4, 0, 1)]);
+    assert_eq!(stage.ready(4), [new_successor(5, 1, 2)], "nobody drains before the release has settled");
     stage.now += SECOND;
-    assert_eq!(stage.ready(5), [successor(6, 2, 3)]);
+    assert_eq!(stage.ready(5), [new_successor(6, 2, 3)]);
     let drains = vec![stage.drain(1, 61 * SECOND), stage.drain(2, 61 * SECOND)];
     assert_eq!(stage.wait_for_deadline(), (SECOND, drains));
     assert_eq!(stage.ready(6), [stage.drain(3, 60 * SECOND)]);
@@ -35,7 +36,7 @@ fn a_rolling_reload_starts_one_successor_at_a_time_and_drains_overlap() {
 #[test]
 fn an_all_first_reload_drains_nobody_until_all_successors_have_settled() {
     let mut stage = Stage::serving(2);
-    assert_eq!(stage.reload(Strategy::AllFirst), [successor(3, 0, 1), successor(4, 1, 2)]);
+    assert_eq!(stage.reload(Strategy::AllFirst), [new_successor(3, 0, 1), new_successor(4, 1, 2)]);
     let started = stage.now;
     stage.now += SECOND;
     assert_eq!(stage.ready(3), []);
@@ -61,7 +62,7 @@ fn a_release_that_never_gets_ready_costs_nothing() {
     let mut stage = Stage::serving(1);
     stage.reload(Strategy::Rolling);
     assert_eq!(stage.wait_for_deadline(), (30 * SECOND, vec![kill(2), failed(2)]));
-    assert_eq!(stage.reload(Strategy::Rolling), [successor(3, 0, 1)], "and a new one may begin");
+    assert_eq!(stage.reload(Strategy::Rolling), [new_successor(3, 0, 1)], "and a new one may begin");
 }
 
 #[test]
@@ -150,7 +151,7 @@ fn a_reload_restores_the_number_that_was_asked_for() {
     let mut stage = Stage::serving(2);
     stage.exit(2);
     let effects = stage.reload(Strategy::Rolling);
-    assert_eq!(effects, [spawn(3, 1, Purpose::First), successor(4, 0, 1), wants(2)]);
+    assert_eq!(effects, [spawn(3, 1, Purpose::First), new_successor(4, 0, 1), wants(2)]);
 }
 
 #[test]
@@ -159,7 +160,7 @@ fn a_reload_takes_over_a_recycle_and_its_queue() {
     stage.recycle(1, RecycleReason::Hung);
     stage.recycle(2, RecycleReason::Uptime);
     stage.recycle(3, RecycleReason::Uptime);
-    let effects = [end(4), end(5), successor(6, 0, 1), successor(7, 1, 2), successor(8, 2, 3)];
+    let effects = [end(4), end(5), new_successor(6, 0, 1), new_successor(7, 1, 2), new_successor(8, 2, 3)];
     assert_eq!(stage.reload(Strategy::AllFirst), effects);
     assert_eq!(stage.exit(4), [died(4, 0, DeathReason::GivenUp)]);
     assert_eq!(stage.exit(5), [died(5, 1, DeathReason::GivenUp)]);
@@ -187,7 +188,7 @@ fn a_worker_that_still_starts_is_left_alone_until_it_serves() {
     let mut stage = Stage::new(1, Restart::OnFailure);
     stage.step(Step::Start);
     assert_eq!(stage.reload(Strategy::Rolling), []);
-    assert_eq!(stage.ready(1), [successor(2, 0, 1)]);
+    assert_eq!(stage.ready(1), [new_successor(2, 0, 1)]);
 }
 
 #[test]
@@ -196,12 +197,12 @@ fn a_worker_that_dies_before_it_serves_makes_room_for_the_new_release() {
     stage.step(Step::Start);
     stage.reload(Strategy::Rolling);
     let effects = stage.crash(1);
-    assert_eq!(effects[1], spawn(2, 0, Purpose::Refill));
+    assert_eq!(effects[1], spawn_new(2, 0, Purpose::Refill));
     assert_eq!(done_with(&effects), []);
 }
 
 #[test]
-fn an_old_worker_that_dies_during_its_exchange_leaves_the_slot_to_the_successor() {
+fn an_old_worker_that_dies_during_its_exchange_leaves_the_slot_to_the_new_successor() {
     let mut stage = Stage::serving(1);
     stage.reload(Strategy::Rolling);
     assert_eq!(stage.crash(1), [died(1, 0, DeathReason::Unasked)]);
@@ -230,7 +231,7 @@ fn a_recycle_waits_while_a_reload_has_exchanges_but_not_for_its_drains() {
     stage.wait(2 * SECOND);
     assert_eq!(stage.recycle(3, RecycleReason::Hung), []);
     let effects = stage.ready(4);
-    assert_eq!(effects[..2], [stage.drain(2, 60 * SECOND), successor(5, 0, 3)]);
+    assert_eq!(effects[..2], [stage.drain(2, 60 * SECOND), new_successor(5, 0, 3)]);
 }
 
 #[test]
@@ -253,7 +254,60 @@ fn a_reload_forks_at_once_where_a_slot_waits_for_its_next_try() {
     stage.crash(2);
     assert!(stage.fleet.crashing().next().is_some_and(|slot| slot.next_try.is_some()));
     let effects = stage.reload(Strategy::Rolling);
-    let forked =
-        Effect::Spawn { worker: WorkerId(3), slot: Some(crate::ids::SlotIndex(0)), purpose: Purpose::Refill };
-    assert!(effects.contains(&forked), "{effects:?}");
+    assert!(effects.contains(&spawn_new(3, 0, Purpose::Refill)), "{effects:?}");
+}
+
+#[test]
+fn until_a_release_is_proven_only_successors_are_of_it() {
+    let mut stage = Stage::serving(3);
+    stage.reload(Strategy::Rolling);
+    assert_eq!(stage.crash(3)[1], spawn(5, 2, Purpose::Refill), "a worker that dies is replaced by its like");
+    assert_eq!(stage.step(Step::Scale { wanted: 4 })[0], spawn(6, 3, Purpose::First));
+    stage.ready(4);
+    assert_eq!(stage.crash(4)[2], failed(4));
+    let is_new = |view: MemberView| view.state != State::Draining && view.generation > 0;
+    assert!(!stage.fleet.workers().any(is_new));
+    assert_eq!(stage.crash(2)[1], spawn(8, 1, Purpose::Refill));
+}
+
+#[test]
+fn once_a_release_is_proven_it_fills_the_slots_that_wait_at_once() {
+    let mut stage = Stage::serving(3);
+    stage.reload(Strategy::Rolling);
+    stage.crash(3);
+    for id in [5, 6] {
+        stage.crash(id);
+        stage.wait_for_deadline();
+    }
+    stage.crash(7);
+    assert!(stage.fleet.crashing().next().is_some_and(|slot| slot.next_try > Some(stage.now + SECOND / 4)));
+    stage.ready(4);
+    stage.step(Step::Quiet { worker: WorkerId(4) });
+    let effects = stage.wait(SECOND / 4);
+    assert!(effects.contains(&spawn_new(9, 2, Purpose::Refill)), "{effects:?}");
+}
+
+#[test]
+fn a_worker_of_a_refused_release_that_holds_a_slot_alone_is_replaced() {
+    for cancels in [false, true] {
+        let mut stage = Stage::serving(2);
+        stage.reload(Strategy::AllFirst);
+        stage.ready(3);
+        stage.ready(4);
+        assert_eq!(stage.crash(2), [died(2, 1, DeathReason::Unasked)], "its successor has the slot");
+        let effects = if cancels { stage.step(Step::CancelReload) } else { stage.crash(3) };
+        assert_eq!(effects[effects.len() - 2..], [successor(5, 1, 4), recycling(4, 5)]);
+        assert_eq!(stage.ready(5), [stage.drain(4, 60 * SECOND)]);
+        let refused = died(4, 1, DeathReason::Recycled(RecycleReason::Refused));
+        assert_eq!(stage.exit(4), [refused]);
+    }
+}
+
+#[test]
+fn a_release_that_fails_where_no_other_serves_gives_way_to_the_one_before() {
+    let mut stage = Stage::serving(1);
+    stage.reload(Strategy::Rolling);
+    stage.crash(1);
+    assert_eq!(stage.crash(2).last(), Some(&failed(2)));
+    assert_eq!(stage.wait_for_deadline().1, [spawn(3, 0, Purpose::Refill)]);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{SECOND, Stage, died, end, kill, policy, successor};
+use super::{SECOND, Stage, died, end, kill, new_successor, policy};
 use crate::fleet::{
     DeathReason, Effect, Fleet, Policy, Purpose, RecycleReason, Report, Restart, SlotIndex, State, Step,
     Strategy, WorkerId,
@@ -33,7 +33,7 @@ fn warm(stage: &mut Stage, id: u32) -> Vec<Effect> {
 }
 
 fn spare(id: u32) -> Effect {
-    Effect::Spawn { worker: WorkerId(id), slot: None, purpose: Purpose::Spare }
+    Effect::Spawn { worker: WorkerId(id), slot: None, purpose: Purpose::Spare, is_new: false }
 }
 
 fn serve(id: u32, slot: u16) -> Effect {
@@ -145,10 +145,11 @@ fn a_spare_that_leaves_or_is_due_goes_and_another_comes() {
 #[test]
 fn a_reload_renews_the_spares_once_the_workers_are_exchanged() {
     let mut stage = with_spares(1, 1);
-    assert_eq!(stage.reload(Strategy::Rolling), [successor(3, 0, 1)]);
+    assert_eq!(stage.reload(Strategy::Rolling), [new_successor(3, 0, 1)]);
     assert_eq!(stage.ready(3), [], "nothing is proven yet");
     let proven = stage.wait(2 * SECOND);
-    assert_eq!(proven, [stage.drain(1, 60 * SECOND), end(2), spare(4)]);
+    let fresh = Effect::Spawn { worker: WorkerId(4), slot: None, purpose: Purpose::Spare, is_new: true };
+    assert_eq!(proven, [stage.drain(1, 60 * SECOND), end(2), fresh]);
     let old = stage.crash(2);
     assert_eq!(old, [spare_died(2, DeathReason::Reloaded)], "and nobody is forked for it");
     assert_eq!(stage.crash(3), [died(3, 0, DeathReason::Unasked), serve(4, 0)], "the new one takes over");
@@ -166,10 +167,10 @@ fn a_failed_reload_leaves_the_spares_of_the_old_release() {
 #[test]
 fn while_a_reload_may_fail_an_old_spare_takes_over_and_none_is_forked() {
     let mut stage = with_spares(2, 1);
-    assert_eq!(stage.reload(Strategy::Rolling), [successor(4, 0, 1)]);
+    assert_eq!(stage.reload(Strategy::Rolling), [new_successor(4, 0, 1)]);
     assert_eq!(stage.crash(2), [died(2, 1, DeathReason::Unasked), serve(3, 1)]);
     assert_eq!(stage.ready(3), [], "no spare of a release that is not proven");
-    assert_eq!(stage.ready(4), [successor(5, 1, 3)], "and it is exchanged as the others are");
+    assert_eq!(stage.ready(4), [new_successor(5, 1, 3)], "and it is exchanged as the others are");
 }
 
 #[test]

@@ -118,7 +118,7 @@ pub struct Worker {
     pub forked_at: Timestamp,
     /// When it first said that it listens.
     pub ready_at: Option<Timestamp>,
-    /// How many reloads had begun when it was forked.
+    /// The number of the reload that brought its release; 0 is that of the start.
     pub generation: u32,
     /// How often it has reported a listening server.
     pub listening: u32,
