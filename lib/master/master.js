@@ -47,6 +47,8 @@ class Master {
   // The addresses of a script that workers run as it is, by what is said of them.
   #bound = new Map();
   #ending;
+  // Another process asked for the shutdown, which has been told as SIGTERM.
+  #wasAsked = false;
   // The signal that the application's listeners are told of in the end.
   #signal = 'SIGTERM';
   // Told when the first workers are forked.
@@ -246,7 +248,8 @@ class Master {
     if (!isFirst && now - this.#firstSignalAt < SECOND_SIGNAL_MS) return;
     this.#firstSignalAt ??= now;
     this.#signal = signal;
-    this.#tell(signal, ...args);
+    // Whoever asks for the shutdown in another process may send the signal as well.
+    if (!isFirst || !this.#wasAsked || signal !== 'SIGTERM') this.#tell(signal, ...args);
     if (isFirst && !this.#isShuttingDown) {
       // The order to drain does not say which signal has come.
       this.#workers.reach(JSON.stringify({ cmd: INTERNAL, act: 'signal', signal }));
@@ -287,7 +290,8 @@ class Master {
       case 'noted': return this.#tell('note', facts);
       case 'launchAsked': return this.#tellLaunch();
       case 'shutdownAsked':
-        this.#isShuttingDown = true;
+        if (this.#isShuttingDown) return undefined;
+        this.#isShuttingDown = this.#wasAsked = true;
         return this.#tell('SIGTERM', { pid: process.pid, type: 'master' });
       case 'stopAsked':
         this.#isStopping = true;

@@ -5,8 +5,9 @@ const assert = require('node:assert/strict');
 const { setImmediate } = require('node:timers/promises');
 
 const {
-  connectTo, died, eventually, freePort, reap, refused, request, start, startCluster, underWay,
+  connectTo, died, eventually, freePort, masterEvents, reap, refused, request, start, startCluster, underWay,
 } = require('../support');
+const { ask } = require('../support/control');
 
 for (const signal of ['SIGTERM', 'SIGINT']) {
   describe(`${signal} to one worker`, () => {
@@ -124,4 +125,23 @@ describe('a request that comes on an open connection during the shutdown', () =>
     assert.match((await connection.until(/\r\n\r\nhello$/)).input, /connection: close/i);
     assert.deepEqual(await program.exit({ within: 3000 }), { code: 0, signal: null });
   });
+});
+
+describe('a shutdown that is asked for by a signal and by another process', () => {
+  afterEach(reap);
+
+  // The command sends the signal where the control socket does not answer.
+  for (const isStopped of [true, false]) {
+    it(`is told of once${isStopped ? ', also by a master that was stopped meanwhile' : ''}`, async () => {
+      const program = await startCluster({ keepAliveGrace: 50 });
+      if (isStopped) program.kill('SIGSTOP');
+      const answered = ask(program, 'shutdown');
+      if (!isStopped) assert.ok((await answered).ok);
+      program.kill('SIGTERM');
+      if (isStopped) program.kill('SIGCONT');
+      assert.ok((await answered).ok);
+      assert.deepEqual(await program.exit(), { code: 0, signal: null });
+      assert.deepEqual(masterEvents(program, 'SIGTERM'), ['SIGTERM']);
+    });
+  }
 });
