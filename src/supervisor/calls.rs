@@ -26,11 +26,10 @@ impl State {
             }
             Call::Fork { launch, forked } => {
                 self.launch = *launch;
+                self.fork_caller = Some(forked);
                 self.step(Step::Fork, now);
-                if let Some(done) = self.forked.take() {
-                    // A caller waits as long as it lives.
-                    let _ = forked.send(done);
-                }
+                // Where nothing was forked the caller learns it from the end of its channel.
+                self.fork_caller = None;
             }
             Call::CloseChannel { worker } => {
                 if let Some(worker) = self.workers.get(worker) {

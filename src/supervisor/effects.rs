@@ -123,7 +123,6 @@ impl State {
         });
         self.tasks.spawn(await_exit(id, Rc::clone(&child), all_read, self.inputs.clone()));
         let pid = child.pid();
-        self.forked = Some(Forked { worker: id, process: Ok((pid, pipes)) });
         self.requesters.note(id, slot, pid);
         self.workers.add(id, Worker::new(slot, child, writer));
         if let Some(slot) = slot {
@@ -135,6 +134,10 @@ impl State {
             self.timers.set(Due::ReadyWithoutServer(id), self.almost_late(now), now);
         }
         self.publish(Event::Forked { worker: id, pid });
+        if let Some(caller) = self.fork_caller.take() {
+            // A caller waits as long as it lives.
+            let _ = caller.send(Forked { worker: id, process: Ok((pid, pipes)) });
+        }
         None
     }
 
@@ -147,8 +150,9 @@ impl State {
         let is_shortage = unborn.is_shortage();
         let Unborn { error, left } = unborn;
         self.release_row_after(worker, left);
-        if self.forks == Forks::Ordered {
-            self.forked = Some(Forked { worker, process: Err(error) });
+        if let Some(caller) = self.fork_caller.take() {
+            // A caller waits as long as it lives.
+            let _ = caller.send(Forked { worker, process: Err(error) });
         } else {
             let problem = error.full_text();
             self.spawn_problem = Some(problem.clone());

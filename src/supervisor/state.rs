@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::time::{Instant, SystemTime};
 
 use serde_json::{Value, json};
@@ -61,8 +62,8 @@ pub(super) struct State {
     pub(super) hang_watch: HangWatch,
     pub(super) heartbeat: Heartbeat,
     pub(super) oom_watch: OomWatch,
-    /// What came of the fork that the program has ordered, until it is told.
-    pub(super) forked: Option<Forked>,
+    /// The caller that waits for the fork that the program has ordered.
+    pub(super) fork_caller: Option<SyncSender<Forked>>,
     /// Why the last fork failed.
     pub(super) spawn_problem: Option<String>,
     /// Why the last worker of each slot died, and its process.
@@ -138,7 +139,7 @@ impl State {
             timers: Timers::default(),
             heartbeat: Heartbeat::default(),
             oom_watch: OomWatch::start(),
-            forked: None,
+            fork_caller: None,
             spawn_problem: None,
             last_reasons: BTreeMap::new(),
             spawner: setup.spawner,
