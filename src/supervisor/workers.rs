@@ -122,10 +122,6 @@ impl Workers {
         self.all.get_mut(&id)
     }
 
-    pub(crate) fn contains(&self, id: WorkerId) -> bool {
-        self.all.contains_key(&id)
-    }
-
     pub(crate) fn iter(&self) -> impl Iterator<Item = (WorkerId, &Worker)> {
         self.all.iter().map(|(id, worker)| (*id, worker))
     }

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::event::Event;
-use crate::fleet::{RecycleReason, Step};
+use crate::fleet::{MemberView, RecycleReason, State as Life, Step};
 use crate::ids::WorkerId;
 use crate::options::Options;
 use crate::os::clock::monotonic_ms;
@@ -31,7 +31,15 @@ const SLOWEST: Duration = Duration::from_secs(5);
 /// From this age on a loop is taken to stand still where a worker has no clients yet.
 const STANDS_STILL: Duration = Duration::from_secs(2);
 
-/// How we look for workers that hang.
+/// How long ago the loop of a worker turned last.
+#[derive(Clone, Copy, Debug)]
+struct LoopAge {
+    worker: WorkerId,
+    age: Duration,
+    serves: bool,
+}
+
+/// Knows which workers hang; pure.
 #[derive(Debug)]
 pub(crate) struct HangWatch {
     limit: Duration,
@@ -44,7 +52,10 @@ pub(crate) struct HangWatch {
 impl HangWatch {
     pub(crate) fn new(options: &Options, now: Instant) -> Self {
         let long = options.max_heartbeat_delay;
-        let limit = options.hang_timeout.map_or(long, |short| short.min(long));
+        Self::within(options.hang_timeout.map_or(long, |short| short.min(long)), now)
+    }
+
+    fn within(limit: Duration, now: Instant) -> Self {
         let period = (limit / LOOKS).clamp(QUICKEST, SLOWEST);
         Self { limit, period, next_look: now + period, found: BTreeSet::new() }
     }
@@ -53,50 +64,53 @@ impl HangWatch {
         self.next_look
     }
 
-    /// Sets the next look; `false` if this one comes so late that it can't judge.
-    fn may_judge(&mut self, now: Instant) -> bool {
+    /// Finds the workers that serve and hang, and were not known to. A look that comes late finds none.
+    fn look(&mut self, loops: &[LoopAge], now: Instant) -> Vec<LoopAge> {
         let is_late = now > self.next_look + self.period;
         self.next_look = now + self.period;
-        !is_late
+        self.found.retain(|worker| loops.iter().any(|known| known.worker == *worker));
+        let hangs = |found: &&LoopAge| found.serves && found.age > self.limit && !is_late;
+        let hung: Vec<LoopAge> = loops.iter().filter(hangs).copied().collect();
+        hung.into_iter().filter(|found| self.found.insert(found.worker)).collect()
+    }
+
+    /// Finds the workers that were known to hang and whose loops turn again.
+    fn look_for_turning(&mut self, loops: &[LoopAge]) -> Vec<WorkerId> {
+        let turning = loops.iter().filter(|known| known.age <= self.limit).map(|known| known.worker);
+        turning.filter(|worker| self.found.remove(worker)).collect()
+    }
+
+    /// A worker was reported to hang, however its loop is by now.
+    fn reported(&mut self, worker: WorkerId) {
+        self.found.insert(worker);
     }
 }
 
 impl State {
     /// Finds workers that hang.
     pub(crate) fn look_for_hung(&mut self, now: Instant) {
-        let may_judge = self.hang_watch.may_judge(now);
+        let hung = self.hang_watch.look(&self.loops(), now);
         self.timers.set(Due::HangLook, self.hang_watch.next_look(), now);
-        if !may_judge {
-            return;
+        for LoopAge { worker, age, .. } in hung {
+            self.examine(worker, age, now);
         }
-        let workers = self.fleet.workers().map(|view| view.worker);
-        let hung: Vec<(WorkerId, Duration)> =
-            workers.filter_map(|worker| Some((worker, self.hung_for(worker)?))).collect();
-        for (worker, age) in hung {
-            if self.hang_watch.found.insert(worker) {
-                self.examine(worker, age, now);
-            }
-        }
-        let workers = &self.workers;
-        self.hang_watch.found.retain(|worker| workers.contains(*worker));
         self.look_for_turning(now);
     }
 
     /// Finds workers that hung and whose loops turn again.
     pub(crate) fn look_for_turning(&mut self, now: Instant) {
-        let turns =
-            |worker: &WorkerId| self.loop_age(*worker).is_some_and(|age| age <= self.hang_watch.limit);
-        let turning: Vec<WorkerId> = self.hang_watch.found.iter().copied().filter(turns).collect();
-        for worker in turning {
-            self.hang_watch.found.remove(&worker);
+        for worker in self.hang_watch.look_for_turning(&self.loops()) {
             self.step(Step::Turned { worker }, now);
         }
     }
 
-    /// For how long the loop of a worker in service has not turned, if that is too long.
-    fn hung_for(&self, id: WorkerId) -> Option<Duration> {
-        let age = self.loop_age(id)?;
-        (age > self.hang_watch.limit && self.fleet.is_serving(id)).then_some(age)
+    /// The loops of all workers, but for those that have never shown theirs.
+    fn loops(&self) -> Vec<LoopAge> {
+        let of = |view: MemberView| {
+            let age = self.loop_age(view.worker)?;
+            Some(LoopAge { worker: view.worker, age, serves: view.state == Life::Serving })
+        };
+        self.fleet.workers().filter_map(of).collect()
     }
 
     /// How long ago the loop of a worker turned last; `None` where it has never shown that.
@@ -134,6 +148,49 @@ impl State {
         self.publish(Event::Hung { worker: id, pid, age, stack });
         self.step(Step::Recycle { worker: id, why: RecycleReason::Hung }, now);
         // It may have come back to life while it was examined.
-        self.hang_watch.found.insert(id);
+        self.hang_watch.reported(id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn loop_age(age: Duration) -> [LoopAge; 1] {
+        [LoopAge { worker: WorkerId(1), age, serves: true }]
+    }
+
+    fn watch() -> (HangWatch, Instant) {
+        let watch = HangWatch::within(8 * SECOND, Instant::now());
+        let now = watch.next_look();
+        (watch, now)
+    }
+
+    #[test]
+    fn a_worker_that_hangs_is_found_once_until_its_loop_turns() {
+        let (mut watch, now) = watch();
+        assert!(watch.look(&loop_age(8 * SECOND), now).is_empty(), "not beyond the limit");
+        assert_eq!(watch.look(&loop_age(9 * SECOND), now + SECOND).len(), 1);
+        assert!(watch.look(&loop_age(10 * SECOND), now + 2 * SECOND).is_empty());
+        assert!(watch.look_for_turning(&loop_age(10 * SECOND)).is_empty());
+        assert_eq!(watch.look_for_turning(&loop_age(SECOND)), [WorkerId(1)]);
+        assert!(watch.look_for_turning(&loop_age(SECOND)).is_empty());
+        assert_eq!(watch.look(&loop_age(9 * SECOND), now + 3 * SECOND).len(), 1);
+    }
+
+    #[test]
+    fn a_look_that_comes_late_finds_none() {
+        let (mut watch, now) = watch();
+        assert!(watch.look(&loop_age(9 * SECOND), now + 2 * SECOND).is_empty());
+        assert_eq!(watch.look(&loop_age(9 * SECOND), now + 3 * SECOND).len(), 1);
+    }
+
+    #[test]
+    fn a_worker_that_does_not_serve_is_not_found() {
+        let (mut watch, now) = watch();
+        let starts = LoopAge { worker: WorkerId(1), age: 9 * SECOND, serves: false };
+        assert!(watch.look(&[starts], now).is_empty());
     }
 }
