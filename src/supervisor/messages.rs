@@ -45,7 +45,7 @@ impl State {
                     .fleet
                     .workers()
                     .any(|view| view.state == fleet::State::Starting && view.slot.is_some());
-                self.connections.take_back(id, &key, is_one_starting);
+                self.connections.socket_closed(id, &key, is_one_starting);
             }
             ToMaster::ExitedAfterDisconnect { seq } => self.let_go(id, seq, now),
             ToMaster::Accepted { ack, accepted } => {

@@ -24,7 +24,7 @@ use cluster2::fleet::{
 };
 
 use fleet_books::Process;
-use histories::{Random, Shout, number};
+use histories::{Agenda, Next, Random, Shout, number};
 
 /// The loop's lateness, the kernel's, and a rung or two of each.
 const SLACK: Duration = ms(30);
@@ -79,8 +79,7 @@ struct World {
     policy: Policy,
     fleet: Fleet,
     now: Instant,
-    queue: BTreeMap<(Instant, u64), Happening>,
-    scheduled: u64,
+    agenda: Agenda<Happening>,
     trace: bool,
     /// The release that the last reload brought can't start.
     is_release_broken: bool,
@@ -132,8 +131,7 @@ impl World {
         Self {
             fleet: Fleet::new(policy),
             now: Instant::now(),
-            queue: BTreeMap::new(),
-            scheduled: 0,
+            agenda: Agenda::new(),
             trace: std::env::var_os("TRACE").is_some(),
             is_release_broken: false,
             is_service_broken: random.percent(10),
@@ -180,7 +178,7 @@ impl World {
         self.is_kind = true;
         self.is_release_broken = false;
         self.is_service_broken = false;
-        self.queue.retain(|_, happening| matches!(happening, Happening::News(_)));
+        self.agenda.entries.retain(|_, happening| matches!(happening, Happening::News(_)));
         self.run_until(None);
         assert_eq!(self.fleet.next_deadline(), None);
         assert_eq!(self.serving(), self.wanted, "the wanted number is not restored");
@@ -212,29 +210,21 @@ impl World {
     /// Lets time pass, event by event, up to `end` or until nothing is going to happen.
     fn run_until(&mut self, end: Option<Instant>) {
         for _ in 0..MANY_STEPS {
-            let tick = self.fleet.next_deadline().map(|at| at.max(self.now));
-            let event = self.queue.keys().next().copied();
-            let Some(next) = tick.into_iter().chain(event.map(|(at, _)| at)).min() else { return };
-            if end.is_some_and(|end| next > end) {
-                self.now = self.now.max(end.unwrap());
-                return;
-            }
-            self.now = self.now.max(next);
-            if event.is_some_and(|(at, _)| at == next) {
-                let happening = self.queue.remove(&event.unwrap()).unwrap();
-                self.let_happen(happening);
-            } else {
-                // The loop is sometimes late.
-                self.now += self.random.ms(3);
-                self.step(Step::Tick);
+            match self.agenda.next(&mut self.now, self.fleet.next_deadline(), end) {
+                Some(Next::Happening(happening)) => self.let_happen(happening),
+                Some(Next::Deadline) => {
+                    // The loop is sometimes late.
+                    self.now += self.random.ms(3);
+                    self.step(Step::Tick);
+                }
+                None => return,
             }
         }
         panic!("does not come to rest");
     }
 
     fn schedule(&mut self, after: Duration, happening: Happening) {
-        self.scheduled += 1;
-        self.queue.insert((self.now + after, self.scheduled), happening);
+        self.agenda.add(self.now + after, happening);
     }
 
     fn news(&mut self, within: u64, input: Step) {

@@ -1,8 +1,10 @@
-//! What simulations have in common: a seed that is named when its history fails, and random choices that follow from it.
+//! What simulations have in common: a seed that is named when its history fails, random choices that follow from it, and
+//! what is going to happen when.
 //!
 //! `fleet_simulation.rs` and `src/supervisor/connections/tests/` include this file.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 /// A number from the environment, or `default`.
 pub(super) fn number(name: &str, default: u64) -> u64 {
@@ -50,5 +52,51 @@ impl Random {
     pub(super) fn pick<T: Copy>(&mut self, from: &[T]) -> Option<T> {
         let at = self.below(u64::try_from(from.len()).unwrap().max(1));
         from.get(usize::try_from(at).unwrap()).copied()
+    }
+}
+
+/// What is going to happen, each thing at its time; what comes at the same time comes in the order in which it was added.
+pub(super) struct Agenda<T> {
+    pub(super) entries: BTreeMap<(Instant, u64), T>,
+    added: u64,
+}
+
+/// What comes next.
+pub(super) enum Next<T> {
+    Happening(T),
+    /// The deadline that was named.
+    Deadline,
+}
+
+impl<T> Agenda<T> {
+    pub(super) fn new() -> Self {
+        Self { entries: BTreeMap::new(), added: 0 }
+    }
+
+    pub(super) fn add(&mut self, at: Instant, happening: T) {
+        self.added += 1;
+        self.entries.insert((at, self.added), happening);
+    }
+
+    /// Lets the time `now` pass until the next happening or `deadline`; `None` where that would be after `end`.
+    pub(super) fn next(
+        &mut self,
+        now: &mut Instant,
+        deadline: Option<Instant>,
+        end: Option<Instant>,
+    ) -> Option<Next<T>> {
+        let happening = self.entries.keys().next().map(|(at, _)| *at);
+        let deadline = deadline.map(|at| at.max(*now));
+        let next = happening.into_iter().chain(deadline).min();
+        let Some(next) = next.filter(|next| end.is_none_or(|end| *next <= end)) else {
+            *now = end.map_or(*now, |end| end.max(*now));
+            return None;
+        };
+        *now = next.max(*now);
+        if happening == Some(next) {
+            self.entries.pop_first().map(|(_, happening)| Next::Happening(happening))
+        } else {
+            Some(Next::Deadline)
+        }
     }
 }

@@ -1,24 +1,18 @@
-//! Lends sockets to workers, takes them back, and tells the kernel which slots take new connections.
+//! Lends sockets to workers, and gives addresses up that no worker has any more.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tokio::io::Interest;
-use tokio::sync::mpsc;
 
-use super::handoff::SHARED;
 use super::{Connections, Loan, Order};
 use crate::fleet::Forks;
-use crate::ids::{SlotIndex, WorkerId};
+use crate::ids::WorkerId;
 use crate::ipc::listen::Query;
 use crate::ipc::message::{ServerData, ToWorker};
-use crate::os::watch::watch;
 use crate::socket::{Ip, Kind, ListenerId, Want};
-use crate::supervisor::Input;
 
 /// How long an address that no worker has any more is kept, while no worker is to come.
 const ABANDONED: Duration = Duration::from_secs(5);
@@ -90,7 +84,7 @@ impl Connections {
     /// A worker closed a socket that it was lent. When the last one did so while it takes clients, the address is given up:
     /// clients must be refused rather than wait in a queue that nobody will empty. Not if `is_one_starting`, which may ask
     /// for it.
-    pub(crate) fn take_back(&mut self, worker: WorkerId, key: &str, is_one_starting: bool) {
+    pub(crate) fn socket_closed(&mut self, worker: WorkerId, key: &str, is_one_starting: bool) {
         let Some(server) = self.servers.get_mut(&worker) else { return };
         let Some(at) = server.loans.iter().position(|loan| loan.key == key) else { return };
         let listener = server.loans.swap_remove(at).listener;
@@ -140,58 +134,6 @@ impl Connections {
         self.server_data.remove(&listener);
     }
 
-    /// Tells the kernel which slots take new connections, and watches the queues of the others.
-    pub(super) fn steer(&mut self) {
-        let ids: Vec<ListenerId> = self.sockets.listeners().collect();
-        let mut watched = Vec::new();
-        for listener in ids {
-            let served = self.slots_served(listener);
-            if served.is_empty() {
-                continue;
-            }
-            let table: Vec<SlotIndex> = served.iter().copied().collect();
-            if let Err(error) = self.sockets.steer(listener, &table) {
-                // The kernel then spreads by its hash, and what lands on an unserved slot is moved all the same.
-                self.warnings.push(format!("cannot steer new connections: {error}"));
-            }
-            if self.sockets.is_handed(listener) {
-                self.watch_stranded(listener, SHARED);
-            }
-            for slot in self.sockets.slots(listener) {
-                if !served.contains(&slot) && !self.is_watched(listener, slot) {
-                    self.watch_stranded(listener, slot);
-                    continue;
-                }
-                self.handoff.unwatch_one(listener, slot);
-                // Where all watch a queue there is nobody else who could take from it; and where clients belong to a slot,
-                // nobody should.
-                if !self.is_sticky && self.has_idle_help(listener, slot) && self.is_known(slot) {
-                    watched.push((listener, slot));
-                }
-            }
-        }
-        self.watch_queues(watched);
-        self.publish_takers();
-    }
-
-    /// Whether there are workers that could take what waits at a slot and don't watch its queue.
-    fn has_idle_help(&self, listener: ListenerId, slot: SlotIndex) -> bool {
-        self.taking(listener).any(|(_, server)| !server.watches(listener, slot))
-    }
-
-    /// Has the hand-off called when a connection arrives on a socket that nobody serves.
-    fn watch_stranded(&mut self, listener: ListenerId, slot: SlotIndex) {
-        if self.handoff.is_watched(listener, slot) {
-            return;
-        }
-        let socket =
-            self.sockets.borrow(listener, slot).map(|socket: BorrowedFd<'_>| socket.try_clone_to_owned());
-        // Without a watch the queue is still emptied at every input, only later.
-        let Some(Ok(socket)) = socket else { return };
-        let task = self.tasks.spawn(report_arrivals(socket, self.inputs.clone()));
-        self.handoff.watch(listener, slot, task);
-    }
-
     /// A TCP listener's address as `server.address()` shows it.
     fn name_of(&self, listener: ListenerId) -> Value {
         let bound = self.sockets.addresses().into_iter().find(|bound| bound.listener == listener);
@@ -226,15 +168,4 @@ fn want_of(query: &Query) -> io::Result<Want> {
         readable_all: query.readable_all,
         writable_all: query.writable_all,
     })
-}
-
-/// Says each time that a connection arrives on a socket that nobody serves.
-async fn report_arrivals(socket: OwnedFd, inputs: mpsc::Sender<Input>) {
-    let Ok(socket) = watch(socket, Interest::READABLE) else { return };
-    while let Ok(mut ready) = socket.readable().await {
-        ready.clear_ready();
-        if inputs.send(Input::Stranded).await.is_err() {
-            return;
-        }
-    }
 }

@@ -2,10 +2,10 @@
 //!
 //! [`Connections`] owns the listening sockets, and knows which worker was lent which of them and which connections are on
 //! their way to workers. The supervisor tells it who takes clients ([`Connections::set_taking`], derived from the fleet) and
-//! what workers say of connections; what workers must be told comes out as [`Order`]s. Its parts: `lending` lends sockets and
-//! steers the kernel, `overlap` has workers accept from their neighbours' queues too, `blocked` finds workers whose loop does
-//! not turn, `handoff` moves connections that nobody would serve, and `rebalance` moves fresh ones of which one worker has too
-//! many.
+//! what workers say of connections; what workers must be told comes out as [`Order`]s. Its parts: `lending` lends sockets,
+//! `overlap` has workers accept from their neighbours' queues too, `blocked` finds workers whose loop does not turn,
+//! `stranded` steers the kernel and watches the queues from which no worker takes, `handoff` moves what waits there, and
+//! `rebalance` moves fresh connections of which one worker has too many.
 //! Invariant: nothing is accepted here without a worker to give it to.
 
 use std::cell::RefCell;
@@ -32,6 +32,7 @@ mod handoff;
 mod lending;
 mod overlap;
 mod rebalance;
+mod stranded;
 
 use blocked::QueueWatch;
 use handoff::HandOff;

@@ -7,9 +7,11 @@
 //! `SEED=n HISTORIES=1` replays one, `TRACE=1` prints it; `HISTORIES=100000` is for a long run (with `--release`).
 
 mod fake_worker;
+mod happenings;
 #[path = "../../../../test/rust/histories.rs"]
 mod histories;
 mod invariants;
+mod master;
 mod world;
 
 use std::cell::RefCell;
@@ -116,7 +118,7 @@ async fn a_connection_that_comes_back_after_its_address_was_given_up_is_closed()
         .run_until(async {
             let mut stage = Stage::new();
             let mut client = stage.hand_over(7);
-            stage.connections.take_back(WorkerId(1), "0.1", false);
+            stage.connections.socket_closed(WorkerId(1), "0.1", false);
             stage.connections.handed_over(WorkerId(1), 7, false);
             stage.connections.settle(Instant::now());
             client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
