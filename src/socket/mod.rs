@@ -301,6 +301,12 @@ impl Sockets {
         self.listeners.get(&listener)?.socket(slot).map(AsFd::as_fd)
     }
 
+    /// The same socket, held: it stays open as long as whoever holds it, which takes no descriptor.
+    #[must_use]
+    pub fn share(&self, listener: ListenerId, slot: SlotIndex) -> Option<Arc<Socket>> {
+        self.listeners.get(&listener)?.socket(slot).map(Arc::clone)
+    }
+
     /// A close-on-exec duplicate of the socket of `slot`, to be sent to a worker of another slot, and the length of its queue.
     /// `None` if there is no such socket, or no descriptor left.
     #[must_use]

@@ -6,7 +6,9 @@ const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 
-const { childrenOf, connect, eventually, makeDirectory, reap, start, startCluster } = require('../support');
+const {
+  childrenOf, connect, eventually, makeDirectory, reap, request, start, startCluster,
+} = require('../support');
 const { hasStrace, meddle } = require('../support/tracer');
 
 const NODE = process.env.CLUSTER2_TEST_NODE ?? process.execPath;
@@ -109,3 +111,53 @@ describe('a master that has used up its descriptors', () => {
     assert.deepEqual(await program.exit(), { code: 0, signal: null });
   });
 });
+
+(hasStrace ? describe : describe.skip)('a master that finds no descriptor for a moment', () => {
+  afterEach(reap);
+  let end;
+  afterEach(() => end?.());
+
+  it('serves those who wait at a worker that dies then', async () => {
+    const program = await startCluster({ noWorkers: 2, sticky: 'address', restartDelay: 60_000 });
+    const [victim, other] = program.workers;
+    const homes = await homesOf(program.port, Array.from({ length: 20 }, (_, at) => `127.0.0.${at + 1}`));
+    process.kill(victim, 'SIGSTOP');
+    const waiting = await Promise.all(homes.get(victim).map((localAddress) => connect(program.port, { localAddress })));
+    const answers = waiting.map((connection) => connection.get('/pid').until(/\r\n\r\n(\d+)$/, { within: 15_000 }));
+    // Neither a duplicate of the socket nor a successor can be had; such an error has the slot wait for long.
+    end = await meddle(program.pid, 'fcntl,pidfd_open:error=EPERM');
+    process.kill(victim, 'SIGKILL');
+    await program.line(({ event, args: [warning] }) => event === 'warning' && warning.delay > 10_000);
+    await end();
+    const pids = (await Promise.all(answers)).map(([, pid]) => Number(pid));
+    assert.deepEqual([...new Set(pids)], [other]);
+    assert.equal(program.seen('listening').length, 2, 'a successor was there');
+    for (const connection of waiting) connection.close();
+  });
+
+  it('finds workers that stand still afterwards', async () => {
+    const program = await startCluster({ noWorkers: 5 });
+    // The queues are to be watched anew for another worker, and the kernel gives no epoll for that.
+    end = await meddle(program.pid, 'epoll_create1:error=EMFILE');
+    process.kill(program.workers[0], 'SIGKILL');
+    await program.lines('listening', 6);
+    await end();
+    // All who watch one of the five queues are stopped.
+    const stopped = program.workers.slice(1);
+    for (const pid of stopped) process.kill(pid, 'SIGSTOP');
+    const clients = await Promise.all(Array.from({ length: 20 }, () => connect(program.port)));
+    for (const client of clients) await client.get('/pid').until(/\r\n\r\n\d+$/);
+    for (const pid of stopped) process.kill(pid, 'SIGCONT');
+    for (const client of clients) client.close();
+  });
+});
+
+/** Which addresses each worker serves, by its pid. */
+async function homesOf(port, addresses) {
+  const homes = new Map();
+  for (const localAddress of addresses) {
+    const pid = Number((await request(port, { path: '/pid', localAddress })).body);
+    homes.set(pid, [...(homes.get(pid) ?? []), localAddress]);
+  }
+  return homes;
+}

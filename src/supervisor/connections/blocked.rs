@@ -21,6 +21,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 
 use super::Connections;
+use super::handoff::SHORT_OF_DESCRIPTORS;
 use crate::ids::{SlotIndex, WorkerId};
 use crate::os::queues::Queues;
 use crate::os::watch::watch;
@@ -154,7 +155,7 @@ impl QueueWatch {
 
 impl Connections {
     /// Watches the queues of these slots from now on; a queue that nobody serves is looked after by the hand-off.
-    pub(super) fn watch_queues(&mut self, wanted: Vec<(ListenerId, SlotIndex)>) {
+    pub(super) fn watch_queues(&mut self, wanted: Vec<(ListenerId, SlotIndex)>, now: Instant) {
         if self.queues.watched == wanted || self.board.is_none() {
             return;
         }
@@ -169,10 +170,11 @@ impl Connections {
         let sockets = &self.sockets;
         let borrowed = wanted.iter().filter_map(|(listener, slot)| sockets.borrow(*listener, *slot));
         let watched = Queues::watch(borrowed).and_then(|queues| Ok((queues.descriptor()?, queues)));
-        // Without descriptors left blocked workers go unnoticed; the next change of steering tries again.
+        // Without descriptors left blocked workers go unnoticed for a while.
         let Ok((descriptor, queues)) = watched else {
             self.queues.watched.clear();
             self.queues.queues = None;
+            self.watch_again = Some(now + SHORT_OF_DESCRIPTORS);
             return;
         };
         let asked = Rc::new(Notify::new());
@@ -239,14 +241,19 @@ fn mark(board: &crate::scoreboard::Scoreboard, worker: WorkerId) -> Option<Mark>
 
 /// Says once that something waits, whenever that is asked.
 ///
-/// The runtime watches the descriptor only for so long, so that connections at other times wake nobody.
+/// The runtime watches the descriptor only for so long, so that connections at other times wake nobody. While the kernel has
+/// no memory for that, we look by ourselves.
 async fn report_waiting(queues: OwnedFd, wanted: Rc<Notify>, inputs: mpsc::Sender<Input>) {
     loop {
         wanted.notified().await;
-        let Ok(watched) = watch(queues.as_fd(), Interest::READABLE) else { return };
-        let seen = watched.readable().await.is_ok();
-        drop(watched);
-        if !seen || inputs.send(Input::Waiting).await.is_err() {
+        if let Ok(watched) = watch(queues.as_fd(), Interest::READABLE) {
+            if watched.readable().await.is_err() {
+                return;
+            }
+        } else {
+            tokio::time::sleep(LOOK).await;
+        }
+        if inputs.send(Input::Waiting).await.is_err() {
             return;
         }
     }

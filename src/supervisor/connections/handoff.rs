@@ -26,8 +26,8 @@ const PER_WORKER: usize = 4;
 pub(super) const SHARED: SlotIndex = SlotIndex(0);
 /// When all workers have refused a connection so often it is closed: no server takes it.
 const ROUNDS: u32 = 16;
-/// How soon accepting is tried again when descriptors are short.
-const SHORT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
+/// How soon something that failed for want of descriptors is tried again.
+pub(super) const SHORT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
 
 /// What is being moved, and where we look for more.
 #[derive(Debug, Default)]

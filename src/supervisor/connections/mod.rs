@@ -89,6 +89,8 @@ pub(crate) struct Connections {
     inputs: mpsc::Sender<Input>,
     /// Who takes clients has changed since the kernel was told.
     is_steering_outdated: bool,
+    /// When queues are watched for which descriptors were short.
+    watch_again: Option<Instant>,
     orders: Vec<Order>,
     warnings: Vec<String>,
     moves: Moves,
@@ -168,6 +170,7 @@ impl Connections {
             tasks,
             inputs,
             is_steering_outdated: true,
+            watch_again: None,
             orders: Vec::new(),
             warnings: Vec::new(),
             moves: Moves::default(),
@@ -233,10 +236,12 @@ impl Connections {
 
     /// Brings everything that follows from who takes clients up to date.
     pub(crate) fn settle(&mut self, now: Instant) {
-        if std::mem::take(&mut self.is_steering_outdated) {
+        let is_due = self.watch_again.is_some_and(|at| at <= now);
+        if std::mem::take(&mut self.is_steering_outdated) || is_due {
+            self.watch_again = None;
             self.look_for_abandoned(now);
             self.overlap(now);
-            self.steer();
+            self.steer(now);
         }
         self.spread_excess(now);
         self.hand_off(now);
@@ -283,9 +288,9 @@ impl Connections {
         self.abandoned.due.values().min().copied()
     }
 
-    /// When what could not be accepted for want of descriptors is tried again.
+    /// When something that failed for want of descriptors is tried again.
     pub(crate) fn accept_again_at(&self) -> Option<Instant> {
-        self.handoff.accept_again
+        self.handoff.accept_again.into_iter().chain(self.watch_again).min()
     }
 
     /// No connection waits in a queue or is under way, and no handshake either, so closing the sockets loses nobody.

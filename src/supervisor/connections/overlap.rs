@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Unbounded};
 use std::time::{Duration, Instant};
 
+use super::handoff::SHORT_OF_DESCRIPTORS;
 use super::{Connections, Loan, Order};
 use crate::ids::{SlotIndex, WorkerId};
 use crate::ipc::message::ToWorker;
@@ -42,7 +43,7 @@ impl Connections {
             let ring = self.ring(&open);
             let ids: Vec<WorkerId> = self.servers.keys().copied().collect();
             for id in ids {
-                if self.watch_neighbours(id, listener, &ring, &open) {
+                if self.watch_neighbours(id, listener, &ring, &open, now) {
                     self.wake_order.due = Some(now + SETTLED);
                 }
             }
@@ -114,6 +115,7 @@ impl Connections {
         listener: ListenerId,
         ring: &BTreeSet<SlotIndex>,
         open: &BTreeSet<SlotIndex>,
+        now: Instant,
     ) -> bool {
         let Some(server) = self.servers.get_mut(&worker).filter(|server| server.has_package) else {
             return false;
@@ -133,8 +135,11 @@ impl Connections {
             let new: Vec<SlotIndex> = wanted.difference(&loan.watched).copied().collect();
             loan.watched.retain(|slot| wanted.contains(slot));
             for slot in new {
-                // Without a descriptor left the worker has one neighbour less; the next change tries again.
-                let Some(order) = watch(&self.sockets, worker, loan, slot) else { continue };
+                let Some(order) = watch(&self.sockets, worker, loan, slot) else {
+                    // Without a descriptor left the worker has one neighbour less for a while.
+                    self.watch_again = Some(now + SHORT_OF_DESCRIPTORS);
+                    continue;
+                };
                 self.orders.push(order);
                 loan.watched.insert(slot);
                 is_changed = true;

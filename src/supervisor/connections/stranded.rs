@@ -2,14 +2,17 @@
 //!
 //! `mod.rs` calls it whenever something has changed in who takes clients. The connections that arrive in a watched queue are
 //! moved by `handoff`.
+//! Invariant: a queue from which no worker takes is watched, also where neither descriptors nor memory are left.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Instant;
 
+use socket2::Socket;
 use tokio::io::Interest;
 use tokio::sync::mpsc;
 
 use super::Connections;
-use super::handoff::SHARED;
+use super::handoff::{SHARED, SHORT_OF_DESCRIPTORS};
 use crate::ids::SlotIndex;
 use crate::os::watch::watch;
 use crate::socket::ListenerId;
@@ -17,7 +20,7 @@ use crate::supervisor::Input;
 
 impl Connections {
     /// Tells the kernel which slots take new connections, and watches the queues of the others.
-    pub(super) fn steer(&mut self) {
+    pub(super) fn steer(&mut self, now: Instant) {
         let ids: Vec<ListenerId> = self.sockets.listeners().collect();
         let mut watched = Vec::new();
         for listener in ids {
@@ -46,7 +49,7 @@ impl Connections {
                 }
             }
         }
-        self.watch_queues(watched);
+        self.watch_queues(watched, now);
         self.publish_takers();
     }
 
@@ -60,19 +63,25 @@ impl Connections {
         if self.handoff.is_watched(listener, slot) {
             return;
         }
-        let socket =
-            self.sockets.borrow(listener, slot).map(|socket: BorrowedFd<'_>| socket.try_clone_to_owned());
-        // Without a watch the queue is still emptied at every input, only later.
-        let Some(Ok(socket)) = socket else { return };
+        let Some(socket) = self.sockets.share(listener, slot) else { return };
         let task = self.tasks.spawn(report_arrivals(socket, self.inputs.clone()));
         self.handoff.watch(listener, slot, task);
     }
 }
 
-/// Says each time that a connection arrives on a socket that nobody serves.
-async fn report_arrivals(socket: OwnedFd, inputs: mpsc::Sender<Input>) {
-    let Ok(socket) = watch(socket, Interest::READABLE) else { return };
-    while let Ok(mut ready) = socket.readable().await {
+/// Says each time that a connection arrives on a socket that nobody serves. While the kernel has no memory for a watch, it has
+/// the hand-off look now and then.
+async fn report_arrivals(socket: Arc<Socket>, inputs: mpsc::Sender<Input>) {
+    let watched = loop {
+        if let Ok(watched) = watch(Arc::clone(&socket), Interest::READABLE) {
+            break watched;
+        }
+        tokio::time::sleep(SHORT_OF_DESCRIPTORS).await;
+        if inputs.send(Input::Stranded).await.is_err() {
+            return;
+        }
+    };
+    while let Ok(mut ready) = watched.readable().await {
         ready.clear_ready();
         if inputs.send(Input::Stranded).await.is_err() {
             return;
