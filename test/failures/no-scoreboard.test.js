@@ -5,7 +5,7 @@ const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const path = require('node:path');
 
-const { makeDirectory, reap, request, startCluster } = require('../support');
+const { connect, makeDirectory, reap, request, startCluster } = require('../support');
 const { hasStrace } = require('../support/tracer');
 
 const NODE = process.env.CLUSTER2_TEST_NODE ?? process.execPath;
@@ -18,24 +18,44 @@ const BEATS = 20;
   const directory = makeDirectory();
   after(() => fs.rmSync(directory, { recursive: true }));
 
-  it('is warned of once, and its master rests when nothing happens', async () => {
-    const node = path.join(directory, 'node');
+  const node = path.join(directory, 'node');
+  before(() => {
     // With -D it is the program that keeps the pid.
     const strace = 'strace -D -f --seccomp-bpf -qq -o /dev/null';
     const deny = '-e trace=memfd_create -e inject=memfd_create:error=EPERM';
     fs.writeFileSync(node, `#!/bin/sh\nexec ${strace} ${deny} '${NODE}' "$@"\n`, { mode: 0o755 });
+  });
+
+  it('is warned of once, and its master rests when nothing happens', async () => {
     const program = await startCluster({ noWorkers: 2, heartbeatInterval: 200, hangTimeout: 2000 }, { node });
     const { body } = await request(program.port, { path: '/pid' });
     assert.ok(program.workers.includes(Number(body)));
     const isShared = ({ event, args: [warning] }) => event === 'warning' && /shared memory/.test(warning.message);
     assert.equal(program.seen(isShared).length, 1);
-    const thread = supervisor(program.pid);
-    const before = usedMs(thread);
-    await program.lines('heartbeat', program.seen('heartbeat').length + BEATS);
-    assert.ok(usedMs(thread) - before < 100, `${usedMs(thread) - before} ms of processor time`);
+    await assertRests(program);
     assert.equal(program.seen(isShared).length, 1);
   });
+
+  it('rests while a worker that is stopped has a connection that nobody can take back', async () => {
+    const program = await startCluster({ noWorkers: 2, heartbeatInterval: 200, scheduling: 'rr' }, { node });
+    const [stopped] = program.workers;
+    process.kill(stopped, 'SIGSTOP');
+    // One goes to each.
+    const clients = await Promise.all([connect(program.port), connect(program.port)]);
+    await assertRests(program);
+    process.kill(stopped, 'SIGCONT');
+    for (const client of clients) await client.get('/pid').until(/\r\n\r\n\d+$/);
+    for (const client of clients) client.close();
+  });
 });
+
+/** Its thread takes next to no processor time while two seconds pass. */
+async function assertRests(program) {
+  const thread = supervisor(program.pid);
+  const before = usedMs(thread);
+  await program.lines('heartbeat', program.seen('heartbeat').length + BEATS);
+  assert.ok(usedMs(thread) - before < 100, `${usedMs(thread) - before} ms of processor time`);
+}
 
 function supervisor(pid) {
   const threads = fs.readdirSync(`/proc/${pid}/task`).map((thread) => `/proc/${pid}/task/${thread}`);

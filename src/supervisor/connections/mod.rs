@@ -279,8 +279,12 @@ impl Connections {
 
     /// When connections that a worker has not begun to serve are taken back from it.
     pub(crate) fn take_back_at(&self) -> Option<Instant> {
-        let able = self.servers.values().filter(|server| server.has_package);
-        able.filter_map(|server| server.in_flight.front()).map(|oldest| oldest.sent + TAKE_BACK).min()
+        // From a worker without a row nothing can be revoked.
+        let board = self.board.as_ref()?.borrow();
+        let able = self.servers.iter().filter(|(_, server)| server.has_package);
+        let revocable = able.filter(|(id, _)| board.row_of(**id).is_some());
+        let oldest = revocable.filter_map(|(_, server)| server.in_flight.front());
+        oldest.map(|connection| connection.sent + TAKE_BACK).min()
     }
 
     /// When an address that no worker has any more is given up.
