@@ -185,10 +185,6 @@ impl State {
         stats.revision += 1;
         stats.addresses = addresses;
         stats.queues = self.connections.queue_probes();
-        let moves = self.connections.moves();
-        stats.tallies.rescued = moves.rescued;
-        stats.tallies.moved = moves.moved;
-        stats.tallies.passed_over = moves.passed_over;
     }
 
     /// Tells the service manager what the snapshot says.

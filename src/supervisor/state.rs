@@ -333,6 +333,7 @@ impl State {
         self.connections.set_taking(|worker| fleet.takes_clients(worker), fleet.is_complete());
         self.connections.settle(now);
         self.give_orders();
+        self.stats.lock().tallies.moves = self.connections.moves();
         self.shutdown.settle(&self.connections);
         self.timers.follow(Due::Fleet, self.fleet.next_deadline(), now);
         self.timers.follow(Due::WakeOrder, self.connections.order_wakes_at(), now);

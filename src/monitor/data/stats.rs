@@ -69,16 +69,23 @@ pub struct Tallies {
     pub restarts: BTreeMap<&'static str, u64>,
     /// Workers that were recycled, by what made them due.
     pub recycles: BTreeMap<&'static str, u64>,
-    /// Connections that were taken from a queue that no worker emptied, and given to a worker.
-    pub rescued: u64,
-    /// Fresh connections that a worker gave back because it had more than others, and that another one took.
-    pub moved: u64,
-    /// How often such a connection went past a worker that did not show in time that its loop turns.
-    pub passed_over: u64,
+    /// Connections that did not stay where the kernel had put them.
+    pub moves: Moves,
     /// How the last worker of each slot ended.
     pub last_deaths: BTreeMap<SlotIndex, &'static str>,
     /// How often a slot got another worker.
     pub slot_restarts: BTreeMap<SlotIndex, u64>,
+}
+
+/// Counts of connections that did not stay where the kernel had put them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moves {
+    /// Taken from a queue that nobody emptied, and given to a worker; with `scheduling: 'rr'` that is every connection.
+    pub rescued: u64,
+    /// Given back by a worker that had more than others, and taken by another one.
+    pub moved: u64,
+    /// How often such a connection was handed over while some worker had not shown in time that its loop turns.
+    pub passed_over: u64,
 }
 
 /// Adds one to a count.

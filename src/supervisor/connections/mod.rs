@@ -21,6 +21,7 @@ use super::Input;
 use crate::fleet::Forks;
 use crate::ids::{SlotIndex, WorkerId};
 use crate::ipc::message::{ServerData, ToWorker};
+use crate::monitor::data::stats::Moves;
 use crate::options::{Options, Scheduling, Sticky};
 use crate::scoreboard::Scoreboard;
 use crate::scoreboard::layout::Field;
@@ -56,17 +57,6 @@ pub(crate) struct Order {
     pub(crate) message: ToWorker,
     /// What goes with the message.
     pub(crate) fd: Option<OwnedFd>,
-}
-
-/// What was counted of connections that were moved.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Moves {
-    /// Taken from a queue that nobody emptied, and given to a worker; with `scheduling: 'rr'` that is every connection.
-    pub(crate) rescued: u64,
-    /// Given back by a worker that had more than others, and taken by another one.
-    pub(crate) moved: u64,
-    /// How often such a connection was handed over while some worker had not shown in time that its loop turns.
-    pub(crate) passed_over: u64,
 }
 
 /// All listening sockets, and the connections between their queues and the workers.

@@ -105,11 +105,11 @@ fn about_lives(text: &mut Text, stats: &Stats) {
         }
     }
     let help = "Connections that were taken from a queue that nobody emptied and given to a worker.";
-    text.one(Kind::Counter, "connections_rescued", help, wide(tallies.rescued));
+    text.one(Kind::Counter, "connections_rescued", help, wide(tallies.moves.rescued));
     let help = "Fresh connections that a worker with more than others gave back, and another one took.";
-    text.one(Kind::Counter, "connections_moved", help, wide(tallies.moved));
+    text.one(Kind::Counter, "connections_moved", help, wide(tallies.moves.moved));
     let help = "Moved connections that went past a worker whose loop did not show in time that it turns.";
-    text.one(Kind::Counter, "connections_passed_over", help, wide(tallies.passed_over));
+    text.one(Kind::Counter, "connections_passed_over", help, wide(tallies.moves.passed_over));
 }
 
 fn about_queues(text: &mut Text, stats: &Stats) {
