@@ -80,7 +80,7 @@ pub struct Tallies {
 /// Counts of connections that did not stay where the kernel had put them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Moves {
-    /// Taken from a queue that nobody emptied, and given to a worker; with `scheduling: 'rr'` that is every connection.
+    /// Taken from a queue that its workers did not empty, and given to another one.
     pub rescued: u64,
     /// Given back by a worker that had more than others, and taken by another one.
     pub moved: u64,

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use socket2::SockRef;
 use tokio::task::AbortHandle;
 
-use super::{ANSWER, Connections, InFlight, Order, Server, TAKE_BACK};
+use super::{ANSWER, Connections, InFlight, Order, Origin, Server, TAKE_BACK};
 use crate::ids::{SlotIndex, WorkerId};
 use crate::ipc::message::ToWorker;
 use crate::socket::{ListenerId, sticky};
@@ -166,6 +166,7 @@ impl Connections {
         match self.sockets.accept(listener, slot) {
             Ok(Some(fd)) => {
                 let worker = self.host_of(&fd, listener).unwrap_or(idlest);
+                let is_handed = self.sockets.is_handed(listener);
                 let connection = InFlight {
                     seq: 0,
                     listener,
@@ -174,7 +175,7 @@ impl Connections {
                     sent: now,
                     refused_by: Vec::new(),
                     rounds: 0,
-                    is_excess: false,
+                    origin: if is_handed { Origin::Handed } else { Origin::Stranded },
                 };
                 self.handoff.last_emptied = Some((listener, slot));
                 self.hand_over(worker, connection, now);
@@ -298,13 +299,14 @@ impl Connections {
         let Some(server) = self.servers.get_mut(&worker) else { return };
         let Some(at) = server.in_flight.iter().position(|connection| connection.seq == seq) else { return };
         let Some(mut connection) = server.in_flight.remove(at) else { return };
-        if is_accepted && connection.is_excess {
-            self.moves.moved += 1;
-        } else if is_accepted {
-            self.moves.rescued += 1;
-        } else {
-            connection.refused_by.push(worker);
-            self.handoff.returned.push_back(connection);
+        match (is_accepted, connection.origin) {
+            (true, Origin::Handed) => {}
+            (true, Origin::Stranded) => self.moves.rescued += 1,
+            (true, Origin::Excess) => self.moves.moved += 1,
+            (false, _) => {
+                connection.refused_by.push(worker);
+                self.handoff.returned.push_back(connection);
+            }
         }
     }
 }

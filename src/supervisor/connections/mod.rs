@@ -131,8 +131,18 @@ struct InFlight {
     refused_by: Vec<WorkerId>,
     /// How often all have refused it.
     rounds: u32,
-    /// A worker gave it back; else it was taken from a queue that nobody emptied.
-    is_excess: bool,
+    origin: Origin,
+}
+
+/// Where a connection under way to a worker comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// A queue from which only the master takes.
+    Handed,
+    /// A queue that its workers did not empty.
+    Stranded,
+    /// A worker that gave it back.
+    Excess,
 }
 
 impl Connections {

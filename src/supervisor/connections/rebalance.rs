@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use socket2::SockRef;
 
-use super::{ANSWER, Connections, InFlight, PROOF, whole};
+use super::{ANSWER, Connections, InFlight, Origin, PROOF, whole};
 use crate::ids::WorkerId;
 use crate::os::clock::monotonic_ms;
 use crate::scoreboard::layout::Field;
@@ -45,7 +45,7 @@ impl Connections {
             sent: now,
             refused_by: Vec::new(),
             rounds: 0,
-            is_excess: true,
+            origin: Origin::Excess,
         });
     }
 

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::{Connections, InFlight};
+use super::{Connections, InFlight, Origin};
 use crate::fleet::Forks;
 use crate::ids::{SlotIndex, WorkerId};
 use crate::ipc::listen::Query;
@@ -214,7 +214,7 @@ impl Stage {
             sent: Instant::now(),
             refused_by: Vec::new(),
             rounds: 0,
-            is_excess: false,
+            origin: Origin::Stranded,
         });
         client
     }
