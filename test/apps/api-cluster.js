@@ -25,6 +25,10 @@ const deeds = {
     while (Date.now() < until);
     response.end('blocked');
   },
+  most: (response, connections) => {
+    server.maxConnections = Number(connections);
+    response.end('set');
+  },
   throw: () => { throw new Error('thrown by a handler'); },
   reject: () => { Promise.reject(new Error('rejected by a handler')); },
   exit: (response, code) => process.exit(Number(code)),

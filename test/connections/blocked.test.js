@@ -4,7 +4,8 @@
 
 const assert = require('node:assert/strict');
 
-const { eventually, reap, request, startCluster, underWay } = require('../support');
+const { connect, eventually, reap, request, startCluster, underWay } = require('../support');
+const { ask } = require('../support/control');
 
 const WORKERS = 4;
 // By chance alone, not one of so many would go to the worker that stands still once in 100,000 runs.
@@ -59,5 +60,36 @@ describe('a cluster in which every event loop stands still', () => {
     const pids = await answers;
     process.kill(program.workers[1], 'SIGCONT');
     assert.deepEqual([...new Set(pids)], [first]);
+  });
+});
+
+describe('a client whom a full worker refuses', () => {
+  afterEach(reap);
+
+  it('waits for another one whose event loop stands still', async () => {
+    const program = await startCluster({ noWorkers: 3, sticky: 'address' });
+    const clientOf = async (pid) => {
+      for (let host = 1; ; host += 1) {
+        const connection = await connect(program.port, { localAddress: `127.0.0.${host}` });
+        const [, answerer] = await connection.get('/pid').until(/\r\n\r\n(\d+)$/);
+        if (Number(answerer) === pid) return Object.assign(connection, { address: `127.0.0.${host}` });
+        connection.close();
+      }
+    };
+    // The last slot is given up first.
+    const [full, blocked, leaving] = program.seen('forked').map(({ args: [pid] }) => pid);
+    const clients = [await clientOf(full), await clientOf(blocked), await clientOf(leaving)];
+    clients[0].get('/most?1');
+    await clients[0].until(/set$/);
+    process.kill(leaving, 'SIGSTOP');
+    // It waits in the queue of a slot that is given up, which the master empties.
+    const waiting = await connect(program.port, { localAddress: clients[2].address });
+    clients[1].get('/block?2000');
+    await program.line(({ event, args: [url] }) => event === 'request' && url === '/block?2000');
+    assert.equal((await ask(program, 'scale', { workers: 2 })).wanted, 2);
+    const [, pid] = await waiting.get('/pid').until(/\r\n\r\n(\d+)$/);
+    assert.equal(Number(pid), blocked);
+    process.kill(leaving, 'SIGCONT');
+    for (const client of [...clients, waiting]) client.close();
   });
 });

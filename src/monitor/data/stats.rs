@@ -86,6 +86,8 @@ pub struct Moves {
     pub moved: u64,
     /// How often such a connection was handed over while some worker had not shown in time that its loop turns.
     pub passed_over: u64,
+    /// Closed, since every worker had refused it again and again.
+    pub refused: u64,
 }
 
 /// Adds one to a count.

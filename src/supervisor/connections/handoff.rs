@@ -26,6 +26,10 @@ const PER_WORKER: usize = 4;
 pub(super) const SHARED: SlotIndex = SlotIndex(0);
 /// When all workers have refused a connection so often it is closed: no server takes it.
 const ROUNDS: u32 = 16;
+/// How soon it is offered again to those who have refused it: a full worker has room once one of its clients has gone.
+const ROUND: Duration = Duration::from_millis(50);
+/// How many connections of an address may have come back before others stay in its queues.
+const MOST_RETURNED: usize = 64;
 /// How soon something that failed for want of descriptors is tried again.
 pub(super) const SHORT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
 
@@ -38,7 +42,7 @@ pub(super) struct HandOff {
     pub(super) excess: VecDeque<InFlight>,
     /// When the next worker that owes an answer is passed over.
     pub(super) pass_over: Option<Instant>,
-    /// When accepting is tried again.
+    /// When it is tried again to accept connections, or to hand over what came back.
     pub(super) accept_again: Option<Instant>,
     /// Sockets from whose queues no worker takes, each watched for connections.
     stranded: BTreeMap<(ListenerId, SlotIndex), AbortHandle>,
@@ -100,6 +104,10 @@ impl HandOff {
         self.returned.extend(in_flight);
     }
 
+    fn try_again(&mut self, at: Instant) {
+        self.accept_again = self.accept_again.into_iter().chain([at]).min();
+    }
+
     fn retain(&mut self, keep: impl Fn(ListenerId, SlotIndex) -> bool) {
         self.stranded.retain(|(listener, slot), watch| {
             let stays = keep(*listener, *slot);
@@ -121,6 +129,7 @@ impl Connections {
             // A worker may refuse it, or die, after the address was given up.
             let is_open = self.sockets.listeners().any(|open| open == connection.listener);
             if connection.rounds == ROUNDS || !is_open {
+                self.moves.refused += u64::from(is_open);
                 continue;
             }
             if let Some(worker) = self.idlest(connection.listener, &connection.refused_by, now) {
@@ -144,19 +153,32 @@ impl Connections {
         }
     }
 
-    /// Where all that could take a connection have refused it, they may be asked again. Nobody waits for one that does not show
-    /// in time that it turns.
-    fn begin_next_round(&self, connection: &mut InFlight, now: Instant) {
+    /// Where all that could take a connection have refused it, it is offered to them again after a while. Nobody waits for a
+    /// worker that does not show in time that it turns, but a round counts only if that has refused it too.
+    fn begin_next_round(&mut self, connection: &mut InFlight, now: Instant) {
         let refused_by = &connection.refused_by;
-        let mut able = self.turning(connection.listener).filter(|(_, server)| !server.is_silent(now));
-        if !refused_by.is_empty() && able.all(|(id, _)| refused_by.contains(&id)) {
-            connection.refused_by.clear();
-            connection.rounds += 1;
+        let has_refused = |(id, _): (WorkerId, &Server)| refused_by.contains(&id);
+        let is_answering = |(_, server): &(WorkerId, &Server)| !server.is_silent(now);
+        let is_over = self.turning(connection.listener).filter(is_answering).all(has_refused);
+        if refused_by.is_empty() || !is_over {
+            return;
         }
+        let due = connection.sent + ROUND;
+        if due > now {
+            self.handoff.try_again(due);
+            return;
+        }
+        let mut taking = self.taking(connection.listener).peekable();
+        connection.rounds += u32::from(taking.peek().is_some() && taking.all(has_refused));
+        connection.refused_by.clear();
     }
 
     /// Hands over one connection of a queue; `false` if there is none, or nobody for it.
     fn take_from_queue(&mut self, listener: ListenerId, slot: SlotIndex, now: Instant) -> bool {
+        let returned = self.handoff.returned.iter().filter(|connection| connection.listener == listener);
+        if returned.count() >= MOST_RETURNED {
+            return false;
+        }
         let Some(idlest) = self.idlest(listener, &[], now) else {
             if self.sockets.waiting().contains(&(listener, slot)) {
                 self.ask_around(listener, &[], now);
@@ -184,7 +206,7 @@ impl Connections {
             Ok(None) => false,
             // No descriptor is left: the connection stays in its queue.
             Err(_) => {
-                self.handoff.accept_again = Some(now + SHORT_OF_DESCRIPTORS);
+                self.handoff.try_again(now + SHORT_OF_DESCRIPTORS);
                 false
             }
         }
@@ -262,7 +284,7 @@ impl Connections {
         // Our own copy stays until the worker has said that it took it. Without a descriptor for that, ours must wait.
         let copy = connection.copy.take().or_else(|| connection.fd.as_fd().try_clone_to_owned().ok());
         let Some(copy) = copy else {
-            self.handoff.accept_again = Some(now + SHORT_OF_DESCRIPTORS);
+            self.handoff.try_again(now + SHORT_OF_DESCRIPTORS);
             self.handoff.returned.push_back(connection);
             return;
         };

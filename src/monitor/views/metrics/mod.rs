@@ -110,6 +110,8 @@ fn about_lives(text: &mut Text, stats: &Stats) {
     text.one(Kind::Counter, "connections_moved", help, wide(tallies.moves.moved));
     let help = "Moved connections that went past a worker whose loop did not show in time that it turns.";
     text.one(Kind::Counter, "connections_passed_over", help, wide(tallies.moves.passed_over));
+    let help = "Connections that were closed because every worker had refused them again and again.";
+    text.one(Kind::Counter, "connections_refused", help, wide(tallies.moves.refused));
 }
 
 fn about_queues(text: &mut Text, stats: &Stats) {

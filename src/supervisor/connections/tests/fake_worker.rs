@@ -63,6 +63,8 @@ pub(super) struct Worker {
     /// The fleet lets it have clients.
     pub(super) is_in_post: bool,
     pub(super) is_alive: bool,
+    /// It refuses what it is handed.
+    pub(super) is_full: bool,
     /// Its loop stands still until then.
     pub(super) blocked_until: Option<Instant>,
     /// It has listened once.
@@ -107,6 +109,7 @@ impl Worker {
             has_package,
             is_in_post: true,
             is_alive: true,
+            is_full: false,
             blocked_until: None,
             has_listened: false,
             is_told_to_drain: false,
@@ -206,7 +209,8 @@ impl Worker {
             }
             (ToWorker::NewConnection { seq, key }, Some(fd)) => {
                 let is_mine = !self.has_package || self.claim(seq, memory);
-                let accepted = is_mine && self.loans.contains_key(&key) && !random.percent(habits.refuses);
+                let has_room = !self.is_full && !random.percent(habits.refuses);
+                let accepted = is_mine && self.loans.contains_key(&key) && has_room;
                 if accepted {
                     self.begin(fd, random, turn, now);
                 }

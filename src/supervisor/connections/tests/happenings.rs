@@ -22,6 +22,8 @@ pub(super) enum Happening {
     Hear(WorkerId),
     /// A loop that stood still goes on.
     Unblock(WorkerId),
+    /// A worker that was full has room.
+    Empty(WorkerId),
     /// A worker that was told to drain has nothing left to do.
     Leave(WorkerId),
     Fork(SlotIndex),
@@ -40,6 +42,7 @@ impl World {
             Happening::Turn(id) => self.turn(id),
             Happening::Hear(id) => self.hear(id),
             Happening::Unblock(id) => self.unblock(id),
+            Happening::Empty(id) => self.workers.get_mut(&id).unwrap().is_full = false,
             Happening::Leave(id) => self.kill(id),
             Happening::Fork(slot) if self.wanted.contains(&slot) => self.fork(slot),
             Happening::Fork(_) => {}
@@ -83,6 +86,7 @@ impl World {
             }
             (5, _) => self.scale(),
             (6, Some(id)) => self.close_a_server(id),
+            (7, Some(id)) => self.fill(id),
             (_, _) => {}
         }
     }
@@ -148,6 +152,18 @@ impl World {
         self.say(|_| format!("{id} stands still for {lasts:?}"));
         self.note("blocked");
         self.schedule(lasts, Happening::Unblock(id));
+    }
+
+    /// It is full for a while. Only one worker at a time, so that no client may be closed because all have refused it.
+    fn fill(&mut self, id: WorkerId) {
+        if self.workers.values().any(|worker| worker.is_full) {
+            return;
+        }
+        self.workers.get_mut(&id).unwrap().is_full = true;
+        let lasts = ms(10) + self.random.ms(400);
+        self.say(|_| format!("{id} is full for {lasts:?}"));
+        self.note("full");
+        self.schedule(lasts, Happening::Empty(id));
     }
 
     pub(super) fn unblock(&mut self, id: WorkerId) {

@@ -66,7 +66,7 @@ impl World {
     pub(super) fn able(&self, listener: ListenerId) -> impl Iterator<Item = &Worker> {
         self.workers.values().filter(move |worker| {
             let has_it = |key: &String| self.lent.get(&(worker.id, key.clone())) == Some(&listener);
-            worker.turns() && worker.is_in_post && worker.loans.keys().any(has_it)
+            worker.turns() && !worker.is_full && worker.is_in_post && worker.loans.keys().any(has_it)
         })
     }
 

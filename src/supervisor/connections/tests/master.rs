@@ -139,7 +139,10 @@ impl World {
         let listeners: Vec<ListenerId> = self.connections.sockets.listeners().collect();
         let has_socket =
             |world: &Self| listeners.iter().any(|id| world.connections.sockets.slots(*id).contains(&slot));
-        let (was_open, had_queue) = (has_socket(self), self.connections.has_queue(slot));
+        let was_open = has_socket(self);
+        // A queue that nobody serves is not kept for ever.
+        let had_queue =
+            self.connections.has_queue(slot) && listeners.iter().all(|id| self.able(*id).next().is_some());
         self.shutdown.close_slot(slot, &mut self.connections, &mut self.timers, self.now);
         if !was_open || has_socket(self) {
             return;

@@ -66,7 +66,7 @@ fn every_client_is_served_once_in_every_history() {
     // A simulation in which nothing happens proves nothing.
     if histories >= 2000 {
         let expected = "served handed refused taken_back given_back ahead blocked died closed_slot closed_server \
-                        died_with_client client_gone not_delivered sticky rr plain_worker reload abandoned";
+                        died_with_client client_gone not_delivered sticky rr plain_worker reload abandoned full";
         for name in expected.split_whitespace() {
             assert!(seen.contains_key(name), "no history had {name}");
         }
@@ -234,8 +234,8 @@ struct Swarm {
     late_clients: u64,
     clients_go: u64,
     not_delivered: u64,
-    /// How likely each whim is: connect, kill, block, drain, reload, scale, close a server.
-    whims: [u64; 7],
+    /// How likely each whim is: connect, kill, block, drain, reload, scale, close a server, fill.
+    whims: [u64; 8],
 }
 
 impl Swarm {
@@ -243,7 +243,7 @@ impl Swarm {
         let mut some = |most: u64| if random.percent(50) { random.below(most + 1) } else { 0 };
         let habits =
             Habits { refuses: some(10), gives_back: some(40), gets_ahead: some(60), confirms_late: some(80) };
-        let whims = [30, some(4), some(8), some(3), some(4), some(4), some(3)];
+        let whims = [30, some(4), some(8), some(3), some(4), some(4), some(3), some(4)];
         let (plain_workers, late_clients) = (some(30), some(20));
         let (clients_go, not_delivered) = (some(15), some(15));
         let is_handed = random.percent(15);
