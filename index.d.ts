@@ -850,7 +850,8 @@ interface ClusterOptions {
   /**
    * `'address'`: all connections from one client address (IPv4 or IPv6) go to the same worker slot, as long as a worker
    * serves it; for what keeps state between connections in a worker, such as socket.io's long-polling. Needs
-   * `scheduling: 'slots'`. Clients behind one proxy have one address. A blocked worker keeps its clients.
+   * `scheduling: 'slots'`, and at most 220 workers. Clients behind one proxy have one address. A blocked worker keeps its
+   * clients.
    * @default 'none'
    */
   sticky?: 'none' | 'address';

@@ -35,7 +35,11 @@ pub fn check(bytes: &[u8]) {
             Err(error) => is_sentence(&error),
         },
         _ => match Scale::parse(&raw) {
-            Ok(scale) => assert!((1..=1024).contains(&scale.from(usize::from(choice) * 8 + 1))),
+            Ok(scale) => {
+                let options = Options::defaults(&Machine::plain());
+                let wanted = scale.from(usize::from(choice) * 8 + 1, &options);
+                assert!(wanted.is_ok_and(|wanted| (1..=1024).contains(&wanted)));
+            }
             Err(error) => is_sentence(&error),
         },
     }
@@ -71,6 +75,7 @@ fn options(raw: &Value, linux: bool) {
 fn are_within_limits(options: &Options) {
     const LONGEST_TIMER: Duration = Duration::from_millis(2_147_483_647);
     assert!(!options.ports.is_empty());
+    assert!(options.sticky == Sticky::None || options.no_workers.get() <= 220);
     assert!(options.no_workers.get() <= 1024 && options.spares <= 1024 && options.ready_quorum.get() <= 1024);
     assert!(options.recycle_jitter.0 <= 1_000_000);
     assert!(options.uptime_threshold >= Duration::from_millis(1));

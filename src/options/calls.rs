@@ -11,7 +11,7 @@ use serde_json::Value;
 pub use super::choices::Strategy;
 use super::read::{self, Problem};
 use super::show::show_name;
-use super::{MAX_WORKERS, invalid};
+use super::{MAX_WORKERS, Options, invalid};
 use crate::error::Error;
 
 /// What a reload was asked to do.
@@ -122,13 +122,17 @@ impl Scale {
     }
 
     /// The number that comes of it where `wanted` are wanted now.
-    #[must_use]
-    pub fn from(self, wanted: usize) -> usize {
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] where the other options don't allow so many.
+    pub fn from(self, wanted: usize, options: &Options) -> Result<usize, Error> {
         match self {
-            Self::To(workers) => usize::from(workers.get()),
+            Self::To(workers) => {
+                options.check_workers("scale.workers", workers)?;
+                Ok(usize::from(workers.get()))
+            }
             Self::By(steps) => {
-                let most = usize::try_from(MAX_WORKERS).unwrap_or(usize::MAX);
-                wanted.saturating_add_signed(isize::from(steps)).clamp(1, most)
+                Ok(wanted.saturating_add_signed(isize::from(steps)).clamp(1, options.most_workers()))
             }
         }
     }
@@ -139,6 +143,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::options::{Machine, Sticky};
 
     fn refusal<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
         result.unwrap_err().to_string()
@@ -191,7 +196,9 @@ mod tests {
 
     #[test]
     fn a_scale_is_to_a_number_or_by_one() {
-        let to = |workers: Value| Scale::parse(&json!({ "workers": workers })).map(|scale| scale.from(9));
+        let options = Options::defaults(&Machine::plain());
+        let scaled = |raw: Value, wanted| Scale::parse(&raw).and_then(|scale| scale.from(wanted, &options));
+        let to = |workers: Value| scaled(json!({ "workers": workers }), 9);
         assert_eq!(to(json!(3)).unwrap(), 3);
         assert_eq!(to(json!("1024")).unwrap(), 1024);
         for (given, shown) in
@@ -201,7 +208,20 @@ mod tests {
             assert_eq!(refusal(to(given)), format!("{rule}, got {shown}"));
         }
         assert!(Scale::parse(&Value::Null).is_err() && Scale::parse(&json!({ "by": 2000 })).is_err());
-        let by = |steps: i64, wanted| Scale::parse(&json!({ "by": steps })).unwrap().from(wanted);
+        let by = |steps: i64, wanted| scaled(json!({ "by": steps }), wanted).unwrap();
         assert_eq!((by(1, 4), by(-1, 4), by(-1, 1), by(1, 0), by(1, 1024)), (5, 3, 1, 1, 1024));
+    }
+
+    #[test]
+    fn a_scale_goes_no_further_than_the_kernel_can_choose_by_address() {
+        let mut options = Options::defaults(&Machine::plain());
+        options.sticky = Sticky::Address;
+        let scaled = |raw: Value, wanted| Scale::parse(&raw).and_then(|scale| scale.from(wanted, &options));
+        assert_eq!(scaled(json!({ "workers": 220 }), 4).unwrap(), 220);
+        assert_eq!(scaled(json!({ "by": 1 }), 220).unwrap(), 220);
+        assert_eq!(
+            refusal(scaled(json!({ "workers": 221 }), 4)),
+            "option `scale.workers` must be at most 220 with `sticky: 'address'`, got 221"
+        );
     }
 }

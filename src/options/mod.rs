@@ -28,6 +28,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::error::Error;
+use crate::socket::sticky::MOST_SLOTS;
 pub use choices::{OnUncaught, Restart, Scheduling, Sticky};
 pub use ecv::Ecv;
 pub use metrics::Metrics;
@@ -89,7 +90,7 @@ pub struct Options {
     pub monitor: Monitor,
     /// `ecv`: the health answer on the application's port; `None` is off.
     pub ecv: Option<Ecv>,
-    /// `noWorkers`: how many workers are wanted, at most 1024.
+    /// `noWorkers`: how many workers are wanted, at most 1024; with `sticky` at most 220.
     pub no_workers: NonZeroU16,
     /// `spares`: how many more workers stand by, booted but not listening, at most 1024; may be zero.
     pub spares: u16,
@@ -397,7 +398,25 @@ impl Options {
             );
             return Err(invalid("sticky", Problem::new(&rule, &self.sticky.name().into())));
         }
+        self.check_workers("noWorkers", self.no_workers)
+    }
+
+    /// Whether there may be so many workers, as far as it depends on other options; `field` is what asks for them.
+    fn check_workers(&self, field: &str, workers: NonZeroU16) -> Result<(), Error> {
+        let most = self.most_workers();
+        if usize::from(workers.get()) > most {
+            let rule = format!("must be at most {most} with `sticky: '{}'`", self.sticky.name());
+            return Err(invalid(field, Problem::new(&rule, &workers.get().into())));
+        }
         Ok(())
+    }
+
+    /// How many workers there may be: by address, the kernel can choose from so many alone.
+    fn most_workers(&self) -> usize {
+        match self.sticky {
+            Sticky::Address => usize::from(MOST_SLOTS),
+            Sticky::None => usize::try_from(MAX_WORKERS).unwrap_or(usize::MAX),
+        }
     }
 }
 

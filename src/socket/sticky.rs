@@ -13,8 +13,8 @@ use super::steering::plain;
 use crate::ids::SlotIndex;
 use crate::os::net::{Instruction, op};
 
-/// Each slot takes eleven instructions; older kernels allow about 2,500 in all.
-const MOST_SLOTS: usize = 220;
+/// For so many slots the kernel takes the program: each takes eleven instructions, and older kernels allow about 2,500 in all.
+pub const MOST_SLOTS: u16 = 220;
 /// Odd numbers without a pattern: multiplying by them spreads neighbouring values.
 const SPREAD: u32 = 0x9e37_79b1;
 const SPREAD_AGAIN: u32 = 0x85eb_ca6b;
@@ -24,7 +24,7 @@ const SPREAD_SLOT: u32 = 0xc2b2_ae35;
 pub fn home(address: IpAddr, serving: impl IntoIterator<Item = SlotIndex>) -> Option<SlotIndex> {
     let hash = hash(address.to_canonical());
     let mut best: Option<(u32, SlotIndex)> = None;
-    for slot in serving.into_iter().take(MOST_SLOTS) {
+    for slot in serving {
         let weight = weight(hash, slot);
         if best.is_none_or(|(highest, _)| weight > highest) {
             best = Some((weight, slot));
@@ -33,7 +33,8 @@ pub fn home(address: IpAddr, serving: impl IntoIterator<Item = SlotIndex>) -> Op
     best.map(|(_, slot)| slot)
 }
 
-/// The program that gives the index of the slot that the client's address belongs to. Slots beyond the 220th are left out.
+/// The program that gives the index of the slot that the client's address belongs to. There are at most [`MOST_SLOTS`], as the
+/// options see to.
 #[must_use]
 pub fn choose(indices: &BTreeMap<SlotIndex, u16>) -> Vec<Instruction> {
     const HASH: u32 = 0;
@@ -44,7 +45,7 @@ pub fn choose(indices: &BTreeMap<SlotIndex, u16>) -> Vec<Instruction> {
     }
     let mut program = hash_of_packet();
     program.push(plain(op::KEEP, HASH));
-    for (slot, index) in indices.iter().take(MOST_SLOTS) {
+    for (slot, index) in indices {
         let is_first = program.last() == Some(&plain(op::KEEP, HASH));
         program.extend([
             plain(op::RECALL, HASH),
@@ -167,7 +168,7 @@ mod tests {
 
     #[test]
     fn the_longest_program_is_one_that_kernels_take() {
-        let indices = (0..1024).map(|slot| (SlotIndex(slot), slot)).collect();
+        let indices = (0..MOST_SLOTS).map(|slot| (SlotIndex(slot), slot)).collect();
         assert!(choose(&indices).len() < 2500);
     }
 }

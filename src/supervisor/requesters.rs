@@ -110,7 +110,10 @@ impl State {
         if !self.is_keeping() {
             return self.answer_to(requester, refusal(&Error::NotRunning));
         }
-        let wanted = scale.from(self.fleet.wanted());
+        let wanted = match scale.from(self.fleet.wanted(), &self.options) {
+            Ok(wanted) => wanted,
+            Err(error) => return self.answer_to(requester, refusal(&error)),
+        };
         self.step(Step::Scale { wanted }, now);
         self.answer_to(requester, json!({ "ok": true, "wanted": self.fleet.wanted() }));
     }

@@ -5,11 +5,25 @@ const assert = require('node:assert/strict');
 
 const { io } = require('socket.io-client');
 
-const { connect, eventually, reap, request, start, startCluster, ready, inTime } = require('../support');
+const {
+  connect, connectTo, eventually, freePort, inTime, ready, reap, request, start, startCluster,
+} = require('../support');
+const { ask } = require('../support/control');
 const { makeNetwork, requestWithin, whyNoNetwork } = require('../support/network');
 
 const WORKERS = 4;
 const HOSTS = { IPv4: '127.0.0.1', IPv6: '::1' };
+
+/** A counter of connections on the monitor's page of metrics. */
+async function countOf(program, what) {
+  const { body } = await request(program.monPort, { path: '/metrics' });
+  return Number(new RegExp(`^cluster2_connections_${what}_total (\\d+)`, 'm').exec(body)?.[1]);
+}
+
+async function startCounted(options) {
+  const monPort = await freePort();
+  return Object.assign(await startCluster({ monPort, monHost: '127.0.0.1', ...options }), { monPort });
+}
 
 async function answerer(port, options) {
   return Number((await request(port, { path: '/pid', ...options })).body);
@@ -28,6 +42,27 @@ describe("scheduling: 'rr'", () => {
     }
     assert.deepEqual([...counts.values()], [4, 4, 4]);
     for (const connection of connections) connection.close();
+  });
+
+  it('counts no connection as rescued', async () => {
+    const program = await startCounted({ noWorkers: 2, scheduling: 'rr' });
+    for (let sent = 0; sent < 10; sent += 1) await answerer(program.port);
+    assert.equal(await countOf(program, 'rescued'), 0);
+  });
+
+  it('closes a connection that every worker goes on refusing, and counts it', async () => {
+    const program = await startCounted({ noWorkers: 2, scheduling: 'rr' });
+    const full = [];
+    for (const pid of program.workers) {
+      const connection = await connectTo(program.port, pid);
+      full.push(connection.get('/most?1'));
+      await connection.until(/set$/);
+    }
+    const began = Date.now();
+    await (await connect(program.port)).get('/pid').ended();
+    assert.ok(Date.now() - began >= 500, 'closed at once');
+    await eventually(async () => await countOf(program, 'refused') === 1, { what: 'a count' });
+    for (const connection of full) connection.close();
   });
 
   it('serves several ports and unix sockets alike', async () => {
@@ -97,6 +132,16 @@ describe("sticky: 'address'", () => {
     const program = start('api-cluster', { options: { sticky: 'address', scheduling: 'rr' } });
     assert.notEqual((await program.exit()).code, 0);
     assert.match(program.stderr, /option `sticky` must be 'none' with `scheduling: 'rr'`/);
+  });
+
+  it('is refused with more workers than the kernel can choose from, at the start and later', async () => {
+    const refused = start('api-cluster', { options: { sticky: 'address', noWorkers: 221 } });
+    assert.notEqual((await refused.exit()).code, 0);
+    assert.match(refused.stderr, /option `noWorkers` must be at most 220 with `sticky: 'address'`, got 221/);
+    const program = await startCluster({ noWorkers: 1, sticky: 'address' });
+    const { code, message } = await ask(program, 'scale', { workers: 221 });
+    assert.equal(code, 'ERR_CLUSTER2_INVALID_OPTION');
+    assert.match(message, /`scale.workers` must be at most 220 with `sticky: 'address'`, got 221/);
   });
 
   for (const [family, host] of Object.entries(HOSTS)) {

@@ -356,6 +356,15 @@ fn clients_stick_to_slots_only() {
 }
 
 #[test]
+fn clients_stick_to_as_many_workers_as_the_kernel_can_choose_from() {
+    parse(&json!({ "sticky": "address", "noWorkers": 220 }), &machine()).unwrap();
+    assert_eq!(
+        bad(&json!({ "sticky": "address", "noWorkers": 221 })),
+        "option `noWorkers` must be at most 220 with `sticky: 'address'`, got 221"
+    );
+}
+
+#[test]
 fn slots_need_linux() {
     let other = Machine { linux: false, ..machine() };
     assert_eq!(Options::defaults(&other).scheduling, Scheduling::Shared);
