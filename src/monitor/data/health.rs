@@ -14,7 +14,7 @@ use crate::monitor::data::stats::{Stats, Worker, WorkerState};
 use crate::scoreboard::layout::Field;
 use crate::scoreboard::{Row, Traces};
 
-/// A loop writes ten times a second; if it has not written for so long, it is blocked.
+/// A loop writes ten times a second; if it has not written for so long, it stands still.
 pub const STILL: Duration = Duration::from_secs(1);
 /// What [`Field::CheckResult`] says of a self-check that failed.
 const NOT_WELL: f64 = 2.0;

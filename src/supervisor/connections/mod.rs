@@ -202,8 +202,8 @@ impl Connections {
         }
     }
 
-    /// The worker can't be reached any more, or is dead: what was under way to it goes to others, but for what it had begun
-    /// to serve. It may have read a request of which nobody else would hear; the client is to learn that at once.
+    /// The worker can't be reached any more, or is dead. Connections that it had not begun to serve go to others. One that it
+    /// had begun to serve is closed: its request may have been read, and the client must learn of the loss.
     pub(crate) fn remove(&mut self, worker: WorkerId) {
         let Some(mut server) = self.servers.remove(&worker) else { return };
         if let Some(last) = server.in_flight.back().filter(|_| server.has_package)

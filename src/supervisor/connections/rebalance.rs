@@ -17,8 +17,8 @@ use crate::os::clock::monotonic_ms;
 use crate::scoreboard::layout::Field;
 use crate::socket::ListenerId;
 
-/// How many connections may be under way to a worker that is given one more of another's; they come in bursts, other than
-/// those from queues (`handoff::PER_WORKER`).
+/// How many connections may be under way to a worker that is given one more of another's; unlike those from queues
+/// (`handoff::PER_WORKER`), they come in bursts.
 const UNDER_WAY: usize = 16;
 
 impl Connections {
