@@ -343,7 +343,7 @@ impl State {
         self.timers.follow(Due::GiveUp, self.connections.give_up_at(), now);
         self.timers.follow(Due::AcceptAgain, self.connections.accept_again_at(), now);
         self.timers.follow(Due::DiskLook, self.pids.as_ref().and_then(PidFiles::next_look), now);
-        self.timers.follow(Due::Heartbeat, self.heartbeat.due(), now);
+        self.timers.follow(Due::Heartbeat, self.heartbeat_due(), now);
         if self.reserve.is_worth_telling(now) {
             self.warn(
                 "descriptors are short: connections wait, and workers may start late".into(),

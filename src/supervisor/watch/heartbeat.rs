@@ -34,10 +34,6 @@ impl Heartbeat {
         }
     }
 
-    pub(crate) fn due(&self) -> Option<Instant> {
-        self.due
-    }
-
     /// The facts of the event, if it is due.
     fn beat(
         &mut self,
@@ -62,6 +58,11 @@ impl Heartbeat {
 }
 
 impl State {
+    /// When the next heartbeat is due: never without a scoreboard, which has all that it tells.
+    pub(crate) fn heartbeat_due(&self) -> Option<Instant> {
+        self.scoreboard.as_ref().and(self.heartbeat.due)
+    }
+
     /// Publishes a heartbeat when one is due.
     pub(crate) fn beat(&mut self, now: Instant) {
         let Some(board) = &self.scoreboard else { return };
@@ -139,14 +140,14 @@ mod tests {
         let (mut heartbeat, now) = (Heartbeat::default(), Instant::now());
         let uptime = |_| INTERVAL;
         let none = Row::default();
-        assert_eq!(heartbeat.due(), None);
+        assert_eq!(heartbeat.due, None);
         heartbeat.begin(INTERVAL, now);
         heartbeat.begin(INTERVAL, now + INTERVAL);
-        assert_eq!(heartbeat.due(), Some(now + 2 * INTERVAL));
+        assert_eq!(heartbeat.due, Some(now + 2 * INTERVAL));
         assert_eq!(heartbeat.beat(|| snapshot(&[5.0], &none), uptime, INTERVAL, now + INTERVAL), None);
         let facts = heartbeat.beat(|| snapshot(&[5.0], &none), uptime, INTERVAL, now + 2 * INTERVAL).unwrap();
         assert_eq!((&facts["totalConnections"], &facts["interval"]), (&json!(5.0), &json!(60_000.0)));
-        assert_eq!(heartbeat.due(), Some(now + 3 * INTERVAL));
+        assert_eq!(heartbeat.due, Some(now + 3 * INTERVAL));
     }
 
     #[test]

@@ -122,6 +122,7 @@ impl World {
                 | Due::ChannelEnded(_)
                 | Due::ReadyUnlessAnnounced(_)
                 | Due::ReadyWithoutServer(_)
+                | Due::ReadyWithoutListen(_)
                 | Due::NextReload
                 | Due::DrainDelay
                 | Due::Closing
