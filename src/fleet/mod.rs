@@ -33,6 +33,9 @@ pub use terms::{
     Report, Restart, State, Step, Strategy,
 };
 
+/// How long a shutdown may take to empty the queues; what it takes beyond that is missing to the drain.
+pub const EMPTYING: Duration = Duration::from_secs(2);
+
 /// The workers of one master, and what is to become of them.
 #[derive(Debug)]
 pub struct Fleet {
@@ -55,6 +58,8 @@ pub struct Fleet {
     reload: Option<Reload>,
     spares: Spares,
     told_none_left: bool,
+    /// When the drain of a shutdown ends at the latest.
+    drained_by: Option<Instant>,
     /// What the step under way has decided so far.
     effects: Vec<Effect>,
 }
@@ -79,6 +84,7 @@ impl Fleet {
             reload: None,
             spares: Spares::default(),
             told_none_left: false,
+            drained_by: None,
             effects: Vec::new(),
             policy,
         }
@@ -116,7 +122,7 @@ impl Fleet {
             Step::Reload { strategy } => self.start_reload(strategy, now),
             Step::CancelReload => self.cancel_reload(now),
             Step::Scale { wanted } => self.scale(wanted, now),
-            Step::Shutdown => self.begin_shutdown(),
+            Step::Shutdown => self.begin_shutdown(now),
             Step::Closed => self.drain_all(now),
             Step::Stop => self.stop(now),
             // The deadlines are looked at below, after every input.
@@ -343,11 +349,12 @@ impl Fleet {
         Some((until, backoff.failures()))
     }
 
-    fn begin_shutdown(&mut self) {
+    fn begin_shutdown(&mut self, now: Instant) {
         // A second one, or one during a stop, has nothing to add.
         if self.phase != Phase::Running {
             return;
         }
+        self.drained_by = Some(after(now, EMPTYING.saturating_add(self.policy.drain_timeout)));
         self.end_keeping(Phase::Closing);
         self.effects.push(Effect::RefuseNew);
     }
@@ -357,8 +364,9 @@ impl Fleet {
             return;
         }
         self.phase = Phase::ShuttingDown;
+        let left = self.drained_by.map_or(Duration::MAX, |by| by.saturating_duration_since(now));
         for id in self.ids() {
-            self.dismiss(id, DeathReason::Drained, self.policy.drain_timeout, now);
+            self.dismiss(id, DeathReason::Drained, self.policy.drain_timeout.min(left), now);
         }
     }
 

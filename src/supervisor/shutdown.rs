@@ -12,11 +12,10 @@ use serde_json::json;
 
 use super::connections::Connections;
 use super::timers::{Due, Timers};
+use crate::fleet::EMPTYING;
 use crate::ids::SlotIndex;
 use crate::process::control::Reply;
 
-/// How long handshakes may take to finish and the queues to be emptied.
-const QUEUES: Duration = Duration::from_secs(2);
 /// How often they are looked at meanwhile.
 const LOOK: Duration = Duration::from_millis(2);
 /// How long the sockets of a slot that was given up are kept for handshakes under way: longer than a round trip takes.
@@ -85,11 +84,19 @@ impl Shutdown {
         timers.set(Due::Closing, now, now);
     }
 
-    /// Looks whether the queues are empty or have had their time; `true`: they are, and the sockets are closed now.
-    pub(crate) fn look(&mut self, connections: &mut Connections, timers: &mut Timers, now: Instant) -> bool {
+    /// Looks whether the queues are empty or have had their time; `true`: they are, and the sockets are closed now. While clients
+    /// wait because event loops stand still, the queues have half of `drain_timeout`, and the drain the other half.
+    pub(crate) fn look(
+        &mut self,
+        connections: &mut Connections,
+        timers: &mut Timers,
+        drain_timeout: Duration,
+        now: Instant,
+    ) -> bool {
         let Stage::Closing { since } = self.stage else { return false };
         let age = now.saturating_duration_since(since);
-        if age < QUEUES && !connections.may_close(now) {
+        let has_time = age < EMPTYING || (age < drain_timeout / 2 && connections.has_waiting());
+        if has_time && !connections.may_close(now) {
             timers.set(Due::Closing, now + LOOK, now);
             return false;
         }

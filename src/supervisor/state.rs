@@ -260,7 +260,8 @@ impl State {
             Due::ReadyWithoutListen(worker) => self.ready_without_listen(worker, now),
             Due::DrainDelay => self.shut_down(now),
             Due::Closing => {
-                if self.shutdown.look(&mut self.connections, &mut self.timers, now) {
+                let drain_timeout = self.options.shutdown_timeout;
+                if self.shutdown.look(&mut self.connections, &mut self.timers, drain_timeout, now) {
                     self.step(Step::Closed, now);
                 }
             }

@@ -57,6 +57,17 @@ describe('the deadline of a shutdown', () => {
     assert.ok(drainDelay + shutdownTimeout + killTimeout + 4000 < 30_000);
   });
 
+  it('is far enough for clients who wait while every event loop stands still', async () => {
+    const program = await startCluster({ noWorkers: 1 });
+    const blocked = await underWay(program, program.workers[0], '/block?3500');
+    const clients = await Promise.all([1, 2, 3].map(() => connect(program.port)));
+    const answers = clients.map((client) => client.get('/pid').until(/\r\n\r\n\d+$/));
+    program.kill('SIGTERM');
+    await Promise.all(answers);
+    for (const client of [blocked, ...clients]) client.close();
+    assert.deepEqual(await program.exit(), { code: 0, signal: null });
+  });
+
   it('is kept for a raw connection that nobody closes', async () => {
     const program = start('api-apps', { args: ['tcp'], options: { noWorkers: 1, shutdownTimeout: 200 } });
     await ready(program, 1);

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::fleet::backoff;
 use crate::fleet::{
-    DeathReason, Effect, Fleet, Forks, Phase, Policy, Purpose, RecycleReason, Report, Restart, SlotIndex,
-    Step, Strategy, WorkerId,
+    DeathReason, EMPTYING, Effect, Fleet, Forks, Phase, Policy, Purpose, RecycleReason, Report, Restart,
+    SlotIndex, Step, Strategy, WorkerId,
 };
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -350,6 +350,14 @@ fn scaling_down_takes_a_slot_where_nobody_serves_before_one_where_somebody_does(
     stage.crash(1);
     assert_eq!(stage.step(Step::Scale { wanted: 1 }), [end(3), wants(1)]);
     assert!(stage.fleet.is_serving(WorkerId(2)));
+}
+
+#[test]
+fn a_shutdown_takes_no_longer_if_the_queues_were_empty_late() {
+    let mut stage = Stage::serving(1);
+    stage.step(Step::Shutdown);
+    stage.wait(EMPTYING + 8 * SECOND);
+    assert_eq!(stage.step(Step::Closed), [stage.drain(1, 12 * SECOND)]);
 }
 
 #[test]

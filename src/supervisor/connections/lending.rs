@@ -120,7 +120,7 @@ impl Connections {
         }
     }
 
-    fn is_lent(&self, listener: ListenerId) -> bool {
+    pub(super) fn is_lent(&self, listener: ListenerId) -> bool {
         self.servers.values().any(|server| server.key_of(listener).is_some())
     }
 

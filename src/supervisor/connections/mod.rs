@@ -299,8 +299,17 @@ impl Connections {
 
     /// No connection waits in a queue or is under way, and no handshake either, so closing the sockets loses nobody.
     pub(crate) fn may_close(&mut self, now: Instant) -> bool {
-        let is_none_under_way = self.servers.values().all(|server| server.in_flight.is_empty());
-        self.handoff.is_idle() && is_none_under_way && self.sockets.may_close(now)
+        self.is_none_under_way() && self.sockets.may_close(now)
+    }
+
+    /// A connection waits that a worker could serve, or is under way to one.
+    pub(crate) fn has_waiting(&self) -> bool {
+        !self.is_none_under_way()
+            || self.sockets.waiting().iter().any(|(listener, _)| self.is_lent(*listener))
+    }
+
+    fn is_none_under_way(&self) -> bool {
+        self.handoff.is_idle() && self.servers.values().all(|server| server.in_flight.is_empty())
     }
 
     /// No worker holds a socket of ours.
