@@ -88,7 +88,8 @@ impl State {
             }
             FromAgent::Announces => {
                 worker.readiness = Readiness::HandOver;
-                let forked = worker.forked;
+                // By the clock that judges it, which may have stood still.
+                let forked = now.checked_sub(worker.forked.age(Timestamp::now())).unwrap_or(now);
                 self.timers.set(Due::ReadyWithoutListen(id), self.almost_late(forked), now);
             }
             FromAgent::Hello { hands_over } => {
