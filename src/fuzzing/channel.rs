@@ -48,7 +48,7 @@ fn hear(serialization: Serialization, pieces: &[&[u8]], bringing: u8) -> (Vec<St
     let (end, sent) = std::io::pipe().unwrap();
     let heard = RUNTIME.with(|runtime| {
         runtime.block_on(async {
-            let (_writer, mut reader, _writing) = open(ours.into(), serialization).unwrap();
+            let (_writer, mut reader, _writing) = open(ours.into(), serialization, || {}).unwrap();
             let mut heard = VecDeque::new();
             for (at, piece) in pieces.iter().enumerate() {
                 send(&theirs, piece, (bringing >> (at % 8) & 1 == 1).then_some(&sent));

@@ -4,7 +4,7 @@
 //! protocol one by one, lines of the application in one piece, in the order in which they came. Acknowledgements of
 //! descriptors are handled here. A descriptor that this process had no room for costs its message alone: the message is
 //! reported as [`Incoming::HandleMissing`], whoever reads refuses it, and Node sends it again. A connection that a worker gave
-//! back is the exception: it is reported without its descriptor.
+//! back is the exception: it is reported without its descriptor. While the kernel has no memory to read with, nothing is read.
 
 use std::collections::VecDeque;
 use std::io;
@@ -15,6 +15,7 @@ use super::frame::Frames;
 use super::message::{ToMaster, ToWorker};
 use super::serialization::Serialization;
 use super::writer::{Refused, Writer};
+use crate::os::reserve::{TRY_AGAIN, is_shortage_in_kernel};
 use crate::os::rights::{Received, receive};
 
 /// How much one system call may read.
@@ -40,6 +41,8 @@ pub enum Incoming {
         /// The `seq` of [`ToWorker::NewConnection`].
         hand_over: Option<u64>,
     },
+    /// The kernel had no memory to read with; the next call tries again.
+    Shortage,
     /// The channel has ended; nothing follows.
     Closed,
 }
@@ -67,12 +70,17 @@ impl Reader {
     ///
     /// Cancel-safe: what has been read is kept. After [`Incoming::Closed`] it must not be called again.
     pub async fn read(&mut self, heard: &mut VecDeque<Incoming>) {
-        if let Ok(Received { bytes: 1.., .. }) = self.receive().await {
-            self.sort(heard);
-        } else {
-            // The end or an error: this channel can't be used any more.
-            self.writer.close();
-            heard.push_back(Incoming::Closed);
+        match self.receive().await {
+            Ok(Received { bytes: 1.., .. }) => self.sort(heard),
+            Err(error) if is_shortage_in_kernel(&error) => {
+                tokio::time::sleep(TRY_AGAIN).await;
+                heard.push_back(Incoming::Shortage);
+            }
+            // The end, or an error that makes the channel useless.
+            Ok(_) | Err(_) => {
+                self.writer.close();
+                heard.push_back(Incoming::Closed);
+            }
         }
     }
 

@@ -1,10 +1,16 @@
 //! A whole channel, with a worker's end that the test speaks for: what passes, in which order, and when it ends.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
-use std::io::{Read, Write};
+use std::io::{IoSlice, Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::rc::Rc;
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use nix::unistd::{Uid, setuid};
 use tokio::task::{AbortHandle, JoinHandle, LocalSet};
 
 use super::channel::open;
@@ -13,11 +19,16 @@ use super::reader::{Incoming, Reader};
 use super::serialization::Serialization;
 use super::writer::Writer;
 
+/// A user that runs nothing else.
+const OTHER_USER: u32 = 65_531;
+
 struct Ours {
     writer: Writer,
     reader: Reader,
     heard: VecDeque<Incoming>,
     writing: AbortHandle,
+    /// How often the kernel had no room for what was said.
+    shortages: Rc<Cell<u32>>,
 }
 
 impl Ours {
@@ -40,9 +51,18 @@ fn pair() -> (Ours, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
     theirs.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    let (writer, reader, writing) = open(ours.into(), Serialization::Json).unwrap();
+    let shortages = Rc::new(Cell::new(0));
+    let count = {
+        let shortages = Rc::clone(&shortages);
+        move || shortages.set(shortages.get() + 1)
+    };
+    let (writer, reader, writing) = open(ours.into(), Serialization::Json, count).unwrap();
     let writing = tokio::task::spawn_local(writing).abort_handle();
-    (Ours { writer, reader, heard: VecDeque::new(), writing }, theirs)
+    (Ours { writer, reader, heard: VecDeque::new(), writing, shortages }, theirs)
+}
+
+fn null() -> OwnedFd {
+    std::fs::File::open("/dev/null").unwrap().into()
 }
 
 fn read_in_thread(mut from: UnixStream, bytes: usize) -> JoinHandle<(UnixStream, Vec<u8>)> {
@@ -83,10 +103,9 @@ async fn megabytes_pass_in_both_directions() {
 async fn after_a_descriptor_everything_waits_for_its_acknowledgement() {
     run(async {
         let (mut ours, theirs) = pair();
-        let fd = std::fs::File::open("/dev/null").unwrap().into();
         let lend = ToWorker::Lend { ack: 1, key: "k".into(), data: ServerData::default() };
         let first = lend.to_line() + "\n";
-        ours.writer.say_with(&lend, fd);
+        ours.writer.say_with(&lend, null());
         ours.writer.say(&ToWorker::Disconnect);
         let (mut theirs, read) = read_in_thread(theirs, first.len()).await.unwrap();
         assert_eq!(read, first.as_bytes());
@@ -104,10 +123,9 @@ async fn after_a_descriptor_everything_waits_for_its_acknowledgement() {
 async fn a_connection_that_can_not_be_delivered_is_named() {
     run(async {
         let (mut ours, theirs) = pair();
-        let fd = std::fs::File::open("/dev/null").unwrap().into();
         let message = ToWorker::NewConnection { seq: 7, key: "k".into() };
         let length = message.to_line().len() + 1;
-        ours.writer.say_with(&message, fd);
+        ours.writer.say_with(&message, null());
         let mut theirs = theirs;
         for _ in 0..3 {
             theirs = read_in_thread(theirs, length).await.unwrap().0;
@@ -158,6 +176,49 @@ async fn an_acknowledgement_is_the_channels_own_affair() {
             .write_all(b"{\"cmd\":\"NODE_HANDLE_ACK\"}\n{\"cmd\":\"NODE_CLUSTER\",\"act\":\"online\"}\n")
             .unwrap();
         assert!(matches!(ours.next().await, Incoming::Protocol(ToMaster::Online, None)));
+    })
+    .await;
+}
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn a_channel_waits_while_too_many_descriptors_of_its_user_are_under_way() {
+    // In a process of its own, since user and limit are the whole process's.
+    if std::env::var_os("CLUSTER2_TEST_UNDER_WAY").is_none() {
+        let program = std::env::current_exe().unwrap();
+        let name = "ipc::tests::a_channel_waits_while_too_many_descriptors_of_its_user_are_under_way";
+        let mut child = std::process::Command::new(program);
+        let status = child.args(["--exact", name]).env("CLUSTER2_TEST_UNDER_WAY", "1").status().unwrap();
+        assert!(status.success());
+        return;
+    }
+    run(async {
+        let (ours, theirs) = pair();
+        let crowd = UnixStream::pair().unwrap();
+        // The limit does not hold for root.
+        if Uid::effective().is_root() {
+            setuid(Uid::from_raw(OTHER_USER)).unwrap();
+        }
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        setrlimit(Resource::RLIMIT_NOFILE, 100, hard).unwrap();
+        let under_way: [RawFd; 200] = [crowd.0.as_raw_fd(); 200];
+        let rights = [ControlMessage::ScmRights(&under_way)];
+        let text = [IoSlice::new(b"x")];
+        sendmsg::<()>(crowd.0.as_raw_fd(), &text, &rights, MsgFlags::empty(), None).unwrap();
+
+        let lend = ToWorker::Lend { ack: 1, key: "k".into(), data: ServerData::default() };
+        let bytes = lend.to_line().len() + 1;
+        ours.writer.say_with(&lend, null());
+        let waits = async {
+            while ours.shortages.get() < 2 {
+                assert!(!ours.writer.is_closed(), "the worker was given up");
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), waits).await.unwrap();
+        drop(crowd);
+        read_in_thread(theirs, bytes).await.unwrap();
+        assert!(!ours.writer.is_closed());
     })
     .await;
 }

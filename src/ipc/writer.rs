@@ -5,8 +5,8 @@
 //! is written, as Node's own side expects, except our own acknowledgements. [`Writer::waiting`] grows while a worker does
 //! not read; JavaScript stops at its limit, and the few messages of the protocol are always taken.
 //! JavaScript's thread writes at once where nothing waits, which saves waking the supervisor's thread. One lock guards what
-//! waits; it is held for one system call that does not block.
-//! Invariant: one descriptor is under way at a time, and it is closed here once it was sent and acknowledged.
+//! waits; it is held for one system call that does not block. While the kernel is short of memory, or of room for descriptors
+//! under way, everything waits: that says nothing about the worker.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -21,6 +21,7 @@ use tokio::sync::Notify;
 use super::channel::Watched;
 use super::message::ToWorker;
 use super::serialization::Serialization;
+use crate::os::reserve::{TRY_AGAIN, is_shortage_in_kernel};
 
 /// How often a descriptor that did not arrive is sent again; Node's own number.
 const HANDLE_RETRIES: u8 = 3;
@@ -100,8 +101,8 @@ impl Writer {
         self.0.closed.load(Ordering::Acquire)
     }
 
-    /// Writes what is said, until the channel ends.
-    pub(super) async fn write_out(self, socket: Watched) {
+    /// Writes what is said, until the channel ends; calls `on_shortage` each time that the kernel has no room for it.
+    pub(super) async fn write_out(self, socket: Watched, on_shortage: impl Fn()) {
         while !self.is_closed() {
             if self.0.ending.load(Ordering::Acquire) && self.0.outbox().is_idle() {
                 return self.0.close();
@@ -118,9 +119,14 @@ impl Writer {
                 },
                 Err(error) => Err(error),
             };
-            if written.is_err() {
+            match written {
+                Ok(()) => {}
+                Err(error) if is_shortage_in_kernel(&error) => {
+                    on_shortage();
+                    tokio::time::sleep(TRY_AGAIN).await;
+                }
                 // The worker has gone; the reader says so when it has read the rest.
-                self.0.close();
+                Err(_) => self.0.close(),
             }
         }
     }

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 /// How many descriptors supervision keeps for itself: those of a fork (two ends of a channel, what the child inherits, the
 /// pidfd), and of connections and handles that arrive meanwhile.
 pub const FOR_SUPERVISION: usize = 16;
+/// How soon something is tried again that failed because descriptors or the kernel's memory were short.
+pub const TRY_AGAIN: Duration = Duration::from_millis(50);
 /// How rarely a shortage is told.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
@@ -49,13 +51,6 @@ impl Reserve {
         }
     }
 
-    /// Whether some of its descriptors were let go and could not be taken again.
-    #[must_use]
-    pub fn is_short(&self) -> bool {
-        self.fill();
-        self.held.borrow().len() < self.size
-    }
-
     fn fill(&self) {
         let mut held = self.held.borrow_mut();
         while held.len() < self.size {
@@ -64,7 +59,7 @@ impl Reserve {
         }
     }
 
-    /// Something had to do without a descriptor.
+    /// Something had to do without a descriptor, or wait for the kernel.
     pub fn note_shortage(&self) {
         self.is_news.set(true);
     }
@@ -93,6 +88,13 @@ pub fn is_want_of_descriptors(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
+/// Whether a message could not pass a socket because the kernel is short of something that it will have again: memory, or
+/// room for descriptors under way. All that programs of this user have sent and nobody has received count for that.
+#[must_use]
+pub fn is_shortage_in_kernel(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ETOOMANYREFS | libc::ENOBUFS | libc::ENOMEM))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,7 +109,8 @@ mod tests {
             if held() > 0 { Err(io::Error::from_raw_os_error(libc::EMFILE)) } else { Ok(7) }
         });
         assert_eq!((done.unwrap(), runs), (7, vec![2, 0]));
-        assert!(!reserve.is_short());
+        reserve.run(|| Ok(())).unwrap();
+        assert_eq!(held(), 2, "it fills itself up again");
 
         let mut runs = 0;
         let failed = reserve.run(|| {

@@ -184,13 +184,23 @@ impl State {
         if let Some(problem) = log_problem {
             self.warn(problem.full_text(), json!({ "code": problem.code() }));
         }
-        match channel::open(channel, launch.serialization) {
+        match channel::open(channel, launch.serialization, self.on_shortage()) {
             Ok((writer, reader, writing)) => Ok((child, pipes, writer, reader, writing)),
             Err(source) => {
                 // It has not been reaped, so it can't be missed.
                 let _ = child.signal(libc::SIGKILL);
                 Err(Unborn { error: launch.failed(source), left: Some(child) })
             }
+        }
+    }
+
+    /// What is done while the kernel has no room for what is said to workers.
+    fn on_shortage(&self) -> impl Fn() + use<> {
+        let (reserve, inputs) = (Rc::clone(&self.reserve), self.inputs.clone());
+        move || {
+            reserve.note_shortage();
+            // A full queue is worked off soon, and every turn looks whether people must be told.
+            let _ = inputs.try_send(Input::Shortage);
         }
     }
 
@@ -393,7 +403,11 @@ impl Talk {
                     self.reserve.let_go();
                 }
                 self.writer.say(&ToWorker::HandleNack);
-                is_fd_lost.then_some(Input::ShortOfDescriptors)
+                is_fd_lost.then_some(Input::Shortage)
+            }
+            Incoming::Shortage => {
+                self.reserve.note_shortage();
+                Some(Input::Shortage)
             }
             Incoming::NotDelivered { hand_over } => Some(Input::NotDelivered(worker, hand_over?)),
             Incoming::Closed => Some(Input::ChannelClosed(worker)),

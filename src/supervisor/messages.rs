@@ -20,7 +20,7 @@ use crate::ids::{SlotIndex, WorkerId};
 use crate::ipc::listen::ListeningAddress;
 use crate::ipc::message::{FromAgent, ToMaster, ToWorker};
 use crate::os::ending::is_ending;
-use crate::os::reserve::is_want_of_descriptors;
+use crate::os::reserve::{TRY_AGAIN, is_want_of_descriptors};
 use crate::timestamp::Timestamp;
 
 /// How long a worker whose channel ended with it may take to be reaped.
@@ -28,8 +28,6 @@ const ENDING: Duration = Duration::from_secs(1);
 /// How long a script that has loaded our package and listens may take to make a `Cluster`, for which it may read its
 /// configuration first.
 const ANNOUNCEMENT: Duration = Duration::from_secs(1);
-/// How soon a socket is lent again that could not be for want of descriptors.
-const SHORT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
 
 impl State {
     /// One message of the protocol.
@@ -278,7 +276,7 @@ impl State {
                 if let Some(worker) = self.workers.get_mut(id) {
                     worker.questions.push(Question { seq, query, data });
                 }
-                self.timers.set(Due::LendAgain, now + SHORT_OF_DESCRIPTORS, now);
+                self.timers.set(Due::LendAgain, now + TRY_AGAIN, now);
             }
             Err(error) => self.connections.refuse(id, seq, data, &error),
         }

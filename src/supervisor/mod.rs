@@ -146,8 +146,8 @@ pub(crate) enum Input {
     Said(WorkerId, ToMaster, Option<OwnedFd>),
     /// Everything before it has been dealt with: dropped, it tells the sender so.
     Reached(oneshot::Sender<()>),
-    /// This process had no room for a descriptor that a worker sent.
-    ShortOfDescriptors,
+    /// A message has to wait: this process had no room for its descriptor, or the kernel none for the message.
+    Shortage,
     /// The connection that was handed over by this number did not reach the worker.
     NotDelivered(WorkerId, u64),
     ChannelClosed(WorkerId),

@@ -238,7 +238,7 @@ impl State {
             Some(Input::Examined(worker, age, stack)) => self.report_hung(worker, age, stack, now),
             Some(Input::Reached(marker)) => drop(marker),
             // What follows below looks at every queue that nobody serves, and at the rotation.
-            Some(Input::Stranded | Input::Rotated | Input::ShortOfDescriptors) | None => {}
+            Some(Input::Stranded | Input::Rotated | Input::Shortage) | None => {}
         }
         while let Some(due) = self.timers.pop(now) {
             self.fire(due, now);
@@ -347,7 +347,7 @@ impl State {
         self.timers.follow(Due::Heartbeat, self.heartbeat_due(), now);
         if self.reserve.is_worth_telling(now) {
             self.warn(
-                "descriptors are short: connections wait, and workers may start late".into(),
+                "descriptors or memory are short: connections wait, and workers may start late".into(),
                 json!({ "limit": crate::os::process_facts::read().max_fds }),
             );
         }

@@ -1,4 +1,4 @@
-// Forks that fail, and forks when the master has no descriptor left.
+// Forks that fail, and a master that has no descriptor left, or can send none.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -11,6 +11,7 @@ const {
 } = require('../support');
 const { hasStrace, meddle } = require('../support/tracer');
 
+const ANOTHER_USER = 65532;
 const NODE = process.env.CLUSTER2_TEST_NODE ?? process.execPath;
 const isFailedStart = ({ event, args: [warning] = [] }) =>
   event === 'warning' && warning.code === 'ERR_CLUSTER2_SPAWN';
@@ -149,6 +150,31 @@ describe('a master that has used up its descriptors', () => {
     for (const client of clients) await client.get('/pid').until(/\r\n\r\n\d+$/);
     for (const pid of stopped) process.kill(pid, 'SIGCONT');
     for (const client of clients) client.close();
+  });
+});
+
+// The limit of descriptors holds for all that programs of a user have sent and nobody has received, but not for root.
+(process.getuid() === 0 ? describe : describe.skip)('a user of whom too many descriptors are under way', () => {
+  afterEach(reap);
+  const directory = makeDirectory();
+  after(() => fs.rmSync(directory, { recursive: true }));
+
+  it('has workers that wait for their sockets, and none that is given up', async function () {
+    this.timeout(60000);
+    const few = path.join(directory, 'node');
+    fs.writeFileSync(few, `#!/bin/sh\nulimit -n 100\nexec '${NODE}' "$@"\n`, { mode: 0o755 });
+    fs.chmodSync(directory, 0o755);
+    const program = await startCluster({ noWorkers: 2 }, { node: few, uid: ANOTHER_USER });
+    const crowd = start('descriptors-under-way', { args: [130], uid: ANOTHER_USER });
+    await crowd.line('under way');
+    const [victim] = program.workers;
+    process.kill(victim, 'SIGKILL');
+    await program.line(({ event, args: [warning] = [] }) => event === 'warning' && /are short/.test(warning.message));
+    crowd.kill('SIGTERM');
+    await crowd.exit();
+    await program.lines('listening', 3);
+    assert.deepEqual(program.seen('died').map(({ args: [pid] }) => pid), [victim]);
+    assert.equal(program.seen('forked').length, 3);
   });
 });
 

@@ -21,9 +21,9 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 
 use super::Connections;
-use super::handoff::SHORT_OF_DESCRIPTORS;
 use crate::ids::{SlotIndex, WorkerId};
 use crate::os::queues::Queues;
+use crate::os::reserve::TRY_AGAIN;
 use crate::os::watch::watch;
 use crate::scoreboard::layout::Field;
 use crate::socket::ListenerId;
@@ -174,7 +174,7 @@ impl Connections {
         let Ok((descriptor, queues)) = watched else {
             self.queues.watched.clear();
             self.queues.queues = None;
-            self.watch_again = Some(now + SHORT_OF_DESCRIPTORS);
+            self.watch_again = Some(now + TRY_AGAIN);
             return;
         };
         let asked = Rc::new(Notify::new());

@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use socket2::SockRef;
 use tokio::task::AbortHandle;
@@ -18,6 +18,7 @@ use tokio::task::AbortHandle;
 use super::{ANSWER, Connections, InFlight, Order, Origin, Server, TAKE_BACK};
 use crate::ids::{SlotIndex, WorkerId};
 use crate::ipc::message::ToWorker;
+use crate::os::reserve::TRY_AGAIN;
 use crate::socket::{ListenerId, sticky};
 
 /// How many connections may be under way to one worker.
@@ -30,8 +31,6 @@ const ROUNDS: u32 = 16;
 const ROUND: Duration = Duration::from_millis(50);
 /// How many connections of an address may have come back before others stay in its queues.
 const MOST_RETURNED: usize = 64;
-/// How soon something that failed for want of descriptors is tried again.
-pub(super) const SHORT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
 
 /// What is being moved, and where we look for more.
 #[derive(Debug, Default)]
@@ -206,7 +205,7 @@ impl Connections {
             Ok(None) => false,
             // No descriptor is left: the connection stays in its queue.
             Err(_) => {
-                self.handoff.try_again(now + SHORT_OF_DESCRIPTORS);
+                self.handoff.try_again(now + TRY_AGAIN);
                 false
             }
         }
@@ -284,7 +283,7 @@ impl Connections {
         // Our own copy stays until the worker has said that it took it. Without a descriptor for that, ours must wait.
         let copy = connection.copy.take().or_else(|| connection.fd.as_fd().try_clone_to_owned().ok());
         let Some(copy) = copy else {
-            self.handoff.try_again(now + SHORT_OF_DESCRIPTORS);
+            self.handoff.try_again(now + TRY_AGAIN);
             self.handoff.returned.push_back(connection);
             return;
         };

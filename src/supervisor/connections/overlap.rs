@@ -13,10 +13,10 @@ use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Unbounded};
 use std::time::{Duration, Instant};
 
-use super::handoff::SHORT_OF_DESCRIPTORS;
 use super::{Connections, Loan, Order};
 use crate::ids::{SlotIndex, WorkerId};
 use crate::ipc::message::ToWorker;
+use crate::os::reserve::TRY_AGAIN;
 use crate::socket::{ListenerId, Sockets};
 
 /// How many workers watch the queue of a slot.
@@ -137,7 +137,7 @@ impl Connections {
             for slot in new {
                 let Some(order) = watch(&self.sockets, worker, loan, slot) else {
                     // Without a descriptor left the worker has one neighbour less for a while.
-                    self.watch_again = Some(now + SHORT_OF_DESCRIPTORS);
+                    self.watch_again = Some(now + TRY_AGAIN);
                     continue;
                 };
                 self.orders.push(order);

@@ -12,8 +12,9 @@ use tokio::io::Interest;
 use tokio::sync::mpsc;
 
 use super::Connections;
-use super::handoff::{SHARED, SHORT_OF_DESCRIPTORS};
+use super::handoff::SHARED;
 use crate::ids::SlotIndex;
+use crate::os::reserve::TRY_AGAIN;
 use crate::os::watch::watch;
 use crate::socket::ListenerId;
 use crate::supervisor::Input;
@@ -76,7 +77,7 @@ async fn report_arrivals(socket: Arc<Socket>, inputs: mpsc::Sender<Input>) {
         if let Ok(watched) = watch(Arc::clone(&socket), Interest::READABLE) {
             break watched;
         }
-        tokio::time::sleep(SHORT_OF_DESCRIPTORS).await;
+        tokio::time::sleep(TRY_AGAIN).await;
         if inputs.send(Input::Stranded).await.is_err() {
             return;
         }
