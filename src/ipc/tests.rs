@@ -18,6 +18,7 @@ use super::message::{ServerData, ToMaster, ToWorker};
 use super::reader::{Incoming, Reader};
 use super::serialization::Serialization;
 use super::writer::Writer;
+use crate::ids::SlotIndex;
 
 /// A user that runs nothing else.
 const OTHER_USER: u32 = 65_531;
@@ -176,6 +177,31 @@ async fn an_acknowledgement_is_the_channels_own_affair() {
             .write_all(b"{\"cmd\":\"NODE_HANDLE_ACK\"}\n{\"cmd\":\"NODE_CLUSTER\",\"act\":\"online\"}\n")
             .unwrap();
         assert!(matches!(ours.next().await, Incoming::Protocol(ToMaster::Online, None)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_one_queue_at_most_one_descriptor_waits_for_a_worker_that_reads_nothing() {
+    run(async {
+        let (ours, _theirs) = pair();
+        let watch = |slot| ToWorker::Watch { key: "k".into(), slot: SlotIndex(slot), backlog: 1 };
+        let say = |message: ToWorker| {
+            let (end, sent) = std::io::pipe().unwrap();
+            ours.writer.say_with(&message, sent.into());
+            end
+        };
+        // It stays under way, and all others wait for its acknowledgement.
+        ours.writer.say_with(&watch(0), null());
+        while ours.writer.has_work() {
+            tokio::task::yield_now().await;
+        }
+        let [mut older, mut unwanted] = [say(watch(1)), say(watch(2))];
+        let newer = say(watch(1));
+        ours.writer.say(&ToWorker::Unwatch { key: "k".into(), slot: SlotIndex(2) });
+        // The end of a pipe is seen once its other end is closed everywhere.
+        assert_eq!((older.read(&mut [0]).unwrap(), unwanted.read(&mut [0]).unwrap()), (0, 0));
+        drop(newer);
     })
     .await;
 }

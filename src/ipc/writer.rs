@@ -7,6 +7,8 @@
 //! JavaScript's thread writes at once where nothing waits, which saves waking the supervisor's thread. One lock guards what
 //! waits; it is held for one system call that does not block. While the kernel is short of memory, or of room for descriptors
 //! under way, everything waits: that says nothing about the worker.
+//! Invariant: one descriptor is under way at a time, and it is closed here once it was sent and acknowledged. Of one queue at
+//! most one descriptor waits, so they don't pile up for a worker that is stopped.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -21,6 +23,7 @@ use tokio::sync::Notify;
 use super::channel::Watched;
 use super::message::ToWorker;
 use super::serialization::Serialization;
+use crate::ids::SlotIndex;
 use crate::os::reserve::{TRY_AGAIN, is_shortage_in_kernel};
 
 /// How often a descriptor that did not arrive is sent again; Node's own number.
@@ -48,14 +51,12 @@ impl Writer {
     /// Says something of the protocol.
     pub fn say(&self, message: &ToWorker) {
         let urgent = matches!(message, ToWorker::HandleAck | ToWorker::HandleNack);
-        self.post(Line::new(self.0.serialization.protocol(message.to_line()), None, false), urgent);
+        self.post(Line::of(message, None, self.0.serialization), urgent);
     }
 
     /// Says something of the protocol that brings a descriptor.
     pub fn say_with(&self, message: &ToWorker, fd: OwnedFd) {
-        let hand_over = if let ToWorker::NewConnection { seq, .. } = message { Some(*seq) } else { None };
-        let text = self.0.serialization.protocol(message.to_line());
-        self.post(Line { hand_over, ..Line::new(text, Some(fd), false) }, false);
+        self.post(Line::of(message, Some(fd), self.0.serialization), false);
     }
 
     /// Passes on a line of the application, or several; at once if nothing waits. For any thread.
@@ -169,6 +170,7 @@ impl Writer {
         if urgent {
             outbox.urgent.push_back(line);
         } else {
+            outbox.forget_outdated(&line);
             outbox.lines.push_back(line);
         }
         drop(outbox);
@@ -219,11 +221,24 @@ struct Line {
     tries: u8,
     /// The `seq` of the connection that it hands over.
     hand_over: Option<u64>,
+    /// The loan and the slot whose queue is to be watched from now on, or no more.
+    watch: Option<(String, SlotIndex)>,
 }
 
 impl Line {
     fn new(text: Bytes, fd: Option<OwnedFd>, counted: bool) -> Self {
-        Self { text, fd: fd.map(Arc::new), counted, tries: 0, hand_over: None }
+        Self { text, fd: fd.map(Arc::new), counted, tries: 0, hand_over: None, watch: None }
+    }
+
+    fn of(message: &ToWorker, fd: Option<OwnedFd>, serialization: Serialization) -> Self {
+        let mut line = Self::new(serialization.protocol(message.to_line()), fd, false);
+        if let ToWorker::NewConnection { seq, .. } = message {
+            line.hand_over = Some(*seq);
+        }
+        if let ToWorker::Watch { key, slot, .. } | ToWorker::Unwatch { key, slot } = message {
+            line.watch = Some((key.clone(), *slot));
+        }
+        line
     }
 }
 
@@ -231,6 +246,13 @@ impl Outbox {
     fn has_work(&self) -> bool {
         let may_begin = self.unacknowledged.is_none() && !self.lines.is_empty();
         self.current.is_some() || !self.urgent.is_empty() || may_begin
+    }
+
+    /// Drops the descriptor of a queue that waits to be sent, where `newer` says anew whether that queue is to be watched.
+    fn forget_outdated(&mut self, newer: &Line) {
+        if newer.watch.is_some() {
+            self.lines.retain(|line| line.fd.is_none() || line.watch != newer.watch);
+        }
     }
 
     /// Nothing waits, and nothing is waited for.

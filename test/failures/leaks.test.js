@@ -3,11 +3,15 @@
 
 const assert = require('node:assert/strict');
 
-const { childrenOf, countDescriptors, eventually, ready, reap, request, start } = require('../support');
+const {
+  childrenOf, countDescriptors, eventually, ready, reap, request, start, startCluster,
+} = require('../support');
 
 // Many slots die a few times each: one slot that died so often would be held back by its back-off.
 const WORKERS = 6;
 const DEATHS = 30;
+const CHANGES = 10;
+const SETTLED_MS = 500;
 
 describe('the deaths of many workers', () => {
   afterEach(reap);
@@ -34,6 +38,38 @@ describe('the deaths of many workers', () => {
     assert.equal(childrenOf(program.pid).length, WORKERS);
   });
 });
+
+describe('a worker that is stopped', () => {
+  afterEach(reap);
+
+  it('leaves no descriptor behind for each change of the others', async function () {
+    this.timeout(60000);
+    const program = await startCluster({ noWorkers: 8, restartDelay: 10 });
+    const [stopped, ...others] = program.workers;
+    process.kill(stopped, 'SIGSTOP');
+    try {
+      // The first changes may leave what is sent once the worker goes on.
+      const counts = [];
+      for (let change = 0; change < CHANGES; change += 1) {
+        await died(program, others.shift());
+        const [{ args: [successor] }] = (await program.lines('listening', 9 + change)).slice(-1);
+        others.push(successor);
+        counts.push(await atRest(program));
+      }
+      assert.ok(counts.at(-1) - counts[2] <= 1, `descriptors of the master: ${counts}`);
+    } finally {
+      process.kill(stopped, 'SIGCONT');
+    }
+    await eventually(async () => (await request(program.port, { path: '/pid' })).body === String(stopped));
+  });
+});
+
+// The number of descriptors a while after a change: by then all workers were told of it.
+async function atRest({ pid }) {
+  const began = performance.now();
+  await eventually(() => performance.now() - began > SETTLED_MS);
+  return countDescriptors(pid);
+}
 
 // Kills a worker and waits until the master has told of it.
 async function died(program, pid) {
