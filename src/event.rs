@@ -101,8 +101,6 @@ pub enum Event {
         worker: WorkerId,
         /// The lines, joined by newlines.
         lines: Vec<u8>,
-        /// Counts them as undelivered until it is dropped.
-        waiting: Waiting,
     },
     /// A message of the application that brought a handle.
     HandleMessage {
@@ -116,8 +114,6 @@ pub enum Event {
         text: String,
         /// The handle.
         fd: OwnedFd,
-        /// Counts it as undelivered until it is dropped.
-        waiting: Waiting,
     },
     /// What a worker says of its components, for JavaScript alone.
     Component {
@@ -172,8 +168,9 @@ pub enum Event {
     Ended,
 }
 
-/// How the master's threads tell the application of an [`Event`].
-pub type Publish = Arc<dyn Fn(Event) + Send + Sync>;
+/// How the master's threads tell the application of an [`Event`]. One that a worker's message causes goes with the
+/// [`Waiting`] of that message, which counts it as undelivered until it is dropped.
+pub type Publish = Arc<dyn Fn(Event, Option<Waiting>) + Send + Sync>;
 
 /// Which part of the application answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -73,7 +73,7 @@ fn hear(serialization: Serialization, pieces: &[&[u8]], bringing: u8) -> (Vec<St
                 }
                 Serialization::Advanced => said.extend(messages(&lines)),
             },
-            Incoming::Protocol(message, fd) => {
+            Incoming::Protocol { message, fd, .. } => {
                 taken += usize::from(fd.is_some());
                 said.push(format!("{message:?}"));
             }

@@ -1,15 +1,16 @@
-//! What the applications of the workers have said and JavaScript in the master has not taken yet.
+//! What workers have said and JavaScript in the master has not taken yet.
 //!
-//! The supervisor passes on what a worker's application says as soon as it is read, and counts it here, per worker. While
-//! the master's event loop is blocked this grows; at a limit that worker's channel is read no further, so its words wait in
-//! the kernel and in the worker. The protocol of all other workers is read and answered as ever.
+//! The supervisor counts here what it reads from a worker, per worker: messages of the application, which go straight to
+//! JavaScript, and those of the protocol, until the events that they cause are taken. While the master's event loop is
+//! blocked this grows; at a limit that worker's channel is read no further, so its words wait in the kernel and in the
+//! worker. All other workers are read and answered as ever.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// So many bytes of one worker's application may wait for JavaScript.
+/// So many bytes of one worker's messages may wait for JavaScript.
 const MOST_BYTES: usize = 64 * 1024 * 1024;
 /// So many handles of all applications together may wait for JavaScript, each an open descriptor of the master.
 const MOST_HANDLES: usize = 200;
@@ -46,16 +47,13 @@ impl Backlog {
         Self(Arc::new(Counts { bytes, handles, all_handles, eased }))
     }
 
-    /// Counts bytes that are about to be passed on.
+    /// Counts what is about to be passed on.
     #[must_use]
-    pub fn add_bytes(&self, bytes: usize) -> Waiting {
-        self.add(bytes, 0)
-    }
-
-    /// Counts a handle that is about to be passed on.
-    #[must_use]
-    pub fn add_handle(&self) -> Waiting {
-        self.add(0, 1)
+    pub fn add(&self, bytes: usize, handles: usize) -> Waiting {
+        self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.0.handles.fetch_add(handles, Ordering::Relaxed);
+        self.0.all_handles.0.fetch_add(handles, Ordering::Relaxed);
+        Waiting { of: self.clone(), bytes, handles }
     }
 
     /// Waits until the worker's channel may be read again. A worker that has no handle waiting is never held up by others.
@@ -70,13 +68,6 @@ impl Backlog {
             }
             eased.await;
         }
-    }
-
-    fn add(&self, bytes: usize, handles: usize) -> Waiting {
-        self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.0.handles.fetch_add(handles, Ordering::Relaxed);
-        self.0.all_handles.0.fetch_add(handles, Ordering::Relaxed);
-        Waiting { of: self.clone(), bytes, handles }
     }
 
     fn is_full(&self) -> bool {
@@ -104,9 +95,9 @@ mod tests {
     async fn bytes_of_one_worker_hold_up_that_worker_alone() {
         let handles = Handles::default();
         let (one, other) = (Backlog::new(handles.clone()), Backlog::new(handles));
-        let first = one.add_bytes(MOST_BYTES - 1);
+        let first = one.add(MOST_BYTES - 1, 0);
         one.has_room().await;
-        let second = one.add_bytes(1);
+        let second = one.add(1, 0);
         assert!(one.is_full() && !other.is_full());
         let eased = tokio::join!(one.has_room(), async { drop(second) });
         assert_eq!(eased, ((), ()));
@@ -118,9 +109,9 @@ mod tests {
     fn handles_are_counted_over_all_workers_and_hold_up_those_who_sent_them() {
         let handles = Handles::default();
         let (one, other) = (Backlog::new(handles.clone()), Backlog::new(handles));
-        let mut waiting: Vec<_> = (0..MOST_HANDLES).map(|_| one.add_handle()).collect();
+        let mut waiting: Vec<_> = (0..MOST_HANDLES).map(|_| one.add(0, 1)).collect();
         assert!(one.is_full() && !other.is_full());
-        waiting.push(other.add_handle());
+        waiting.push(other.add(0, 1));
         assert!(other.is_full());
         waiting.truncate(MOST_HANDLES / 2);
         assert!(!one.is_full() && !other.is_full());

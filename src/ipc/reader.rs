@@ -26,8 +26,15 @@ const MOST_WAITING_FDS: usize = 16;
 /// Something the worker said.
 #[derive(Debug)]
 pub enum Incoming {
-    /// A message of the protocol, with the descriptor that came beside it.
-    Protocol(ToMaster, Option<OwnedFd>),
+    /// A message of the protocol.
+    Protocol {
+        /// What it says.
+        message: ToMaster,
+        /// The descriptor that came beside it.
+        fd: Option<OwnedFd>,
+        /// Its length.
+        bytes: usize,
+    },
     /// Messages of the application: lines joined by newlines, or what [`Serialization`] makes of other ones.
     Application(Vec<u8>),
     /// A message with a handle came without its descriptor. To be answered by [`ToWorker::HandleNack`], after which Node
@@ -113,7 +120,7 @@ impl Reader {
                 if !lines.is_empty() {
                     heard.push_back(Incoming::Application(std::mem::take(&mut lines)));
                 }
-                heard.extend(self.take_in(message));
+                heard.extend(self.take_in(message, line.len()));
                 continue;
             }
             self.serialization.collect(&line, &mut lines);
@@ -123,7 +130,7 @@ impl Reader {
         }
     }
 
-    fn take_in(&mut self, message: ToMaster) -> Option<Incoming> {
+    fn take_in(&mut self, message: ToMaster, bytes: usize) -> Option<Incoming> {
         if matches!(message, ToMaster::HandleAck) {
             self.writer.acknowledged();
             return None;
@@ -136,7 +143,7 @@ impl Reader {
         }
         let is_excess = matches!(message, ToMaster::Excess { .. });
         if !is_excess && !matches!(message, ToMaster::AppHandle { .. }) {
-            return Some(Incoming::Protocol(message, None));
+            return Some(Incoming::Protocol { message, fd: None, bytes });
         }
         let fd = self.fds.pop_front();
         let is_fd_lost = fd.is_none() && std::mem::take(&mut self.is_fd_lost);
@@ -145,12 +152,6 @@ impl Reader {
             return Some(Incoming::HandleMissing { is_fd_lost });
         }
         self.writer.say(&ToWorker::HandleAck);
-        Some(Incoming::Protocol(message, fd))
-    }
-
-    /// How many lines were dropped because they were longer than can be read.
-    #[must_use]
-    pub fn dropped(&self) -> u64 {
-        self.frames.dropped()
+        Some(Incoming::Protocol { message, fd, bytes })
     }
 }

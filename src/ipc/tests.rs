@@ -176,7 +176,7 @@ async fn an_acknowledgement_is_the_channels_own_affair() {
         theirs
             .write_all(b"{\"cmd\":\"NODE_HANDLE_ACK\"}\n{\"cmd\":\"NODE_CLUSTER\",\"act\":\"online\"}\n")
             .unwrap();
-        assert!(matches!(ours.next().await, Incoming::Protocol(ToMaster::Online, None)));
+        assert!(matches!(ours.next().await, Incoming::Protocol { message: ToMaster::Online, fd: None, .. }));
     })
     .await;
 }

@@ -1,10 +1,11 @@
 //! Carries events from the supervisor's thread to JavaScript, in order.
 //!
 //! The thread-safe function is weak: a supervisor with nothing to do does not keep Node alive. The queue of events has no
-//! bound of its own. What could flood it, the talk of the applications, is counted in `ipc::backlog`, at whose limit the
+//! bound of its own. What could flood it, the talk of the workers, is counted in `ipc::backlog`, at whose limit the
 //! supervisor reads that worker's channel no further.
 
 use std::os::fd::IntoRawFd;
+use std::sync::Arc;
 
 use napi::bindgen_prelude::{FnArgs, Function};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
@@ -12,25 +13,28 @@ use serde_json::{Value, json};
 
 use super::convert::Result;
 use crate::error::INTERNAL;
-use crate::event::{Event, MonitorRequest, signal_name};
+use crate::event::{Event, MonitorRequest, Publish, signal_name};
+use crate::ipc::backlog::Waiting;
 use crate::process::exit::Exit;
 
 /// What the callback gets: the event's name, the worker's id or 0, a text, and a descriptor or -1.
 pub(crate) type EventArgs = FnArgs<(&'static str, u32, String, i32)>;
 
 /// Turns a callback into the function that publishes events.
-pub(crate) fn publisher(
-    on_event: &Function<'_, EventArgs, ()>,
-) -> Result<impl Fn(Event) + Send + Sync + 'static> {
+pub(crate) fn publisher(on_event: &Function<'_, EventArgs, ()>) -> Result<Publish> {
     let callback = on_event
-        .build_threadsafe_function::<Event>()
+        .build_threadsafe_function::<(Event, Option<Waiting>)>()
         .weak::<true>()
-        .build_callback(|context| Ok(args(context.value)))
+        .build_callback(|context| {
+            let (event, waiting) = context.value;
+            drop(waiting);
+            Ok(args(event))
+        })
         .map_err(|error| napi::Error::new(INTERNAL, error.reason.clone()))?;
-    Ok(move |event| {
+    Ok(Arc::new(move |event, waiting| {
         // A process on its way out takes no more events.
-        let _ = callback.call(event, ThreadsafeFunctionCallMode::NonBlocking);
-    })
+        let _ = callback.call((event, waiting), ThreadsafeFunctionCallMode::NonBlocking);
+    }))
 }
 
 fn plain(name: &'static str, id: u32, facts: &Value) -> EventArgs {
@@ -63,12 +67,8 @@ fn args(event: Event) -> EventArgs {
             let ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
             plain("hung", worker.0, json!({ "pid": pid, "ms": ms, "stack": stack }))
         }
-        Event::Messages { worker, lines, waiting } => {
-            drop(waiting);
-            ("messages", worker.0, text_of(lines), -1).into()
-        }
-        Event::HandleMessage { worker, kind, key, text, fd, waiting } => {
-            drop(waiting);
+        Event::Messages { worker, lines } => ("messages", worker.0, text_of(lines), -1).into(),
+        Event::HandleMessage { worker, kind, key, text, fd } => {
             let text = format!("{}\n{text}", json!({ "kind": kind, "key": key }));
             ("handleMessage", worker.0, text, fd.into_raw_fd()).into()
         }

@@ -56,7 +56,7 @@ impl Switch {
         let changed = position.rotation.set(disabled, change);
         self.write(&position);
         drop(position);
-        (self.publish)(Event::Rotated { disabled, by, reason, changed });
+        (self.publish)(Event::Rotated { disabled, by, reason, changed }, None);
         if self.board.is_none() {
             // A full queue is worked off soon, and every turn looks whether workers must be told.
             let _ = self.inputs.try_send(Input::Rotated);

@@ -338,7 +338,7 @@ pub(super) fn millis(duration: Duration) -> Value {
 
 /// Whether it becomes an event of the worker, in the order in which the worker says it.
 fn is_told_to_javascript(input: &Input) -> bool {
-    let Input::Said(_, message, _) = input else { return false };
+    let Input::Said(_, message, ..) = input else { return false };
     matches!(message, ToMaster::Online | ToMaster::Listening(_) | ToMaster::ExitedAfterDisconnect { .. })
 }
 
@@ -387,16 +387,18 @@ impl Talk {
         let worker = self.id;
         match incoming {
             Incoming::Application(lines) => {
-                let waiting = self.backlog.add_bytes(lines.len());
-                (self.publish)(Event::Messages { worker, lines, waiting });
+                let waiting = self.backlog.add(lines.len(), 0);
+                (self.publish)(Event::Messages { worker, lines }, Some(waiting));
                 None
             }
-            Incoming::Protocol(ToMaster::AppHandle { kind, key, text }, Some(fd)) => {
-                let waiting = self.backlog.add_handle();
-                (self.publish)(Event::HandleMessage { worker, kind, key, text, fd, waiting });
+            Incoming::Protocol { message: ToMaster::AppHandle { kind, key, text }, fd: Some(fd), bytes } => {
+                let waiting = self.backlog.add(bytes, 1);
+                (self.publish)(Event::HandleMessage { worker, kind, key, text, fd }, Some(waiting));
                 None
             }
-            Incoming::Protocol(message, fd) => Some(Input::Said(worker, message, fd)),
+            Incoming::Protocol { message, fd, bytes } => {
+                Some(Input::Said(worker, message, fd, self.backlog.add(bytes, 0)))
+            }
             Incoming::HandleMissing { is_fd_lost } => {
                 // Node sends it again at once.
                 if is_fd_lost {

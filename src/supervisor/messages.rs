@@ -29,6 +29,9 @@ const ENDING: Duration = Duration::from_secs(1);
 /// configuration first.
 const ANNOUNCEMENT: Duration = Duration::from_secs(1);
 
+/// How much is shown of what is wrong with a message, in characters: it may quote all of it.
+const PROBLEM_SHOWN: usize = 200;
+
 impl State {
     /// One message of the protocol.
     pub(super) fn hear(&mut self, id: WorkerId, message: ToMaster, fd: Option<OwnedFd>, now: Instant) {
@@ -64,11 +67,15 @@ impl State {
             }
             ToMaster::Agent(said) => self.hear_agent(id, said, now),
             ToMaster::Malformed { problem } => {
-                let pid = self.workers.get(id).map(Worker::pid);
-                self.warn(
-                    format!("worker {id} said something that is not understood: {problem}"),
-                    json!({ "pid": pid }),
-                );
+                let Some(worker) = self.workers.get_mut(id) else { return };
+                let pid = worker.pid();
+                if !std::mem::replace(&mut worker.is_misunderstood, true) {
+                    let problem: String = problem.chars().take(PROBLEM_SHOWN).collect();
+                    self.warn(
+                        format!("worker {id} said something that is not understood: {problem}"),
+                        json!({ "pid": pid }),
+                    );
+                }
             }
             // The channel has seen to the first two, and the task that reads to the third; the last is a later Node's.
             ToMaster::HandleAck | ToMaster::HandleNack | ToMaster::AppHandle { .. } | ToMaster::Unknown => {}

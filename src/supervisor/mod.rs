@@ -10,7 +10,6 @@
 //! shown. `timers` is the one table of deadlines, by the time of `fair_clock`.
 
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
@@ -18,8 +17,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::ecv::Word;
 use crate::error::Error;
-use crate::event::{Event, Publish};
+use crate::event::Publish;
 use crate::ids::WorkerId;
+use crate::ipc::backlog::Waiting;
 use crate::ipc::message::ToMaster;
 use crate::monitor::views::metrics::AppMetrics;
 use crate::process::control::Request;
@@ -99,7 +99,8 @@ pub enum Call {
         /// Of the promise that is answered.
         ticket: u32,
     },
-    /// What workers are to be started with: the answer to [`Event::LaunchAsked`], or why there is none.
+    /// What workers are to be started with: the answer to [`LaunchAsked`](crate::event::Event::LaunchAsked), or why there is
+    /// none.
     Launch(Result<Launch, String>),
     /// Changes the number of workers; answered at once.
     Scale {
@@ -143,7 +144,7 @@ pub struct Forked {
 pub(crate) enum Input {
     Call(Call),
     Control(Request),
-    Said(WorkerId, ToMaster, Option<OwnedFd>),
+    Said(WorkerId, ToMaster, Option<OwnedFd>, Waiting),
     /// Everything before it has been dealt with: dropped, it tells the sender so.
     Reached(oneshot::Sender<()>),
     /// A message has to wait: this process had no room for its descriptor, or the kernel none for the message.
@@ -206,7 +207,7 @@ pub(crate) struct Shared {
 ///
 /// # Errors
 /// [`Error::Thread`] when the system gives no thread; what was bound is closed again.
-pub fn start(setup: Setup, publish: impl Fn(Event) + Send + Sync + 'static) -> Result<Handle, Error> {
+pub fn start(setup: Setup, publish: Publish) -> Result<Handle, Error> {
     let (calls, heard_calls) = mpsc::unbounded_channel();
     let (done, ended) = std::sync::mpsc::channel();
     let shared = Shared::default();
@@ -219,7 +220,7 @@ pub fn start(setup: Setup, publish: impl Fn(Event) + Send + Sync + 'static) -> R
     let body = move || {
         block_all_signals();
         let local = tokio::task::LocalSet::new();
-        local.block_on(&runtime, run(setup, heard_calls, shared, Arc::new(publish)));
+        local.block_on(&runtime, run(setup, heard_calls, shared, publish));
         drop(local);
         // A caller that waited may have given up.
         let _ = done.send(());

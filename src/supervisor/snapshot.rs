@@ -102,7 +102,7 @@ impl Source for View {
     }
 
     fn ask(&self, request: MonitorRequest) {
-        (self.publish)(Event::MonitorRequest(request));
+        (self.publish)(Event::MonitorRequest(request), None);
     }
 }
 

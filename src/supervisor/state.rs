@@ -4,7 +4,7 @@
 //! worker's life is concerned, and then brings everything that follows from that up to date. Nothing here waits.
 //! Invariant: an input leaves the state consistent; no effect is left half done for a later one.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ use crate::error::Error;
 use crate::event::{Event, Publish};
 use crate::fleet::{Fleet, Forks, Step};
 use crate::ids::SlotIndex;
-use crate::ipc::backlog::Handles;
+use crate::ipc::backlog::{Handles, Waiting};
 use crate::monitor;
 use crate::monitor::data::health;
 use crate::monitor::rules::Rules;
@@ -98,6 +98,8 @@ pub(super) struct State {
     pub(super) inputs: mpsc::Sender<Input>,
     pub(super) tasks: LocalTasks,
     pub(super) publish: Publish,
+    /// Of the message that is being heard, until an event goes with it.
+    waiting: Cell<Option<Waiting>>,
     /// The monitor's port, and whether the application has an app of its own for it.
     monitor: Option<(std::net::TcpListener, bool)>,
     control: Option<control::ControlSocket>,
@@ -162,6 +164,7 @@ impl State {
             inputs,
             tasks,
             publish,
+            waiting: Cell::default(),
             monitor: setup.monitor.map(|listener| (listener, setup.has_monitor_app)),
             control: setup.control,
             service_manager: ServiceManager::from_environment(now),
@@ -228,7 +231,11 @@ impl State {
         match input {
             Some(Input::Call(call)) => self.obey(call, now),
             Some(Input::Control(request)) => self.answer(request, now),
-            Some(Input::Said(worker, message, fd)) => self.hear(worker, message, fd, now),
+            Some(Input::Said(worker, message, fd, waiting)) => {
+                self.waiting.set(Some(waiting));
+                self.hear(worker, message, fd, now);
+                self.waiting.set(None);
+            }
             Some(Input::NotDelivered(worker, hand_over)) => {
                 self.connections.handed_over(worker, hand_over, false);
             }
@@ -305,7 +312,7 @@ impl State {
 
     /// Publishes an event that the monitor does not show.
     pub(super) fn tell(&self, event: Event) {
-        (self.publish)(event);
+        (self.publish)(event, self.waiting.take());
     }
 
     pub(super) fn warn(&self, message: String, facts: Value) {
@@ -414,8 +421,8 @@ impl State {
 
 /// Events that are remembered for the monitor on their way to JavaScript.
 fn noting(stats: SharedStats, publish: Publish) -> Publish {
-    Arc::new(move |event| {
+    Arc::new(move |event, waiting| {
         stats.lock().note(&event, SystemTime::now());
-        publish(event);
+        publish(event, waiting);
     })
 }

@@ -46,6 +46,8 @@ pub(crate) struct Worker {
     /// It said that it is ready while it had no slot.
     pub(crate) needs_no_socket: bool,
     pub(crate) addresses: Vec<ListeningAddress>,
+    /// People were told that it said something that nobody understands.
+    pub(crate) is_misunderstood: bool,
     /// It got a signal and told us: the reason for its drain.
     pub(crate) is_signalled: bool,
     /// Our package is loaded in it.
@@ -77,6 +79,7 @@ impl Worker {
             questions: Vec::new(),
             needs_no_socket: false,
             addresses: Vec::new(),
+            is_misunderstood: false,
             is_signalled: false,
             has_package: false,
             takes_orders: false,

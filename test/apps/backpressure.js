@@ -13,6 +13,9 @@ const { report, reportEvents } = require('../support/report');
 const BLOCKED_MS = 2500;
 const HANDLES = 400;
 const FLOOD_BYTES = 24 * 1024 * 1024;
+// Both beyond what the master holds of a worker, and of a message.
+const WARNINGS = 300;
+const MIB = 1024 * 1024;
 const [, , scenario] = process.argv;
 const c = new Cluster(options);
 
@@ -37,6 +40,16 @@ const inMaster = {
       if (bytes >= FLOOD_BYTES) report('all heard', bytes);
     });
   },
+  // Blocks with the first warning, then counts them all.
+  warnings() {
+    let count = 0;
+    c.on('warning', () => {
+      if (count === 0) block();
+      count += 1;
+      if (count === WARNINGS) report('all heard');
+    });
+  },
+  malformed: hearLast,
   odd() {
     cluster.on('message', (worker, message, handle) => {
       if (message.started) return;
@@ -56,6 +69,16 @@ const inWorker = {
     const text = 'x'.repeat(64 * 1024);
     for (let bytes = 0; bytes < FLOOD_BYTES; bytes += text.length) process.send({ text });
   },
+  // One after the other, so that they wait in the master and not here.
+  warnings(left = WARNINGS) {
+    if (left === 0) return;
+    const warning = { cmd: 'NODE_CLUSTER2', act: 'warning', message: 'x'.repeat(MIB) };
+    process.send(warning, () => inWorker.warnings(left - 1));
+  },
+  malformed() {
+    for (let n = 0; n < 100; n += 1) process.send({ cmd: 'NODE_CLUSTER2', act: 'x'.repeat(MIB / 16) });
+    process.send({ last: true });
+  },
   odd() {
     const server = net.createServer().listen({ port: 0, host: '127.0.0.1', exclusive: true }, () => {
       process.send({ text: '\ud800' }, server);
@@ -66,7 +89,8 @@ const inWorker = {
   },
 };
 
-reportEvents(c, 'forked', 'listening', 'died', 'warning');
+reportEvents(c, 'forked', 'listening', 'died');
+if (scenario !== 'warnings') reportEvents(c, 'warning');
 if (cluster.isPrimary) inMaster[scenario]();
 // Each worker has something to say at its start, so that its protocol stands behind words of the application.
 else process.send({ started: true });
@@ -77,6 +101,10 @@ c.listen((callback) => callback(http.createServer((request, response) => {
 })), () => {
   if (cluster.isPrimary) report('port', c.addresses().app[0].port);
 });
+
+function hearLast() {
+  cluster.on('message', (worker, { last }) => last && report('heard'));
+}
 
 function block() {
   report('blocked');

@@ -26,6 +26,21 @@ describe('a master whose JavaScript is blocked', function () {
     await eventually(() => descriptors(program.pid) <= before + 5, { what: 'the handles are closed again' });
   });
 
+  it('holds a bounded amount of what workers say to it, warnings included', async () => {
+    const program = start('backpressure', { args: ['warnings'] });
+    const port = await ready(program, 2);
+    const before = residentMiB(program.pid);
+    await request(port, { path: '/begin' });
+    await program.line('blocked');
+    let most = 0;
+    await eventually(() => {
+      most = Math.max(most, residentMiB(program.pid));
+      return program.seen('free').length > 0;
+    });
+    assert.ok(most - before < 200, `${most - before} MiB more`);
+    await program.line('all heard', { within: 30000 });
+  });
+
   it('replaces a worker that dies while another one floods it', async () => {
     const program = start('backpressure', { args: ['flood'] });
     const port = await ready(program, 2);
@@ -54,6 +69,24 @@ describe('a master whose JavaScript is blocked', function () {
   });
 });
 
+describe('a worker that says what the master does not understand', function () {
+  this.timeout(60000);
+  afterEach(reap);
+
+  it('is reported once, in a line, and goes on', async () => {
+    const program = start('backpressure', { args: ['malformed'], options: { noWorkers: 1 } });
+    const port = await ready(program, 1);
+    await request(port, { path: '/begin' });
+    await program.lines('warning', 1);
+    await program.line('heard');
+    const warnings = program.seen('warning').map(({ args: [{ message }] }) => message);
+    assert.equal(warnings.length, 1, warnings);
+    assert.match(warnings[0], /^worker 1 said something that is not understood: there is no act 'x+$/);
+    assert.ok(warnings[0].length < 300, `${warnings[0].length} characters`);
+    assert.equal((await request(port)).status, 200);
+  });
+});
+
 async function ready(program, workers) {
   await program.lines('listening', workers);
   const { args: [port] } = await program.line('port');
@@ -63,6 +96,10 @@ async function ready(program, workers) {
 async function pids(port, count) {
   const answers = await Promise.allSettled(Array.from({ length: count }, () => request(port, { within: 1000 })));
   return answers.filter(({ status }) => status === 'fulfilled').map(({ value }) => value.body);
+}
+
+function residentMiB(pid) {
+  return Number(/VmRSS:\s+(\d+)/.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))[1]) / 1024;
 }
 
 function descriptors(pid) {
