@@ -31,7 +31,7 @@ pub fn check(bytes: &[u8]) {
             assert!(frames.waiting() <= limit + PREFIX, "{} bytes wait", frames.waiting());
         }
         assert!(read.iter().map(Vec::as_slice).eq(expected.iter().copied()), "{read:?}, not {expected:?}");
-        assert_eq!(frames.dropped(), dropped);
+        assert_eq!(frames.take_dropped(), dropped);
     }
 }
 

@@ -1,7 +1,8 @@
 //! Cuts what arrives on a channel into messages, with limits: lines, or what follows a length.
 //!
 //! [`Frames`] is owned by the reading half of one channel. A line is never copied more than once, a byte is never searched
-//! twice, and a message beyond the limit is dropped whole: it is counted, and what follows it is read as usual.
+//! twice, and a message beyond the limit is dropped whole: it is counted, for the reader to tell, and what follows it is read
+//! as usual.
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -99,10 +100,9 @@ impl Frames {
         }
     }
 
-    /// How many lines were dropped for their length.
-    #[must_use]
-    pub fn dropped(&self) -> u64 {
-        self.dropped
+    /// How many messages were dropped for their length since this was asked last.
+    pub fn take_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped)
     }
 
     fn drop_excess(&mut self) {
@@ -140,7 +140,7 @@ mod tests {
         assert!(lines(&mut frames, b"0123456789").is_empty());
         assert!(lines(&mut frames, b"and more of it, longer than the limit").is_empty());
         assert_eq!(lines(&mut frames, b"end\nshort\n"), ["short"]);
-        assert_eq!(frames.dropped(), 1);
+        assert_eq!(frames.take_dropped(), 1);
     }
 
     #[test]
@@ -152,7 +152,7 @@ mod tests {
                 heard.extend(lines(&mut frames, chunk));
             }
             assert_eq!(
-                (heard.join(" "), frames.dropped()),
+                (heard.join(" "), frames.take_dropped()),
                 ("12345678 short".into(), 1),
                 "in pieces of {cuts}"
             );
@@ -168,6 +168,6 @@ mod tests {
             heard.extend(std::iter::from_fn(|| frames.next_message()));
         }
         assert_eq!(heard, [&b"ab"[..], b"", b"c"]);
-        assert_eq!(frames.dropped(), 1);
+        assert_eq!(frames.take_dropped(), 1);
     }
 }

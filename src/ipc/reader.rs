@@ -48,6 +48,8 @@ pub enum Incoming {
         /// The `seq` of [`ToWorker::NewConnection`].
         hand_over: Option<u64>,
     },
+    /// A message was dropped because it is longer than [`MAX_LINE`](super::frame::MAX_LINE).
+    TooLong,
     /// The kernel had no memory to read with; the next call tries again.
     Shortage,
     /// The channel has ended; nothing follows.
@@ -128,6 +130,7 @@ impl Reader {
         if !lines.is_empty() {
             heard.push_back(Incoming::Application(lines));
         }
+        heard.extend((0..self.frames.take_dropped()).map(|_| Incoming::TooLong));
     }
 
     fn take_in(&mut self, message: ToMaster, bytes: usize) -> Option<Incoming> {

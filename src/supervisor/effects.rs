@@ -411,6 +411,7 @@ impl Talk {
                 self.reserve.note_shortage();
                 Some(Input::Shortage)
             }
+            Incoming::TooLong => Some(Input::TooLong(worker)),
             Incoming::NotDelivered { hand_over } => Some(Input::NotDelivered(worker, hand_over?)),
             Incoming::Closed => Some(Input::ChannelClosed(worker)),
         }

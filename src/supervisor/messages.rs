@@ -17,6 +17,7 @@ use crate::ecv::Change;
 use crate::event::Event;
 use crate::fleet::{self, Forks, Phase, Step};
 use crate::ids::{SlotIndex, WorkerId};
+use crate::ipc::frame::MAX_LINE;
 use crate::ipc::listen::ListeningAddress;
 use crate::ipc::message::{FromAgent, ToMaster, ToWorker};
 use crate::os::ending::is_ending;
@@ -80,6 +81,16 @@ impl State {
             // The channel has seen to the first two, and the task that reads to the third; the last is a later Node's.
             ToMaster::HandleAck | ToMaster::HandleNack | ToMaster::AppHandle { .. } | ToMaster::Unknown => {}
         }
+    }
+
+    /// A message was dropped for its length.
+    pub(super) fn message_dropped(&self, id: WorkerId) {
+        let pid = self.workers.get(id).map(Worker::pid);
+        let most = MAX_LINE / (1024 * 1024);
+        self.warn(
+            format!("a message of worker {id} was dropped: it is longer than {most} MiB"),
+            json!({ "pid": pid }),
+        );
     }
 
     fn hear_agent(&mut self, id: WorkerId, said: FromAgent, now: Instant) {

@@ -145,6 +145,8 @@ pub(crate) enum Input {
     Call(Call),
     Control(Request),
     Said(WorkerId, ToMaster, Option<OwnedFd>, Waiting),
+    /// A message of this worker was longer than can be read.
+    TooLong(WorkerId),
     /// Everything before it has been dealt with: dropped, it tells the sender so.
     Reached(oneshot::Sender<()>),
     /// A message has to wait: this process had no room for its descriptor, or the kernel none for the message.

@@ -239,6 +239,7 @@ impl State {
             Some(Input::NotDelivered(worker, hand_over)) => {
                 self.connections.handed_over(worker, hand_over, false);
             }
+            Some(Input::TooLong(worker)) => self.message_dropped(worker),
             Some(Input::ChannelClosed(worker)) => self.channel_ended(worker, now),
             Some(Input::Exited(worker, exit)) => self.bury(worker, exit, now),
             Some(Input::Waiting) => self.connections.wake(now),

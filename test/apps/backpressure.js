@@ -15,6 +15,7 @@ const HANDLES = 400;
 const FLOOD_BYTES = 24 * 1024 * 1024;
 // Both beyond what the master holds of a worker, and of a message.
 const WARNINGS = 300;
+const TOO_LONG = 129;
 const MIB = 1024 * 1024;
 const [, , scenario] = process.argv;
 const c = new Cluster(options);
@@ -50,6 +51,7 @@ const inMaster = {
     });
   },
   malformed: hearLast,
+  'too long': hearLast,
   odd() {
     cluster.on('message', (worker, message, handle) => {
       if (message.started) return;
@@ -77,6 +79,10 @@ const inWorker = {
   },
   malformed() {
     for (let n = 0; n < 100; n += 1) process.send({ cmd: 'NODE_CLUSTER2', act: 'x'.repeat(MIB / 16) });
+    process.send({ last: true });
+  },
+  'too long'() {
+    process.send({ text: 'x'.repeat(TOO_LONG * MIB) });
     process.send({ last: true });
   },
   odd() {

@@ -85,6 +85,15 @@ describe('a worker that says what the master does not understand', function () {
     assert.ok(warnings[0].length < 300, `${warnings[0].length} characters`);
     assert.equal((await request(port)).status, 200);
   });
+
+  it('is reported when a message is too long to be read, and the next one is read', async () => {
+    const program = start('backpressure', { args: ['too long'], options: { noWorkers: 1 } });
+    const port = await ready(program, 1);
+    await request(port, { path: '/begin' });
+    const { args: [{ message }] } = await program.line('warning', { within: 30000 });
+    assert.equal(message, 'a message of worker 1 was dropped: it is longer than 128 MiB');
+    await program.line('heard');
+  });
 });
 
 async function ready(program, workers) {
