@@ -166,9 +166,8 @@ impl State {
     fn server_listens(&mut self, id: WorkerId, address: Box<ListeningAddress>, now: Instant) {
         let any = self.bound_for_any(&address);
         let Some(worker) = self.workers.get_mut(id) else { return };
-        let is_first = worker.addresses.is_empty();
+        let is_first = !std::mem::replace(&mut worker.listens, true);
         let readiness = worker.readiness;
-        worker.addresses.push((*address).clone());
         self.publish(Event::ServerListening { worker: id, address, any });
         match readiness {
             Readiness::FirstServer if is_first => self.ready_by_itself(id, now),
@@ -208,7 +207,7 @@ impl State {
         let Some(worker) = self.workers.get(id).filter(|worker| is_starting && worker.takes_orders) else {
             return;
         };
-        let is_served = worker.addresses.is_empty() && self.connections.addresses().is_empty();
+        let is_served = !worker.listens && self.connections.addresses().is_empty();
         if !is_served || self.loop_stands_still(id) {
             return;
         }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::fleet::WorkerId;
 use crate::ids::SlotIndex;
-use crate::ipc::listen::{ListeningAddress, Query};
+use crate::ipc::listen::Query;
 use crate::ipc::message::{ServerData, ToWorker};
 use crate::ipc::writer::Writer;
 use crate::process::exit::{Child, Exit};
@@ -45,7 +45,8 @@ pub(crate) struct Worker {
     pub(crate) questions: Vec<Question>,
     /// It said that it is ready while it had no slot.
     pub(crate) needs_no_socket: bool,
-    pub(crate) addresses: Vec<ListeningAddress>,
+    /// A server of it listens.
+    pub(crate) listens: bool,
     /// People were told that it said something that nobody understands.
     pub(crate) is_misunderstood: bool,
     /// It got a signal and told us: the reason for its drain.
@@ -78,7 +79,7 @@ impl Worker {
             writer,
             questions: Vec::new(),
             needs_no_socket: false,
-            addresses: Vec::new(),
+            listens: false,
             is_misunderstood: false,
             is_signalled: false,
             has_package: false,
