@@ -104,6 +104,13 @@ pub enum Error {
         /// What went wrong, and what that means for the service.
         problem: String,
     },
+    /// A handle can't be sent to a worker.
+    #[error("cannot send a handle: no descriptor is left for it")]
+    NoDescriptor {
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
     /// The background thread can't be started.
     #[error("cannot start the supervisor's thread")]
     Thread {
@@ -153,6 +160,7 @@ impl Error {
             Self::Control { .. } => "ERR_CLUSTER2_CONTROL",
             Self::NotRunning => "ERR_CLUSTER2_NOT_RUNNING",
             Self::ReloadFailed { .. } => "ERR_CLUSTER2_RELOAD_FAILED",
+            Self::NoDescriptor { .. } => "ERR_CLUSTER2_NO_DESCRIPTOR",
             Self::Thread { .. } => "ERR_CLUSTER2_THREAD",
             Self::Scoreboard { .. } => "ERR_CLUSTER2_SCOREBOARD",
         }

@@ -1,5 +1,6 @@
 //! `Master`: JavaScript's hold on the supervisor.
 
+use std::io;
 use std::os::fd::{IntoRawFd, OwnedFd};
 
 use napi::bindgen_prelude::Function;
@@ -34,6 +35,15 @@ struct Address {
     #[serde(default)]
     index: u32,
     backlog: u32,
+}
+
+/// Why a handle can't be sent.
+fn not_duplicated(fd: i32, source: io::Error) -> napi::Error<&'static str> {
+    if source.raw_os_error() == Some(libc::EBADF) {
+        let text = format!("the argument fd must be an open descriptor, got {fd}");
+        return napi::Error::new("ERR_CLUSTER2_INVALID_ARGUMENT", text);
+    }
+    Error::NoDescriptor { source }.into()
 }
 
 impl TryFrom<Address> for Want {
@@ -125,10 +135,13 @@ impl Master {
         self.addresses.clone()
     }
 
-    /// Says a line of the application, or several, to a worker, with a descriptor that is duplicated first; gives the bytes that wait.
+    /// Says a line of the application, or several, to a worker, with a descriptor that is duplicated first; gives the bytes
+    /// that wait.
     ///
     /// # Errors
-    /// `ERR_CLUSTER2_WORKER_GONE`, or `ERR_CLUSTER2_CHANNEL_FULL` when the worker leaves 64 MiB unread: nothing is sent.
+    /// Nothing is sent: `ERR_CLUSTER2_WORKER_GONE`; `ERR_CLUSTER2_CHANNEL_FULL` when the worker leaves 64 MiB unread;
+    /// `ERR_CLUSTER2_NO_DESCRIPTOR` when the descriptor can't be duplicated, or `ERR_CLUSTER2_INVALID_ARGUMENT` when it is not
+    /// open.
     #[napi]
     pub fn send(&self, worker: u32, text: String, fd: Option<i32>) -> Result<u32> {
         let worker = WorkerId(worker);
@@ -139,7 +152,7 @@ impl Master {
             let text = format!("worker {worker} does not read its channel: {} bytes wait", writer.waiting());
             return Err(napi::Error::new("ERR_CLUSTER2_CHANNEL_FULL", text));
         }
-        let fd = fd.map(duplicate).transpose().map_err(|_| gone())?;
+        let fd = fd.map(|fd| duplicate(fd).map_err(|error| not_duplicated(fd, error))).transpose()?;
         writer.pass(text, fd);
         Ok(u32::try_from(writer.waiting()).unwrap_or(u32::MAX))
     }

@@ -111,6 +111,15 @@ describe('a master that has used up its descriptors', () => {
     program.kill('SIGTERM');
     assert.deepEqual(await program.exit(), { code: 0, signal: null });
   });
+
+  it('says so to an application that sends a handle, which stays its own', async () => {
+    const few = path.join(directory, 'sender');
+    fs.writeFileSync(few, `#!/bin/sh\nulimit -n 100\nexec '${NODE}' "$@"\n`, { mode: 0o755 });
+    const program = start('no-descriptors', { options: { noWorkers: 1 }, node: few, args: ['send'] });
+    assert.deepEqual((await program.line('not sent')).args, ['ERR_CLUSTER2_NO_DESCRIPTOR', true]);
+    await program.line('sent');
+    assert.deepEqual(program.seen('died'), []);
+  });
 });
 
 (hasStrace ? describe : describe.skip)('a master that finds no descriptor for a moment', () => {
