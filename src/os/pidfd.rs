@@ -7,6 +7,8 @@ use std::io;
 use std::os::fd::FromRawFd;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
+use super::watch::HoldsDescriptor;
+
 /// A descriptor that stands for one process and for no later one with the same pid; readable once it has ended.
 #[derive(Debug)]
 pub struct Pidfd(OwnedFd);
@@ -79,3 +81,6 @@ impl AsRawFd for Pidfd {
         self.0.as_raw_fd()
     }
 }
+
+// SAFETY: it owns one descriptor and never changes it.
+unsafe impl HoldsDescriptor for Pidfd {}
