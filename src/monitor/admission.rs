@@ -1,10 +1,10 @@
 //! The monitor's open connections: how many there may be, which goes when there is no room, and when one has idled too long.
 //!
-//! The server's accept loop owns the list; each connection's task holds its [`Admitted`], and leaves the list by dropping
-//! it. Crowds can't keep others out. When the list is full, the connection that can best be spared is closed for the new
-//! one: first those that sent no request in a tenth of a second, then those that wait for their next request, then those whose client does
-//! not read its answer; among equals the one on which nothing has moved for longest. Where none can be spared, some
-//! further connections are taken for questions about health only.
+//! The server's accept loop owns the list; each connection's task holds its [`Admitted`], and leaves the list by
+//! dropping it. Crowds can't keep others out. When the list is full, the connection that can best be spared is closed
+//! for the new one: first those that sent no request in a tenth of a second, then those that wait for their next
+//! request, then those whose client does not read its answer; among equals the one on which nothing has moved for
+//! longest. Where none can be spared, some further connections are taken for questions about health only.
 //! Invariant: the list is never longer than its limit and the share of health.
 
 use std::cell::{Cell, RefCell};

@@ -1,7 +1,7 @@
 //! `EcvAnswers`: what a process that serves the application says on the ECV path.
 //!
-//! `lib/worker/serving/ecv.js` makes one per process and calls it once per request to that path; it runs the self-check and reads the
-//! state, and everything that is said is decided here. No call waits.
+//! `lib/worker/serving/ecv.js` makes one per process and calls it once per request to that path; it runs the self-check
+//! and reads the state, and everything that is said is decided here. No call waits.
 
 use std::net::IpAddr;
 

@@ -1,7 +1,8 @@
 //! `openScoreboard`, `inheritedScoreboard` and `scoreboardLayout`: a worker's own row, as typed arrays over the shared memory.
 //!
-//! `lib/worker/counting/scoreboard.js` calls it once per worker and writes the row from then on without us. The mapping is given up for good
-//! on purpose: arrays may live until the process ends, whatever the garbage collector does, so memory must too.
+//! `lib/worker/counting/scoreboard.js` calls it once per worker and writes the row from then on without us. The mapping
+//! is given up for good on purpose: arrays may live until the process ends, whatever the garbage collector does, so
+//! memory must too.
 #![allow(unsafe_code, reason = "only unsafe code can lend foreign memory to V8")]
 
 use std::ptr::NonNull;

@@ -4,9 +4,9 @@
 //! machine comes in as `Machine`. Units, ranges and the leniency towards old scripts end here; the rest of the code sees
 //! domain types only. Invariants: `Options::ports` is never empty, and the monitor's port is not in it.
 //!
-//! `read.rs` reads one value; `ecv.rs`, `metrics.rs`, `monitor.rs` and `script.rs` read the parts of those options; `show.rs` prints a
-//! value for a message; `nearest.rs` guesses what a misspelt name meant; `json.rs` is the way back to JavaScript. `calls.rs`
-//! reads the arguments of `reload` and `scale`, by the same rules.
+//! `read.rs` reads one value; `ecv.rs`, `metrics.rs`, `monitor.rs` and `script.rs` read the parts of those options;
+//! `show.rs` prints a value for a message; `nearest.rs` guesses what a misspelt name meant; `json.rs` is the way back
+//! to JavaScript. `calls.rs` reads the arguments of `reload` and `scale`, by the same rules.
 
 pub mod calls;
 mod choices;

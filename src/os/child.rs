@@ -49,8 +49,8 @@ pub struct Program<'a> {
     pub may_outlive_us: bool,
 }
 
-/// Starts `program` with clean signal dispositions, an empty signal mask, and, unless it may outlive us, a death sentence for
-/// the moment when this thread's process is gone, however it went. Gives its pid, once it runs.
+/// Starts `program` with clean signal dispositions, an empty signal mask, and, unless it may outlive us, the parent-death
+/// signal, which kills it when this thread or its process is gone, however it went. Gives its pid, once it runs.
 ///
 /// The memory is not copied, as with vfork: this thread stands still until the child has become the program. A copy would
 /// cost time by the size of this process (10 ms for 500 MB), and once more when the pages that are shared by then are
@@ -95,7 +95,7 @@ pub fn start(program: &Program<'_>) -> io::Result<u32> {
     Err(step.error(program.user, errno))
 }
 
-/// As on Linux, but for the death sentence, which other systems don't know, and the memory, which is copied.
+/// As on Linux, but for the parent-death signal, which other systems don't know, and the memory, which is copied.
 ///
 /// # Errors
 /// As on Linux.

@@ -1,6 +1,6 @@
 //! Memory that a master and its workers share: an anonymous file, and a mapping of it.
 //!
-//! `scoreboard` makes the file and maps it; `node::agent` maps it in a worker. The file is sealed at its size, so that
+//! `scoreboard` makes the file and maps it; `node::worker_row` maps it in a worker. The file is sealed at its size, so that
 //! no process that holds the descriptor can shrink it under another's mapping (which would be a SIGBUS there).
 //! Invariant: a mapping is never handed out as a Rust slice; others write at any moment, so reads and writes are atomic.
 

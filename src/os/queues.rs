@@ -1,7 +1,7 @@
 //! One descriptor that tells whether a connection waits at any of many sockets.
 //!
-//! `supervisor::connections::blocked` is the only caller. The descriptor is an epoll of its own, which the runtime watches only
-//! while a worker may be blocked: at other times a connection costs this process nothing.
+//! `supervisor::connections::blocked` is the only caller. The descriptor is an epoll of its own, which the runtime watches
+//! only until the first connection waits; then the master looks by a timer.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

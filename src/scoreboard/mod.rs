@@ -1,7 +1,7 @@
 //! Shared memory in which each worker writes how it is, so that the master knows without asking.
 //!
 //! The master makes one [`Scoreboard`], gives each worker a row at its fork and keeps the header to itself. A worker maps
-//! the board through `node::agent` and writes its row from JavaScript with plain stores: no message, no call. The master
+//! the board through `node::worker_row` and writes its row from JavaScript with plain stores: no message, no call. The master
 //! reads at any moment, and also after the worker's death. `layout` says what stands where, `row` turns it into data.
 //! The [`Scoreboard`] belongs to the supervisor's thread; other threads of the master get a [`SharedBoard`].
 //!

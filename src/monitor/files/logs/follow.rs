@@ -1,8 +1,9 @@
 //! A log that is sent while it grows, for as long as its client reads.
 //!
-//! A file thread looks at the file four times a second; no client costs more than that, and their number is limited. When another file has taken its name (logrotate's `create`), the old one is read to its end, once more
-//! after a moment in which its writer may still have written, and then the new one from its beginning. When it was cut
-//! short (`copytruncate`), it is read from its beginning; text that was cut before a look is lost. While no file has the
+//! A file thread looks at the file four times a second; no client costs more than that, and their number is limited.
+//! When another file has taken its name (logrotate's `create`), the old one is read to its end, once more after a
+//! moment in which its writer may still have written, and then the new one from its beginning. When it was cut short
+//! (`copytruncate`), it is read from its beginning; text that was cut before a look is lost. While no file has the
 //! name, the old one is followed on.
 
 use std::fs::{File, Metadata};

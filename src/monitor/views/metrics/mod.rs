@@ -1,7 +1,8 @@
 //! `/metrics`: the cluster in numbers, for Prometheus.
 //!
-//! The renderer calls it with a snapshot. No process is asked for anything, so a scrape costs the workers nothing. Counters come from the totals, in which the dead still count, so none ever falls; gauges come from the rows of
-//! the living. All names begin with `cluster2_`. `docs/metrics.md` lists them.
+//! The renderer calls it with a snapshot. No process is asked for anything, so a scrape costs the workers nothing.
+//! Counters come from the totals, in which the dead still count, so none ever falls; gauges come from the rows of the
+//! living. All names begin with `cluster2_`. `docs/metrics.md` lists them.
 
 mod app;
 #[cfg(test)]
