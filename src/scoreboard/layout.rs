@@ -224,6 +224,7 @@ mod tests {
     #[test]
     fn the_document_shows_this_table() {
         let document = include_str!("../../docs/scoreboard.md");
+        assert!(document.contains(&format!("This is version {VERSION} of the layout.")));
         for (word, info) in FIELDS.iter().enumerate() {
             let kind = if info.kind == Kind::Counter { "counter" } else { "gauge" };
             let line = format!("| {word} | `{}` | {} | {kind} | {} |", info.name, info.unit, info.meaning);
