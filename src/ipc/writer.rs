@@ -59,6 +59,11 @@ impl Writer {
         self.post(Line::of(message, Some(fd), self.0.serialization), false);
     }
 
+    /// Says nothing of the connections up to this `seq` that still wait to be handed over: they were taken back.
+    pub fn withdraw(&self, up_to: u64) {
+        self.0.outbox().lines.retain(|line| line.hand_over.is_none_or(|seq| seq > up_to));
+    }
+
     /// Passes on a line of the application, or several; at once if nothing waits. For any thread.
     pub fn pass(&self, text: String, fd: Option<OwnedFd>) {
         let line = Line::new(self.0.serialization.application(text), fd, true);

@@ -368,6 +368,11 @@ impl State {
 
     /// Tells workers what came of their connections.
     fn give_orders(&mut self) {
+        for (worker, up_to) in self.connections.take_withdrawn() {
+            if let Some(worker) = self.workers.get(worker) {
+                worker.writer.withdraw(up_to);
+            }
+        }
         for Order { worker, message, fd } in self.connections.take_orders() {
             let Some(worker) = self.workers.get(worker) else { continue };
             match fd {

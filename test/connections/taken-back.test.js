@@ -3,11 +3,13 @@
 
 const assert = require('node:assert/strict');
 
-const { connect, eventually, ready, reap, request, start } = require('../support');
+const { connect, countDescriptors, eventually, ready, reap, request, start } = require('../support');
 
 const CLIENTS = 40;
 // What the master waits before it takes a connection back, and a busy machine.
 const WITHIN_MS = 1500;
+// Connections that are under way, and what they came from.
+const MOST_UNDER_WAY = 10;
 
 describe('a worker that is stopped', function () {
   this.timeout(60000);
@@ -35,6 +37,19 @@ describe('a worker that is stopped', function () {
       assert.deepEqual(program.seen('died'), []);
     });
   }
+
+  it('holds no descriptor of the master for what was taken back from it', async () => {
+    const program = start('lost-channel', { options: { noWorkers: 4, scheduling: 'rr' } });
+    await program.lines('listening', 4);
+    const { args: [port] } = await program.line('port');
+    const before = countDescriptors(program.pid);
+    const stopped = program.seen('forked')[0].args[0];
+    process.kill(stopped, 'SIGSTOP');
+    for (let client = 0; client < 2 * CLIENTS; client += 1) await request(port, { within: WITHIN_MS });
+    const more = countDescriptors(program.pid) - before;
+    process.kill(stopped, 'SIGCONT');
+    assert.ok(more <= MOST_UNDER_WAY, `${more} descriptors`);
+  });
 
   it('is the only one to serve what was not taken back, also where its script makes no Cluster', async () => {
     const program = start('loads-only', { options: { noWorkers: 2, scheduling: 'rr' } });

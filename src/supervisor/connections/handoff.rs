@@ -303,6 +303,7 @@ impl Connections {
             };
             let Some(claimed) = board.borrow().revoke(*worker, last.seq) else { continue };
             let up_to = last.seq;
+            self.withdrawn.push((*worker, up_to));
             let (mine, back): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut server.in_flight)
                 .into_iter()
                 .partition(|connection| connection.seq <= claimed || connection.seq > up_to);

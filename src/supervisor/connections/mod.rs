@@ -82,6 +82,8 @@ pub(crate) struct Connections {
     /// When queues are watched for which descriptors were short.
     watch_again: Option<Instant>,
     orders: Vec<Order>,
+    /// Up to which number connections were taken back from a worker.
+    withdrawn: Vec<(WorkerId, u64)>,
     warnings: Vec<String>,
     moves: Moves,
 }
@@ -172,6 +174,7 @@ impl Connections {
             is_steering_outdated: true,
             watch_again: None,
             orders: Vec::new(),
+            withdrawn: Vec::new(),
             warnings: Vec::new(),
             moves: Moves::default(),
         }
@@ -250,6 +253,11 @@ impl Connections {
     /// What workers must be told.
     pub(crate) fn take_orders(&mut self) -> Vec<Order> {
         std::mem::take(&mut self.orders)
+    }
+
+    /// From which workers connections were taken back, and up to which number: nothing need be said of these any more.
+    pub(crate) fn take_withdrawn(&mut self) -> Vec<(WorkerId, u64)> {
+        std::mem::take(&mut self.withdrawn)
     }
 
     /// What an operator should know.
