@@ -8,13 +8,12 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
+use crate::backlog::Waiting;
 use crate::ids::WorkerId;
-use crate::ipc::backlog::Waiting;
-use crate::ipc::listen::ListeningAddress;
-use crate::process::exit::Exit;
 
 /// One thing that happened.
 #[derive(Debug)]
@@ -166,6 +165,41 @@ pub enum Event {
     StopAsked,
     /// Every worker is gone after a shutdown or a stop, and our files are removed.
     Ended,
+}
+
+/// Where a server of a worker listens, as Node reports it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListeningAddress {
+    /// An address, a path, or nothing for "any".
+    #[serde(default)]
+    pub address: Value,
+    /// The port, -1 for a path.
+    #[serde(default)]
+    pub port: Value,
+    /// 4, 6, -1, `udp4` or `udp6`.
+    #[serde(default)]
+    pub address_type: Value,
+    /// The descriptor, where the worker listens on one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fd: Option<i64>,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It ended by itself with this status.
+    Code(i32),
+    /// A signal ended it.
+    Signal(i32),
+}
+
+impl Exit {
+    /// Whether the status was 0.
+    #[must_use]
+    pub fn is_clean(self) -> bool {
+        self == Self::Code(0)
+    }
 }
 
 /// How the master's threads tell the application of an [`Event`]. One that a worker's message causes goes with the

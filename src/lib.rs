@@ -31,9 +31,11 @@ pub mod ecv;
 // 9. The web page and the health answers on the monitor's port.
 pub mod monitor;
 
+pub mod backlog;
 pub mod error;
 pub mod event;
 pub mod ids;
+pub mod reasons;
 pub mod tasks;
 pub mod timestamp;
 

@@ -8,7 +8,6 @@
 //! stop. News that comes too late, twice or about nobody changes nothing.
 
 pub mod backoff;
-pub mod reasons;
 mod recycle;
 mod reload;
 mod scale;

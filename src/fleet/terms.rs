@@ -6,8 +6,8 @@
 use std::time::{Duration, Instant};
 
 use super::backoff;
-pub use super::reasons::{DeathReason, RecycleReason};
 use crate::ids::{SlotIndex, WorkerId};
+pub use crate::reasons::{DeathReason, RecycleReason};
 
 /// Which ends of a worker that nobody asked for are followed by a new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

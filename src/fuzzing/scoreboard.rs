@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 
 use super::input::Input;
-use crate::event::Event;
+use crate::event::{Event, Exit};
 use crate::fleet::DeathReason;
 use crate::ids::WorkerId;
 use crate::monitor::data::health::{Limits, Moment};
@@ -22,7 +22,6 @@ use crate::monitor::views::view_model::ViewModel;
 use crate::options::{Machine, Options};
 use crate::os::clock::monotonic_ms;
 use crate::os::memory::Mapping;
-use crate::process::exit::Exit;
 use crate::scoreboard::layout::{FIELDS, HEADER_SIZE, Kind, ROW_SIZE, fatal, header, histogram, ring};
 use crate::scoreboard::{Row, Scoreboard, Totals};
 use crate::supervisor::watch::cause::Evidence;

@@ -1,6 +1,6 @@
-//! Where a worker wants to listen, and where it does: what Node's protocol says of addresses.
+//! Where a worker wants to listen: what Node's protocol says of addresses.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::text::Text;
@@ -36,24 +36,6 @@ pub struct Query {
     /// `listen({writableAll})`, for paths.
     #[serde(default)]
     pub writable_all: bool,
-}
-
-/// Where a server of a worker listens, as Node reports it.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ListeningAddress {
-    /// An address, a path, or nothing for "any".
-    #[serde(default)]
-    pub address: Value,
-    /// The port, -1 for a path.
-    #[serde(default)]
-    pub port: Value,
-    /// 4, 6, -1, `udp4` or `udp6`.
-    #[serde(default)]
-    pub address_type: Value,
-    /// The descriptor, where the worker listens on one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fd: Option<i64>,
 }
 
 fn optional<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {

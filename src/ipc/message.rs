@@ -15,10 +15,11 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::listen::{ListeningAddress, Query};
+use super::listen::Query;
 use super::text::{self, Text};
-use crate::fleet::reasons::RecycleReason;
+use crate::event::ListeningAddress;
 use crate::ids::SlotIndex;
+use crate::reasons::RecycleReason;
 
 /// What every internal `cmd` begins with.
 pub(super) const INTERNAL: &str = "NODE_";

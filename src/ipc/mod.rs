@@ -1,6 +1,5 @@
 //! Node's own cluster-worker protocol, spoken from Rust.
 
-pub mod backlog;
 pub mod channel;
 pub mod frame;
 pub mod listen;

@@ -1,7 +1,7 @@
 //! Carries events from the supervisor's thread to JavaScript, in order.
 //!
 //! The thread-safe function is weak: a supervisor with nothing to do does not keep Node alive. The queue of events has no
-//! bound of its own. What could flood it, the talk of the workers, is counted in `ipc::backlog`, at whose limit the
+//! bound of its own. What could flood it, the talk of the workers, is counted in `backlog`, at whose limit the
 //! supervisor reads that worker's channel no further.
 
 use std::os::fd::IntoRawFd;
@@ -12,10 +12,9 @@ use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use serde_json::{Value, json};
 
 use super::convert::Result;
+use crate::backlog::Waiting;
 use crate::error::INTERNAL;
-use crate::event::{Event, MonitorRequest, Publish, signal_name};
-use crate::ipc::backlog::Waiting;
-use crate::process::exit::Exit;
+use crate::event::{Event, Exit, MonitorRequest, Publish, signal_name};
 
 /// What the callback gets: the event's name, the worker's id or 0, a text, and a descriptor or -1.
 pub(crate) type EventArgs = FnArgs<(&'static str, u32, String, i32)>;

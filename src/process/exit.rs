@@ -13,29 +13,13 @@ use nix::sys::resource::{UsageWho, getrusage};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use crate::event::Exit;
 use crate::os::child::{reap, signal_pid};
 use crate::os::pidfd::Pidfd;
 use crate::os::watch::watch;
 
 /// How often a child without a pidfd is looked at.
 const LOOK_WITHOUT_PIDFD: Duration = Duration::from_millis(20);
-
-/// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// It ended by itself with this status.
-    Code(i32),
-    /// A signal ended it.
-    Signal(i32),
-}
-
-impl Exit {
-    /// Whether the status was 0.
-    #[must_use]
-    pub fn is_clean(self) -> bool {
-        self == Self::Code(0)
-    }
-}
 
 /// One child of the master, from its fork until it has been reaped.
 #[derive(Debug)]

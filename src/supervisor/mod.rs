@@ -15,15 +15,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::backlog::Waiting;
 use crate::ecv::Word;
 use crate::error::Error;
-use crate::event::Publish;
+use crate::event::{Exit, Publish};
 use crate::ids::WorkerId;
-use crate::ipc::backlog::Waiting;
 use crate::ipc::message::ToMaster;
-use crate::monitor::views::metrics::AppMetrics;
+use crate::monitor::data::app_metrics::AppMetrics;
 use crate::process::control::Request;
-use crate::process::exit::Exit;
 use crate::process::spawn::Launch;
 
 mod calls;

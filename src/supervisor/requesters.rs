@@ -16,13 +16,12 @@ use super::state::State;
 use super::timers::Due;
 use super::workers::Worker;
 use crate::error::Error;
-use crate::event::{Event, signal_name};
+use crate::event::{Event, Exit, signal_name};
 use crate::fleet::Replaced;
 use crate::fleet::{self, Phase, Step};
 use crate::ids::{SlotIndex, WorkerId};
 use crate::options::calls;
 use crate::process::control::Reply;
-use crate::process::exit::Exit;
 use crate::process::spawn::Launch;
 use crate::timestamp::Timestamp;
 

@@ -16,11 +16,11 @@ use crate::ecv::Change;
 use crate::event::{Event, MonitorRequest, Publish};
 use crate::fleet::{self, DeathReason, Phase, Purpose, SlotIndex, State as Life};
 use crate::ids::WorkerId;
+use crate::monitor::data::app_metrics::AppMetrics;
 use crate::monitor::data::stats::{
     Address, ClusterState, Crashing, ShownOptions, Stats, Worker, WorkerState, count,
 };
 use crate::monitor::source::{Order, Source};
-use crate::monitor::views::metrics::AppMetrics;
 use crate::options::{self, Options};
 use crate::process::control::{Reply, Request};
 use crate::process::service_manager::Condition;

@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::event::Exit;
 use crate::fleet::WorkerId;
 use crate::ids::SlotIndex;
 use crate::ipc::listen::Query;
 use crate::ipc::message::{ServerData, ToWorker};
 use crate::ipc::writer::Writer;
-use crate::process::exit::{Child, Exit};
+use crate::process::exit::Child;
 use crate::timestamp::Timestamp;
 
 /// A question for a socket that waits until the worker has a slot.

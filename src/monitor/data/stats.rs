@@ -60,7 +60,7 @@ pub struct Stats {
     pub revision: u64,
 }
 
-/// Counts by reason; the reasons are names of `fleet::reasons`.
+/// Counts by reason; the reasons are names of `reasons`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tallies {
     /// Workers that died.
@@ -393,7 +393,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::process::exit::Exit;
+    use crate::event::Exit;
 
     fn stats() -> Stats {
         Stats::new(1, Timestamp::now(), ShownOptions::default())

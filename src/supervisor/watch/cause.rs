@@ -5,11 +5,10 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::event::signal_name;
+use crate::event::{Exit, signal_name};
 use crate::fleet::DeathReason;
 use crate::options::Options;
 use crate::os::clock::monotonic_ms;
-use crate::process::exit::Exit;
 use crate::scoreboard::layout::Field;
 use crate::scoreboard::{Recorded, Row};
 

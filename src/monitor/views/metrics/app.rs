@@ -1,39 +1,13 @@
-//! The application's own metrics: text in Prometheus' format, kept here from one call of `c.metrics`' function to the next.
+//! The application's own metrics on the page: its text in the format that is asked for.
 //!
-//! The thread of JavaScript sets the text, about once a second; the renderer reads it. So a master whose loop is blocked
-//! delays no scrape: its last text is shown. Families of our own names are left out, since a name must not come
-//! twice.
+//! Families of our own names are left out, since a name must not come twice.
 
 use std::collections::HashSet;
 use std::fmt::Write;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use super::text::Format;
 
-/// How long the application's text may be; what goes beyond is not taken.
-pub const TEXT_LIMIT: usize = 4 * 1024 * 1024;
 const OURS: &str = "cluster2_";
-
-/// The text, between its two threads.
-#[derive(Clone, Debug, Default)]
-pub struct AppMetrics(Arc<Mutex<Arc<str>>>);
-
-impl AppMetrics {
-    /// Replaces the text; a text that is too long changes nothing, and gives `false`.
-    pub fn set(&self, text: &str) -> bool {
-        let fits = text.len() <= TEXT_LIMIT;
-        if fits {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = text.into();
-        }
-        fits
-    }
-
-    /// The text as it was said last.
-    #[must_use]
-    pub fn get(&self) -> Arc<str> {
-        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
 
 /// The application's text as it goes onto the page: without our names, comments and blank lines, and in `format`.
 pub(crate) fn adapted(format: Format, text: &str) -> String {
@@ -100,13 +74,5 @@ mod tests {
         let expected = "# HELP orders Orders.\n# TYPE orders counter\norders_total{kind=\"a\"} 3\n\
             # TYPE hits unknown\nhits 1\n# TYPE odd unknown\nodd 2\n# TYPE temperature gauge\ntemperature 20.5\n";
         assert_eq!(adapted(Format::OpenMetrics, TEXT), expected);
-    }
-
-    #[test]
-    fn a_text_that_is_too_long_is_not_taken() {
-        let kept = AppMetrics::default();
-        assert!(kept.set("a 1\n"));
-        assert!(!kept.set(&"x".repeat(TEXT_LIMIT + 1)));
-        assert_eq!(&*kept.get(), "a 1\n");
     }
 }

@@ -13,14 +13,13 @@ use std::time::UNIX_EPOCH;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use app::adapted;
-pub use app::{AppMetrics, TEXT_LIMIT};
 pub use text::Format;
 use text::{Kind, Text};
 
-use crate::fleet::reasons::{DeathReason, RecycleReason};
 use crate::monitor::data::health::Moment;
 use crate::monitor::data::stats::{Stats, Worker, WorkerState};
 use crate::os::process_facts;
+use crate::reasons::{DeathReason, RecycleReason};
 use crate::scoreboard::Row;
 use crate::scoreboard::layout::{Field, histogram};
 use crate::scoreboard::row::Totals;

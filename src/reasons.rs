@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn the_documents_list_every_name() {
-        let metrics = include_str!("../../docs/metrics.md");
+        let metrics = include_str!("../docs/metrics.md");
         let names = RecycleReason::ALL.into_iter().map(RecycleReason::name).chain(DeathReason::NAMES);
         for name in names {
             assert!(metrics.contains(&format!("`{name}`")), "docs/metrics.md lacks `{name}`");
