@@ -15,6 +15,7 @@ const ANOTHER_USER = 65532;
 const NODE = process.env.CLUSTER2_TEST_NODE ?? process.execPath;
 const isFailedStart = ({ event, args: [warning] = [] }) =>
   event === 'warning' && warning.code === 'ERR_CLUSTER2_SPAWN';
+const isShortage = ({ event, args: [warning] = [] }) => event === 'warning' && /are short/.test(warning.message);
 
 (hasStrace ? describe : describe.skip)('a process that was forked and cannot be watched', () => {
   afterEach(reap);
@@ -62,6 +63,24 @@ if (process.platform === 'linux') describe('forks that fail for want of processe
     const last = program.seen(isFailedStart).at(-1).at;
     assert.ok(at - last < SOON_MS, `forked ${at - last} ms after the last failure`);
   });
+});
+
+(hasStrace ? describe : describe.skip)('a kernel that has no memory for messages', () => {
+  afterEach(reap);
+  let end;
+  afterEach(() => end?.());
+
+  for (const [call, direction] of [['recvmsg', 'from'], ['sendmsg', 'to']]) {
+    it(`delays those ${direction} workers, and costs none`, async () => {
+      const program = await startCluster({ noWorkers: 1 });
+      end = await meddle(program.pid, `${call}:error=ENOMEM`);
+      await request(program.port, { path: '/command' });
+      await program.line(isShortage);
+      await end();
+      await program.line(({ event, role }) => event === 'command' && role === 'worker');
+      assert.deepEqual(program.seen('died'), []);
+    });
+  }
 });
 
 describe('a master that has used up its descriptors', () => {
@@ -178,7 +197,7 @@ describe('a master that has used up its descriptors', () => {
     await crowd.line('under way');
     const [victim] = program.workers;
     process.kill(victim, 'SIGKILL');
-    await program.line(({ event, args: [warning] = [] }) => event === 'warning' && /are short/.test(warning.message));
+    await program.line(isShortage);
     crowd.kill('SIGTERM');
     await crowd.exit();
     await program.lines('listening', 3);
