@@ -48,7 +48,7 @@ impl State {
             Call::Shutdown => self.begin_shutdown(now),
             Call::Stop => self.stop(now),
             Call::Rotate { ticket, disabled, by, reason } => {
-                self.switch.set(disabled, Change::new(&by, Timestamp::now(), reason.as_deref()));
+                self.switch.set(disabled, Change::new(&by, Timestamp::now(), reason.as_deref()), None);
                 self.tell(Event::Answered { ticket, answer: json!({ "ok": true }) });
             }
             Call::Leave => self.switch.leave(),

@@ -10,6 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
+use crate::backlog::Waiting;
 use crate::ecv::{Change, Rotation, Word};
 use crate::event::{Event, Publish};
 use crate::ids::WorkerId;
@@ -49,14 +50,14 @@ impl Switch {
         switch
     }
 
-    /// Takes the cluster out of rotation or puts it back.
-    pub(crate) fn set(&self, disabled: bool, change: Change) {
+    /// Takes the cluster out of rotation or puts it back; `waiting` is of the worker's message that asked for it.
+    pub(crate) fn set(&self, disabled: bool, change: Change, waiting: Option<Waiting>) {
         let (by, reason) = (change.by.clone(), change.reason.clone());
         let mut position = self.position();
         let changed = position.rotation.set(disabled, change);
         self.write(&position);
         drop(position);
-        (self.publish)(Event::Rotated { disabled, by, reason, changed }, None);
+        (self.publish)(Event::Rotated { disabled, by, reason, changed }, waiting);
         if self.board.is_none() {
             // A full queue is worked off soon, and every turn looks whether workers must be told.
             let _ = self.inputs.try_send(Input::Rotated);
@@ -97,14 +98,14 @@ impl Switch {
 impl State {
     /// A worker passed a control request on; it is told once the change is made.
     pub(crate) fn rotate_for(&mut self, id: WorkerId, seq: u64, disabled: bool, change: Change) {
-        self.switch.set(disabled, change);
+        self.switch.set(disabled, change, self.waiting.take());
         self.workers.say(id, &ToWorker::Rotated { ack: seq });
     }
 
     /// The control socket's `disable` and `enable`; the reason may come as `{"reason": "..."}`.
     pub(crate) fn rotate_by_control(&mut self, disabled: bool, args: &Value) {
         let reason = args.get("reason").and_then(Value::as_str);
-        self.switch.set(disabled, Change::new("the control socket", Timestamp::now(), reason));
+        self.switch.set(disabled, Change::new("the control socket", Timestamp::now(), reason), None);
     }
 
     /// Workers without a scoreboard can't read the word: they are told.

@@ -74,7 +74,7 @@ impl Source for View {
     }
 
     fn rotate(&self, disabled: bool, change: Change) {
-        self.switch.set(disabled, change);
+        self.switch.set(disabled, change, None);
     }
 
     fn revision(&self) -> u64 {

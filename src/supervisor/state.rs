@@ -99,7 +99,7 @@ pub(super) struct State {
     pub(super) tasks: LocalTasks,
     pub(super) publish: Publish,
     /// Of the message that is being heard, until an event goes with it.
-    waiting: Cell<Option<Waiting>>,
+    pub(super) waiting: Cell<Option<Waiting>>,
     /// The monitor's port, and whether the application has an app of its own for it.
     monitor: Option<(std::net::TcpListener, bool)>,
     control: Option<control::ControlSocket>,
