@@ -27,8 +27,8 @@ use crate::timestamp::Timestamp;
 
 /// How long JavaScript may take to say with what workers are to be started.
 const FRESH_SETTINGS: Duration = Duration::from_millis(500);
-/// How long a reload that failed waits for the death that tells why.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long a reload that failed waits for the worker's death, which tells the reason.
+const REASON_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A caller that waits for an answer.
 #[derive(Debug)]
@@ -208,7 +208,7 @@ impl State {
     pub(super) fn reload_failed(&mut self, worker: WorkerId, replaced: usize, now: Instant) {
         let Some(Running { requesters, .. }) = self.end_reload(replaced > 0) else { return };
         self.tell_failure(true);
-        let until = now + LAST_WORDS;
+        let until = now + REASON_PATIENCE;
         self.requesters.failed = Some(Failed { requesters, worker, replaced, until });
         self.timers.set(Due::FailedReload, until, now);
         // What sent a worker away is known at once, and its exit, which follows from that, tells nothing more.
@@ -281,7 +281,7 @@ impl State {
     fn tell_failure(&mut self, now: bool) {
         let Some(failed) = &self.requesters.failed else { return };
         let worker = self.workers.get(failed.worker);
-        // One that is not dead yet and had something to say was sent away for that.
+        // A worker that still lives and has told its error was sent away because of it.
         if worker.is_some_and(|worker| worker.reason.is_none() && worker.last_words.is_none()) && !now {
             return;
         }
