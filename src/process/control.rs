@@ -8,11 +8,13 @@
 //!
 //! Only the user who runs the master, and root, get an answer: the file has mode 0600 from its first moment on, and the
 //! peer's credentials are checked as well. A request has at most [`REQUEST_LIMIT`] bytes and comes within [`REQUEST_TIME`].
-//! At most [`CONNECTIONS`] are open at once; further ones wait in the kernel's queue.
+//! At most [`CONNECTIONS`] clients are served at once; further ones wait in the kernel's queue. A client that closes its
+//! connection before it has its answer gives its place up; what it asked for is done all the same.
 
 use std::fs;
+use std::future::pending;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -29,12 +31,13 @@ use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::geteuid;
 use serde_json::{Value, json};
 use socket2::{Domain, SockAddr, Socket, Type};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
 
 use crate::error::Error;
 use crate::os::peer::Process;
+use crate::os::watch::watch;
 use crate::process::pidfile::PidDir;
 use crate::tasks::LocalTasks;
 
@@ -181,12 +184,35 @@ pub(crate) async fn converse(
         Ok(Line { call, args }) => {
             let (reply, answer) = Reply::channel();
             on_request(Request { call, args, reply });
-            answer.await.unwrap_or_else(|_| refusal("the master gave no answer").to_string().into())
+            tokio::select! {
+                answer = answer => {
+                    answer.unwrap_or_else(|_| refusal("the master gave no answer").to_string().into())
+                }
+                () = hung_up(&stream) => return Ok(()),
+            }
         }
         Err(problem) => refusal(&problem).to_string().into(),
     };
     let lines = Buf::chain(answer, &b"\n"[..]);
     timeout(REQUEST_TIME, stream.write_all_buf(&mut { lines })).await?
+}
+
+/// Waits until the client has closed its connection. A client that only sends no more still waits for its answer.
+///
+/// It watches a duplicate: what it passes over, the answer still needs, which must leave at once when the master ends.
+async fn hung_up(client: &tokio::net::UnixStream) {
+    let duplicate = client.as_fd().try_clone_to_owned();
+    let Ok(watched) = duplicate.and_then(|client| watch(client, Interest::WRITABLE)) else {
+        // Descriptors are short: the client keeps its place until it is answered.
+        return pending().await;
+    };
+    while let Ok(mut state) = watched.writable().await {
+        if state.ready().is_write_closed() {
+            return;
+        }
+        // There is room to write, as at most times: the next event may be the end.
+        state.clear_ready();
+    }
 }
 
 fn parse(line: &[u8]) -> Result<Line, String> {

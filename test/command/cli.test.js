@@ -9,7 +9,7 @@ const path = require('node:path');
 const {
   eventually, freePort, isRefused, makeDirectory, PACKAGE, reap, ready, refused, request, start, startCluster, underWay,
 } = require('../support');
-const { ask } = require('../support/control');
+const { ask, askAndLeave } = require('../support/control');
 const { command } = require('../support/command');
 const { BIN } = require('../support/script');
 const { COMMANDS, COMMON } = require('../../lib/cli/usage');
@@ -96,6 +96,15 @@ describe('the command cluster2', () => {
     const said = await succeeds(program.cwd, 'stop', '--timeout', '0.2');
     assert.equal(said, `master ${program.pid}: it did not answer, it was killed\n`);
     assert.deepEqual(await program.exit(), { code: null, signal: 'SIGKILL' });
+  });
+
+  it('is answered however many have asked for a reload that does not end and have gone', async () => {
+    const program = start('reload', { options: { noWorkers: 1, startTimeout: 60_000 } });
+    await ready(program, 1);
+    fs.writeFileSync(path.join(program.cwd, 'release'), 'never listens');
+    for (let asked = 0; asked < 64; asked += 1) await askAndLeave(program, 'reload');
+    await succeeds(program.cwd, 'status', '--timeout', '1');
+    assert.equal(await succeeds(program.cwd, 'stop'), `master ${program.pid}: stopped\n`);
   });
 
   it('shutdown returns when nothing new gets in', async () => {

@@ -482,6 +482,7 @@ fn echo(request: Request) {
     match request.call.as_str() {
         "echo" => request.reply.send(request.args),
         "drop" => drop(request),
+        "never" => std::mem::forget(request),
         "later" => drop(tokio::task::spawn_local(async {
             tokio::task::yield_now().await;
             request.reply.send(json!({ "ok": true, "late": true }));
@@ -547,6 +548,52 @@ fn more_clients_than_places_wait_for_theirs() {
         idle.truncate(3);
         assert_eq!(ask(path, "echo", &json!(2)), 2);
     });
+}
+
+#[test]
+fn a_client_that_leaves_without_its_answer_gives_up_its_place() {
+    let home = TempDir::new().unwrap();
+    with_server(home.path(), echo, |path| {
+        for _ in 0..=control::CONNECTIONS {
+            let mut client = UnixStream::connect(path).unwrap();
+            client.write_all(b"{\"call\":\"never\"}\n").unwrap();
+        }
+        assert_eq!(ask(path, "echo", &json!(1)), 1);
+    });
+}
+
+#[test]
+fn a_client_that_only_sends_no_more_gets_its_answer() {
+    let home = TempDir::new().unwrap();
+    with_server(home.path(), echo, |path| {
+        let mut client = UnixStream::connect(path).unwrap();
+        client.set_read_timeout(Some(LONG)).unwrap();
+        client.write_all(b"{\"call\":\"later\"}\n").unwrap();
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        assert!(io::read_to_string(client).unwrap().contains("\"late\":true"));
+    });
+}
+
+#[test]
+fn an_answer_leaves_in_the_turn_after_it_was_given() {
+    let home = TempDir::new().unwrap();
+    let dir = PidDir::open(home.path(), true).unwrap();
+    let socket = control::bind(&dir).unwrap();
+    let mut client = UnixStream::connect(dir.control_path()).unwrap();
+    client.write_all(b"{\"call\":\"echo\"}\n").unwrap();
+    run(async {
+        let (asked, mut is_asked) = tokio::sync::mpsc::unbounded_channel();
+        let forward = move |request| asked.send(request).unwrap();
+        let serving = tokio::task::spawn_local(control::serve(socket, forward));
+        let request = is_asked.recv().await.unwrap();
+        // The master waits before it answers, and ends a turn later.
+        tokio::time::sleep(SHORT).await;
+        request.reply.send(json!("bye"));
+        tokio::task::yield_now().await;
+        serving.abort();
+    });
+    client.set_read_timeout(Some(LONG)).unwrap();
+    assert_eq!(io::read_to_string(client).unwrap(), "\"bye\"\n");
 }
 
 #[test]
