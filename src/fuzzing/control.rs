@@ -11,7 +11,7 @@ use tokio::net::UnixStream;
 use tokio::runtime::{Builder, Runtime};
 
 use super::input::Input;
-use crate::process::control::{REQUEST_LIMIT, converse};
+use crate::process::control::{REQUEST_LIMIT, Request, converse};
 
 #[derive(Deserialize)]
 struct Line {
@@ -46,7 +46,7 @@ pub fn check(bytes: &[u8]) {
             };
             let server = async {
                 // Its error is that of a client which does not take its answer.
-                let _ = converse(ours, &|request| {
+                let _ = converse(ours, &async |request: Request| {
                     let echo = json!({ "ok": true, "call": request.call, "args": request.args });
                     asked.borrow_mut().push((request.call, request.args));
                     request.reply.send(echo);

@@ -1,8 +1,9 @@
 //! The monitor's only way to the rest of the program: what it may ask of the supervisor.
 //!
-//! The supervisor implements [`Source`]; the monitor's threads call it. Nothing here waits for the supervisor's thread: a
-//! lock is held for the copy of a snapshot at most, and orders are put into the supervisor's queue.
+//! The supervisor implements [`Source`]; the monitor's threads call it. Nothing here holds up the monitor: a lock is held
+//! for the copy of a snapshot at most, and only the client who gives an order waits until the supervisor's queue has room.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,6 +13,10 @@ use tokio::sync::oneshot;
 use crate::ecv::Change;
 use crate::event::MonitorRequest;
 use crate::monitor::data::stats::Stats;
+
+/// Room for an order in the supervisor's queue, then the answer to come, which is JSON; `None` when the supervisor has
+/// ended.
+pub type Ordered = Pin<Box<dyn Future<Output = Option<oneshot::Receiver<Bytes>>> + Send>>;
 
 /// What the answers are made from.
 pub trait Source: Send + Sync {
@@ -24,8 +29,8 @@ pub trait Source: Send + Sync {
     /// A number that grows with every change of the snapshot, but for what workers write by themselves.
     fn revision(&self) -> u64;
 
-    /// Passes an order on. The answer to come is JSON; `None` when the supervisor takes no more orders.
-    fn order(&self, order: Order) -> Option<oneshot::Receiver<Bytes>>;
+    /// Passes an order on.
+    fn order(&self, order: Order) -> Ordered;
 
     /// What the application adds to the metrics, in Prometheus' text format.
     fn app_metrics(&self) -> Arc<str>;

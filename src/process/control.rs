@@ -139,12 +139,12 @@ pub fn bind(dir: &PidDir) -> io::Result<ControlSocket> {
 
 /// Serves the control socket until dropped, which ends every connection with it.
 ///
-/// `on_request` runs on this thread and must not block; it answers through [`Request::reply`]. Must be polled within a
-/// `LocalSet` or local runtime whose time and I/O are enabled.
+/// `on_request` runs on this thread and must not block it; the client waits while it does, and gets its answer through
+/// [`Request::reply`]. Must be polled within a `LocalSet` or local runtime whose time and I/O are enabled.
 ///
 /// # Errors
 /// When the socket can't be registered with the runtime. Failures of single connections end those only.
-pub async fn serve(socket: ControlSocket, on_request: impl Fn(Request) + 'static) -> io::Result<()> {
+pub async fn serve(socket: ControlSocket, on_request: impl AsyncFn(Request) + 'static) -> io::Result<()> {
     let listener = tokio::net::UnixListener::from_std(socket.0)?;
     // The supervisor's tasks own this one, so its own tasks need another set: a set that contains its holder never ends.
     let tasks = LocalTasks::default();
@@ -168,7 +168,7 @@ pub async fn serve(socket: ControlSocket, on_request: impl Fn(Request) + 'static
 
 pub(crate) async fn converse(
     mut stream: tokio::net::UnixStream,
-    on_request: &impl Fn(Request),
+    on_request: &impl AsyncFn(Request),
 ) -> io::Result<()> {
     let uid = stream.peer_cred()?.uid();
     if uid != 0 && uid != geteuid().as_raw() {
@@ -183,7 +183,7 @@ pub(crate) async fn converse(
     let answer = match parse(&line) {
         Ok(Line { call, args }) => {
             let (reply, answer) = Reply::channel();
-            on_request(Request { call, args, reply });
+            on_request(Request { call, args, reply }).await;
             tokio::select! {
                 answer = answer => {
                     answer.unwrap_or_else(|_| refusal("the master gave no answer").to_string().into())

@@ -8,9 +8,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
-use bytes::Bytes;
 use serde_json::Value;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use crate::ecv::Change;
 use crate::event::{Event, MonitorRequest, Publish};
@@ -20,7 +19,7 @@ use crate::monitor::data::app_metrics::AppMetrics;
 use crate::monitor::data::stats::{
     Address, ClusterState, Crashing, ShownOptions, Stats, Worker, WorkerState, count,
 };
-use crate::monitor::source::{Order, Source};
+use crate::monitor::source::{Order, Ordered, Source};
 use crate::options::{self, Options};
 use crate::process::control::{Reply, Request};
 use crate::process::service_manager::Condition;
@@ -81,10 +80,10 @@ impl Source for View {
         self.stats.lock().revision
     }
 
-    fn order(&self, order: Order) -> Option<oneshot::Receiver<Bytes>> {
+    fn order(&self, order: Order) -> Ordered {
         if self.serves_itself {
             // There are no workers to be changed.
-            return None;
+            return Box::pin(async { None });
         }
         let Order { call, args, by } = order;
         let pid = args.get("pid").and_then(Value::as_u64).and_then(|pid| u32::try_from(pid).ok());
@@ -92,9 +91,8 @@ impl Source for View {
         self.stats.lock().remember("order", pid, asked, SystemTime::now());
         let (reply, answer) = Reply::channel();
         let request = Request { call: call.to_owned(), args, reply };
-        // A full queue means that the supervisor is overloaded, a closed one that it has ended.
-        self.inputs.try_send(Input::Control(request)).ok()?;
-        Some(answer)
+        let inputs = self.inputs.clone();
+        Box::pin(async move { inputs.send(Input::Control(request)).await.ok().map(|()| answer) })
     }
 
     fn app_metrics(&self) -> Arc<str> {

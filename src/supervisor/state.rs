@@ -187,9 +187,9 @@ impl State {
         }
         if let Some(socket) = self.control.take() {
             let inputs = self.inputs.clone();
-            let forward = move |request| {
-                // A full queue means a supervisor under siege: the client is told that it got no answer.
-                let _ = inputs.try_send(Input::Control(request));
+            let forward = async move |request| {
+                // A loop that has ended drops the request, which its client is told.
+                let _ = inputs.send(Input::Control(request)).await;
             };
             self.tasks.spawn(async move {
                 // A socket that can't be watched leaves signals and pid files as ways to end the cluster.

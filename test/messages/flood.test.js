@@ -4,6 +4,7 @@
 const assert = require('node:assert/strict');
 
 const { reap, start } = require('../support');
+const { ask } = require('../support/control');
 
 describe('a worker that talks without pause', function () {
   this.timeout(60000);
@@ -26,6 +27,20 @@ describe('a worker that talks without pause', function () {
     const program = begin('dies');
     const { args: [last] } = await program.line('last words', { within: 50000 });
     assert.equal(last, 30500);
+  });
+});
+
+describe('workers that say more than the supervisor takes in', function () {
+  this.timeout(60000);
+  afterEach(reap);
+
+  it('keep nobody from the control socket', async () => {
+    const program = begin('protocol');
+    await program.line('listens');
+    for (let round = 0; round < 20; round += 1) {
+      const asked = Array.from({ length: 10 }, () => ask(program, 'status'));
+      for (const { pid, message } of await Promise.all(asked)) assert.equal(pid, program.pid, message);
+    }
   });
 });
 

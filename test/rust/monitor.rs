@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use cluster2::ecv::guard::{Guard, Token};
 use cluster2::ecv::{Change, Rotation};
 use cluster2::event::Exit;
@@ -23,7 +22,7 @@ use cluster2::monitor::limits::Limits;
 use cluster2::monitor::rules::Rules;
 use cluster2::monitor::server::{bind, serve};
 use cluster2::monitor::site::Site;
-use cluster2::monitor::source::{Order, Source};
+use cluster2::monitor::source::{Order, Ordered, Source};
 use cluster2::options::{Ecv, Monitor};
 use cluster2::tasks::LocalTasks;
 use cluster2::timestamp::Timestamp;
@@ -90,11 +89,11 @@ impl Source for Cluster {
         self.revision.load(Ordering::SeqCst)
     }
 
-    fn order(&self, order: Order) -> Option<oneshot::Receiver<Bytes>> {
+    fn order(&self, order: Order) -> Ordered {
         let (answer, to_come) = oneshot::channel();
         let told = json!({ "ok": true, "call": order.call, "args": order.args, "by": order.by });
-        answer.send(told.to_string().into()).ok()?;
-        Some(to_come)
+        answer.send(told.to_string().into()).unwrap();
+        Box::pin(async { Some(to_come) })
     }
 
     fn app_metrics(&self) -> Arc<str> {

@@ -58,7 +58,7 @@ fn helper_process() {
 fn serve_politely(socket: control::ControlSocket, dir: PidDir, has_end: bool) {
     run(async move {
         let dir = std::cell::RefCell::new(dir);
-        let answer = move |request: Request| match request.call.as_str() {
+        let answer = async move |request: Request| match request.call.as_str() {
             "shutdown" => request.reply.send(json!({ "ok": true })),
             "stop" => {
                 dir.borrow_mut().close();
@@ -457,7 +457,7 @@ fn a_master_that_stops_its_own_directory_is_told_so() {
 /// Serves a directory's control socket, and talks to it meanwhile from another thread.
 fn with_server<T: Send + 'static>(
     path: &Path,
-    answer: impl Fn(Request) + 'static,
+    answer: fn(Request),
     client: impl FnOnce(&Path) -> T + Send + 'static,
 ) -> T {
     let dir = PidDir::open(path, true).unwrap();
@@ -471,7 +471,7 @@ fn with_server<T: Send + 'static>(
             client(&address)
         });
         tokio::select! {
-            served = control::serve(socket, answer) => served.unwrap(),
+            served = control::serve(socket, async move |request| answer(request)) => served.unwrap(),
             _ = is_done => {}
         }
         client.join().unwrap()
@@ -583,7 +583,7 @@ fn an_answer_leaves_in_the_turn_after_it_was_given() {
     client.write_all(b"{\"call\":\"echo\"}\n").unwrap();
     run(async {
         let (asked, mut is_asked) = tokio::sync::mpsc::unbounded_channel();
-        let forward = move |request| asked.send(request).unwrap();
+        let forward = async move |request| asked.send(request).unwrap();
         let serving = tokio::task::spawn_local(control::serve(socket, forward));
         let request = is_asked.recv().await.unwrap();
         // The master waits before it answers, and ends a turn later.
@@ -613,7 +613,7 @@ fn a_client_that_sends_nothing_is_given_up() {
         let read = tokio::io::AsyncReadExt::read_to_string(&mut client, &mut answer);
         let started = tokio::time::Instant::now();
         tokio::select! {
-            served = control::serve(socket, echo) => served.unwrap(),
+            served = control::serve(socket, async |request| echo(request)) => served.unwrap(),
             read = read => assert_eq!(read.unwrap(), 0),
         }
         assert!(started.elapsed() >= control::REQUEST_TIME);

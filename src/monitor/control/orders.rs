@@ -92,7 +92,7 @@ where
             source.rotate(action == Action::Disable, change);
             json!({ "ok": true })
         }
-        Some((call, args)) => done(source.order(Order { call, args, by })).await,
+        Some((call, args)) => done(source.order(Order { call, args, by }).await).await,
     };
     if wants_page(&head.headers) { back_to_page(&rules.mon_path) } else { answered(&answer) }
 }

@@ -291,7 +291,7 @@ mod tests {
     use crate::ecv::Change;
     use crate::event::MonitorRequest;
     use crate::monitor::data::stats::ShownOptions;
-    use crate::monitor::source::Order;
+    use crate::monitor::source::{Order, Ordered};
 
     /// Counts how often it is copied, and gives nothing while `closed` is locked.
     #[derive(Default)]
@@ -313,8 +313,8 @@ mod tests {
             0
         }
 
-        fn order(&self, _: Order) -> Option<oneshot::Receiver<Bytes>> {
-            None
+        fn order(&self, _: Order) -> Ordered {
+            Box::pin(async { None })
         }
 
         fn app_metrics(&self) -> Arc<str> {
