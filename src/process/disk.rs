@@ -132,13 +132,6 @@ impl PidFiles {
         self.send(Job::Gone(pid));
     }
 
-    /// Removes all files and waits for that, but not for ever. A second call does nothing.
-    pub fn close(&mut self) {
-        self.send(Job::Close);
-        // Whatever can't be written or removed now is stale, and the next start clears it.
-        let _ = self.wait(CLOSING);
-    }
-
     fn send(&mut self, job: Job) {
         if self.jobs.send(job).is_ok() {
             self.owed += 1;
@@ -162,9 +155,12 @@ impl PidFiles {
     }
 }
 
+/// Removes all files and waits for that, but not for ever.
 impl Drop for PidFiles {
     fn drop(&mut self) {
-        self.close();
+        self.send(Job::Close);
+        // Whatever can't be written or removed now is stale, and the next start clears it.
+        let _ = self.wait(CLOSING);
     }
 }
 
@@ -229,13 +225,13 @@ mod tests {
     #[test]
     fn the_end_does_not_wait_for_a_disk_that_hangs() {
         let (mut reader, writer) = io::pipe().unwrap();
-        let mut files = PidFiles::start_with(move |_| {
+        let files = PidFiles::start_with(move |_| {
             let _ = reader.read(&mut [0]);
             None
         })
         .unwrap();
         let begin = Instant::now();
-        files.close();
+        drop(files);
         assert!((CLOSING..CLOSING * 10).contains(&begin.elapsed()), "{:?}", begin.elapsed());
         drop(writer);
     }

@@ -11,7 +11,8 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -19,9 +20,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use super::exit::Child;
+use crate::os::quiet_thread;
 
 /// The flag of workers whose inspector may have to be opened.
 pub const FLAG: &str = "--inspect-port=127.0.0.1:0";
+const THREAD: &str = "cluster2-debug";
 /// How long all of it may take.
 const LIMIT: Duration = Duration::from_secs(2);
 /// How often we look for the inspector's socket.
@@ -39,19 +42,19 @@ pub async fn stack(child: &Child, port: Option<u16>) -> Option<String> {
 }
 
 async fn capture(child: &Child, port: Option<u16>) -> io::Result<String> {
-    let before = listening_sockets(child.pid());
-    child.signal(libc::SIGUSR1)?;
-    let address = loop {
-        let found = match port {
-            Some(port) => Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
-            None => listening_sockets(child.pid()).difference(&before).next().map(|socket| socket.address),
-        };
-        // A known port may not be open yet.
-        match found {
-            Some(address) if TcpStream::connect(address).await.is_ok() => break address,
-            Some(_) | None => tokio::time::sleep(LOOK).await,
-        }
+    let address = if let Some(port) = port {
+        child.signal(libc::SIGUSR1)?;
+        SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+    } else {
+        let pid = child.pid();
+        let before = quiet_thread::call(THREAD, move || listening_sockets(pid)).await?;
+        child.signal(libc::SIGUSR1)?;
+        quiet_thread::call(THREAD, move || new_socket(pid, &before)).await?.ok_or_else(strange)?
     };
+    // A known port may not be open yet.
+    while TcpStream::connect(address).await.is_err() {
+        tokio::time::sleep(LOOK).await;
+    }
     let path = target(address).await?;
     let mut session = Session::open(address, &path).await?;
     session.send(&json!({ "id": 1, "method": "Debugger.enable" })).await?;
@@ -118,7 +121,21 @@ pub(crate) struct ListeningSocket {
     pub(crate) address: SocketAddr,
 }
 
-/// The loopback sockets on which the process listens, by the lists of the kernel.
+/// The address of the first socket on which the process listens and did not before. Blocks until there is one, for `LIMIT`
+/// at most.
+fn new_socket(pid: u32, before: &HashSet<ListeningSocket>) -> Option<SocketAddr> {
+    let until = Instant::now() + LIMIT;
+    while Instant::now() < until {
+        if let Some(socket) = listening_sockets(pid).difference(before).next() {
+            return Some(socket.address);
+        }
+        thread::sleep(LOOK);
+    }
+    None
+}
+
+/// The loopback sockets on which the process listens, by the lists of the kernel. Those are long on a busy machine, so the
+/// supervisor's thread does not read them.
 fn listening_sockets(pid: u32) -> HashSet<ListeningSocket> {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return HashSet::new() };
     let held: HashSet<u64> = entries

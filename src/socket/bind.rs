@@ -11,13 +11,12 @@ use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::thread::Builder;
 use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::Ip;
-use crate::os::quiet_thread::{self, call_within};
+use crate::os::quiet_thread::TimedCalls;
 
 /// How long the supervisor's thread waits for a disk that holds the file of a unix socket.
 const DISK: Duration = Duration::from_millis(500);
@@ -99,11 +98,16 @@ fn unix_address(path: &Path) -> io::Result<SockAddr> {
     address.filter(|address| !address.is_unnamed()).ok_or_else(invalid)
 }
 
+/// Calls on the disks of unix sockets.
+pub(super) fn disk_calls() -> TimedCalls {
+    TimedCalls::new(DISK_THREAD, DISK)
+}
+
 /// Binds a unix socket at an absolute path; an abstract name (its first byte is 0) has no file. A socket file that a killed
 /// process has left at the path is removed. Where the disk of the path does not answer in time, that is an error.
-pub(super) fn unix(path: &Path) -> io::Result<(Socket, Option<UnixFile>)> {
+pub(super) fn unix(path: &Path, calls: &TimedCalls) -> io::Result<(Socket, Option<UnixFile>)> {
     let path = path.to_owned();
-    call_within(DISK, DISK_THREAD, move || bind_unix(&path))?
+    calls.call(move || bind_unix(&path))?
 }
 
 fn bind_unix(path: &Path) -> io::Result<(Socket, Option<UnixFile>)> {
@@ -155,7 +159,11 @@ fn invalid() -> io::Error {
 
 /// The file of a unix socket that we bound. Dropping it unlinks the path, unless another file has taken its place.
 #[derive(Debug)]
-pub(super) struct UnixFile(Names);
+pub(super) struct UnixFile {
+    names: Names,
+    /// A disk that hangs costs the supervisor one wait, and one thread, for each file.
+    calls: TimedCalls,
+}
 
 /// The names of such a file.
 ///
@@ -185,21 +193,21 @@ impl UnixFile {
         }
         // Without a second name a path that the application removes stays removed.
         let _ = fs::hard_link(path, &spare);
-        Ok(Self(Names { path: path.to_owned(), spare, identity }))
+        Ok(Self { names: Names { path: path.to_owned(), spare, identity }, calls: disk_calls() })
     }
 
     /// Makes the path again if it has been removed; another file in its place stays.
     pub(super) fn restore(&self) {
-        let file = self.0.clone();
+        let names = self.names.clone();
         // Where the disk does not answer in time, the path comes later or not at all, as without a second name.
-        let _ = call_within(DISK, DISK_THREAD, move || file.link_again());
+        let _ = self.calls.call(move || names.link_again());
     }
 
     /// As `restore`, without waiting for the disk.
     pub(super) fn restore_soon(&self) {
-        let file = self.0.clone();
-        // Without a thread the path comes with the next loan.
-        let _ = quiet_thread::start(DISK_THREAD, Builder::new(), move || file.link_again());
+        let names = self.names.clone();
+        // Without a thread, or while the disk is busy, the path comes with the next loan.
+        let _ = self.calls.begin(move || names.link_again());
     }
 
     /// Lets everybody read from, or write to, the socket, as `server.listen({readableAll, writableAll})` asks.
@@ -208,12 +216,12 @@ impl UnixFile {
             return Ok(());
         }
         let more = if readable { 0o444 } else { 0 } | if writable { 0o222 } else { 0 };
-        let path = self.0.path.clone();
+        let path = self.names.path.clone();
         let change = move || {
             let now = fs::symlink_metadata(&path)?.mode() & 0o777;
             fs::set_permissions(&path, Permissions::from_mode(now | more))
         };
-        call_within(DISK, DISK_THREAD, change)?
+        self.calls.call(change)?
     }
 }
 
@@ -240,9 +248,9 @@ impl Names {
 
 impl Drop for UnixFile {
     fn drop(&mut self) {
-        let file = self.0.clone();
+        let names = self.names.clone();
         // A path that can't be unlinked, or not in time, stays as a socket nobody answers on; the next `bind` removes it.
-        let _ = call_within(DISK, DISK_THREAD, move || file.unlink());
+        let _ = self.calls.call(move || names.unlink());
     }
 }
 
@@ -276,4 +284,36 @@ fn is_refused(path: &Path) -> bool {
 
 fn identity(file: &Metadata) -> (u64, u64) {
     (file.dev(), file.ino())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn a_disk_that_hangs_costs_loans_and_deaths_one_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.sock");
+        let (_socket, file) = unix(&path, &disk_calls()).unwrap();
+        let file = file.unwrap();
+        fs::remove_file(&path).unwrap();
+        let (mut reader, mut writer) = io::pipe().unwrap();
+        // Each turn of this disk hangs until a byte comes.
+        file.calls.begin(move || drop(reader.read(&mut [0]))).unwrap();
+        let begin = Instant::now();
+        for _ in 0..20 {
+            file.restore_soon();
+            file.restore();
+            assert_eq!(file.open_to_all(true, true).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        }
+        assert!(begin.elapsed() < DISK * 4, "{:?}", begin.elapsed());
+        io::Write::write_all(&mut writer, &[0]).unwrap();
+        while !path.exists() {
+            file.restore();
+            assert!(begin.elapsed() < DISK * 40);
+        }
+    }
 }

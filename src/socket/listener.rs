@@ -18,6 +18,7 @@ use super::slots::Group;
 use super::{Bound, IPV6_ONLY, Kind, ListenerId, QueueProbe, Scheduling, Want, refusal};
 use crate::ids::SlotIndex;
 use crate::os::net;
+use crate::os::quiet_thread::TimedCalls;
 
 /// One address and what holds it.
 #[derive(Debug)]
@@ -54,12 +55,12 @@ enum Endpoint {
 
 impl Listener {
     /// Binds what is wanted and listens; with `refuses_new`, no connection ever gets in.
-    pub(super) fn reserve(want: &Want, refuses_new: bool) -> io::Result<Self> {
+    pub(super) fn reserve(want: &Want, refuses_new: bool, binding: &TimedCalls) -> io::Result<Self> {
         let (socket, file) = match (want.fd, &want.kind) {
             (Some(fd), kind) => (bind::adopt(fd, kind.socket_type())?, None),
             (None, Kind::Tcp { address, port }) => (bind::tcp(*address, *port, want.only_v6())?, None),
             (None, Kind::Udp { v6, address, port }) => (bind::udp(*address, *v6, *port, want.flags)?, None),
-            (None, Kind::Unix { path }) => bind::unix(path)?,
+            (None, Kind::Unix { path }) => bind::unix(path, binding)?,
         };
         if let Some(file) = &file {
             file.open_to_all(want.readable_all, want.writable_all)?;

@@ -26,6 +26,7 @@ use socket2::Socket;
 
 pub use crate::ids::SlotIndex;
 use crate::os::net;
+use crate::os::quiet_thread::TimedCalls;
 pub use ip::Ip;
 use listener::Listener;
 
@@ -199,6 +200,8 @@ pub struct Sockets {
     refusing: Option<Refusing>,
     /// The kernel has refused to be steered, and the caller knows.
     has_told: bool,
+    /// Where a unix path is bound: while its disk hangs, no other is.
+    binding: TimedCalls,
 }
 
 impl Sockets {
@@ -208,7 +211,14 @@ impl Sockets {
         let has_slots = matches!(scheduling, Scheduling::Slots | Scheduling::SlotsByAddress);
         let scheduling =
             if has_slots && !cfg!(target_os = "linux") { Scheduling::Shared } else { scheduling };
-        Self { scheduling, listeners: BTreeMap::new(), next: 0, refusing: None, has_told: false }
+        Self {
+            scheduling,
+            listeners: BTreeMap::new(),
+            next: 0,
+            refusing: None,
+            has_told: false,
+            binding: bind::disk_calls(),
+        }
     }
 
     /// Binds an address and listens before any worker asks for it, so that a busy address is found at once. The first worker
@@ -433,7 +443,7 @@ impl Sockets {
     }
 
     fn open(&mut self, want: &Want) -> io::Result<ListenerId> {
-        let listener = Listener::reserve(want, self.refusing.is_some())?;
+        let listener = Listener::reserve(want, self.refusing.is_some(), &self.binding)?;
         let id = ListenerId(self.next);
         self.next = self.next.wrapping_add(1);
         self.listeners.insert(id, listener);

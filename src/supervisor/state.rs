@@ -326,9 +326,7 @@ impl State {
         // The control socket's answers leave in the turns that follow.
         tokio::task::yield_now().await;
         self.connections.close_all();
-        if let Some(mut pids) = self.pids.take() {
-            pids.close();
-        }
+        drop(self.pids.take());
         if let Some(running) = self.monitor_thread.take() {
             running.end().await;
         }
