@@ -55,6 +55,8 @@ pub struct Program<'a> {
 /// The memory is not copied, as with vfork: this thread stands still until the child has become the program. A copy would
 /// cost time by the size of this process (10 ms for 500 MB), and once more when the pages that are shared by then are
 /// written to; the standard library makes one whenever something is to be done between fork and exec.
+/// So what the child waits for, this thread waits for: the change to the directory, and the kernel's look at the program file.
+/// On a network file system that does not answer, neither has a limit.
 ///
 /// # Errors
 /// What the kernel says of the program file or the directory, `EAGAIN` for too many processes, `EMFILE` for too many

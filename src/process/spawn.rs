@@ -10,8 +10,11 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use serde::Deserialize;
 
@@ -23,7 +26,12 @@ use crate::error::Error;
 use crate::ids::{SlotIndex, WorkerId};
 use crate::ipc::serialization::Serialization;
 use crate::os::child::{self, FIRST_GIVEN, Program, User};
+use crate::os::quiet_thread::TimedCalls;
 use crate::os::reserve::Reserve;
+
+const LOG_THREAD: &str = "cluster2-log";
+/// How long a fork waits for the log's disk; a worker without its log writes to the master's stdout.
+const LOG_PATIENCE: Duration = Duration::from_millis(500);
 
 /// What passes to a worker in its environment. The first three are Node's, the others ours.
 pub mod env {
@@ -140,6 +148,8 @@ pub struct Spawner {
     lifeline: Lifeline,
     /// The file to which workers append what they write to stdout and stderr; `None` is the master's own stdio.
     log: Option<PathBuf>,
+    /// The log's disk may hang, and the supervisor does not wait for it twice.
+    log_calls: TimedCalls,
     /// The inspector of a worker may have to be opened.
     may_inspect: bool,
 }
@@ -249,20 +259,21 @@ impl Spawner {
     /// # Errors
     /// What the kernel says when there is no descriptor left.
     pub fn new(log: Option<PathBuf>, may_inspect: bool) -> io::Result<Self> {
-        Ok(Self { lifeline: Lifeline::new()?, log, may_inspect })
+        let log_calls = TimedCalls::new(LOG_THREAD, LOG_PATIENCE);
+        Ok(Self { lifeline: Lifeline::new()?, log, log_calls, may_inspect })
     }
 
     /// Opens the log: at the start to find out whether it can be written, then afresh for each worker, so that one that is
     /// forked after the file was moved away writes into a new one.
     ///
     /// # Errors
-    /// [`Error::Log`].
+    /// [`Error::Log`], also for a pipe that nobody reads and for a disk that does not answer in time.
     pub fn open_log(&self) -> Result<Option<File>, Error> {
-        let open = |path: &PathBuf| {
-            let opened = OpenOptions::new().append(true).create(true).open(path);
-            opened.map_err(|source| Error::Log { path: path.clone(), source })
-        };
-        self.log.as_ref().map(open).transpose()
+        let Some(path) = self.log.clone() else { return Ok(None) };
+        let log = path.clone();
+        let opened = self.log_calls.call(move || open_to_append(&log));
+        let opened = opened.and_then(|opened| opened).map_err(|source| log_problem(path, source));
+        opened.map(Some)
     }
 
     /// Forks a worker, with a place on the scoreboard where there is one.
@@ -296,6 +307,25 @@ impl Spawner {
         let child = child.map_err(|source| unborn(source, Some(Child::killed(pid))))?;
         Ok(Spawned { child, channel, pipes, log_problem })
     }
+}
+
+/// Opens a file without waiting for anything but the disk. Whoever writes to it later does wait, as to every stdout.
+fn open_to_append(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let file = options.append(true).create(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND))?;
+    Ok(file)
+}
+
+/// The two problems of which the kernel's own words say little.
+fn log_problem(path: PathBuf, source: io::Error) -> Error {
+    let instead = |problem| io::Error::new(source.kind(), problem);
+    let source = match source.raw_os_error() {
+        Some(libc::ENXIO) => instead("it is a pipe that nobody reads, or a socket"),
+        Some(libc::ETIMEDOUT) => instead("its disk does not answer"),
+        Some(_) | None => source,
+    };
+    Error::Log { path, source }
 }
 
 #[cfg(test)]

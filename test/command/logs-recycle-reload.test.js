@@ -2,6 +2,7 @@
 'use strict';
 
 const assert = require('node:assert/strict');
+const { execFileSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 
@@ -53,6 +54,28 @@ describe('the log of a cluster', () => {
     await reader.line(/^three$/);
     await request(program.port, { path: '/third' });
     await reader.line(/^asked for \/third$/);
+  });
+
+  it('that has become a pipe which nobody reads holds up neither status nor the replacement of workers', async () => {
+    const program = await servingScript({ 'app.js': TALKER }, TO_LOG);
+    const file = path.join(program.cwd, 'app.log');
+    const workers = async () => JSON.parse((await command(program.cwd, ['status', '--json'])).stdout)[0].workers;
+    const [{ pid: victim }] = await workers();
+    fs.unlinkSync(file);
+    execFileSync('mkfifo', [file]);
+    process.kill(victim, 'SIGKILL');
+    await eventually(async () => (await workers()).some(({ pid, state }) => pid !== victim && state === 'serving'));
+    assert.match(program.stderr + program.stdout, /cannot append to the log .*: it is a pipe that nobody reads/);
+    // The successor has the master's stdout.
+    await program.line(/^three$/);
+  });
+
+  it('that is such a pipe from the start is refused at once', async () => {
+    const cwd = directoryOf({ 'app.js': TALKER });
+    execFileSync('mkfifo', [path.join(cwd, 'app.log')]);
+    const { code, stderr } = await command(cwd, ['start', '--monitor', 'off', ...TO_LOG]);
+    assert.equal(code, 1);
+    assert.match(stderr, /cannot append to the log .*app\.log: it is a pipe that nobody reads/);
   });
 
   it('is missed with advice where workers write to no file', async () => {
