@@ -1055,4 +1055,9 @@ interface ReloadResult {
   }>;
   /** When the last old worker was gone. */
   ms: number;
+  /**
+   * Only in a reload that another process asked for, and that this call joined: the master's event loop was blocked, so
+   * script, directory and environment are those of before. A `warning` says the same.
+   */
+  staleSettings?: true;
 }

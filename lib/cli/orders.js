@@ -19,10 +19,14 @@ async function reload(asked) {
 // A reload ends by itself, as the cluster's own options say: so there is no limit unless one was given.
 function waiting(args, within) {
   return async (master) => {
-    const { workers, ms } = await master.demand('reload', args, within).catch(explain);
+    const { workers, ms, staleSettings } = await master.demand('reload', args, within).catch(explain);
     const none = 'no worker served, so none was replaced: the new release is being tried where they keep crashing';
     const done = `reloaded ${counted(workers.length)} in ${span(ms)}`;
     print(`master ${master.pid}: ${workers.length === 0 ? none : done}`);
+    if (staleSettings) {
+      print('  its event loop was blocked: script, directory and environment were not looked up afresh; a link that ' +
+        'was switched is followed by the next reload');
+    }
     for (const { slot, oldPid, newPid, startMs, readyMs, goneMs } of workers) {
       const took = `listened after ${span(readyMs - startMs)}, the old one was gone after ${span(goneMs)}`;
       print(`  slot ${slot}: ${oldPid} -> ${newPid}, ${took}`);

@@ -2,7 +2,7 @@
 //!
 //! The fleet decides how workers are replaced; this file keeps the callers, in JavaScript or on the control socket, until
 //! it has, and the settings ([`Launch`]) with which new workers are forked. A reload brings fresh settings from JavaScript;
-//! one that came over the control socket while JavaScript is blocked does with those that are known.
+//! one that came over the control socket while JavaScript is blocked does with those that are known, and says so.
 //! Invariants: every caller is answered once. The settings of a reload are those of every later worker once it has replaced
 //! one; until then only the workers that the fleet names are forked with them.
 
@@ -59,6 +59,8 @@ pub(super) struct Requesters {
 struct Running {
     requesters: Vec<Requester>,
     began: Instant,
+    /// It starts workers with settings that were not looked up afresh.
+    has_stale_settings: bool,
     /// The settings that it brings.
     launch: Launch,
     env: BTreeMap<String, Option<String>>,
@@ -160,11 +162,24 @@ impl State {
         let known = self.workers.iter().map(|(id, worker)| (id, (worker.slot, worker.pid()))).collect();
         let mut env = self.requesters.env.clone();
         env.extend(args.env);
+        let has_stale_settings = launch.is_none();
         let mut launch = launch.unwrap_or_else(|| self.launch.clone());
         launch.overlay(&env);
+        let script = launch.script.clone();
+        let requesters = vec![requester];
         self.requesters.running =
-            Some(Running { requesters: vec![requester], began: now, launch, env, known });
+            Some(Running { requesters, began: now, has_stale_settings, launch, env, known });
         self.stats.lock().reload = Some(Timestamp::now());
+        if has_stale_settings {
+            let late = FRESH_SETTINGS.as_millis();
+            self.warn(
+                format!(
+                    "the master's event loop was blocked for {late} ms: the reload starts the script of before, in the \
+                     directory and with the environment of before"
+                ),
+                json!({ "script": script }),
+            );
+        }
         self.remember("reload", None, format!("every worker is being replaced, {}", args.strategy.name()));
         self.step(Step::Reload { strategy: strategy(args.strategy) }, now);
     }
@@ -188,7 +203,10 @@ impl State {
         let workers: Vec<Value> = replaced.iter().filter_map(shown).collect();
         let took = now.saturating_duration_since(running.began).as_secs_f64();
         self.remember("reloaded", None, format!("{} workers replaced in {took:.1} s", workers.len()));
-        let answer = json!({ "ok": true, "workers": workers, "ms": since(now) });
+        let mut answer = json!({ "ok": true, "workers": workers, "ms": since(now) });
+        if let (true, Some(answer)) = (running.has_stale_settings, answer.as_object_mut()) {
+            answer.insert("staleSettings".to_owned(), true.into());
+        }
         for requester in running.requesters {
             self.answer_to(requester, answer.clone());
         }

@@ -68,7 +68,7 @@ cluster.on('message', (worker, message) => {
 // Stands still for longer than anything that goes on meanwhile takes.
 function block() {
   report('blocked');
-  for (const until = Date.now() + 1500; Date.now() < until;);
+  for (const until = Date.now() + Number(process.env.BLOCK_MS ?? 1500); Date.now() < until;);
   report('unblocked');
 }
 

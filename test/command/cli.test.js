@@ -153,6 +153,15 @@ describe('the command cluster2', () => {
     assert.match(await fails(1, program.cwd, 'reload', '--strategy', 'none'), /reload\.strategy/);
   });
 
+  it('reload --wait says that nothing was looked up where the event loop of the master was blocked', async () => {
+    const options = { noWorkers: 1, keepAliveGrace: 50 };
+    const program = await startCluster(options, { env: { BLOCK_MS: 6000 } });
+    await request(program.port, { path: '/call?block' });
+    await program.line('blocked');
+    const said = await succeeds(program.cwd, 'reload', '--wait');
+    assert.match(said, /: reloaded 1 worker in .*\n {2}its event loop was blocked: script, directory and environment were/);
+  });
+
   it('reload without --wait returns when it has begun', async () => {
     const program = await startCluster({ noWorkers: 1, recycleTimeout: 60_000 });
     const busy = await underWay(program, program.workers[0], '/hold');

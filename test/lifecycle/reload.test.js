@@ -124,14 +124,18 @@ describe('reload()', () => {
     assert.deepEqual(await program.exit(), { code: 0, signal: null });
   });
 
-  it('goes on while the event loop of the master is blocked', async () => {
+  it('goes on while the event loop of the master is blocked, and says that nothing was looked up', async () => {
     const program = start('api-cluster', { options: { noWorkers: 2, keepAliveGrace: 50 } });
     await ready(program, 2);
     await request(program.port, { path: '/call?block' });
     await program.line('blocked');
-    const { ok, workers } = await ask(program, 'reload');
+    const { ok, workers, staleSettings } = await ask(program, 'reload');
     assert.ok(ok);
     assert.equal(workers.length, 2);
+    assert.equal(staleSettings, true);
+    const { args: [{ message }] } = await program.line('warning');
+    assert.match(message, /event loop was blocked for 500 ms: the reload starts the script of before/);
+    assert.equal('staleSettings' in await ask(program, 'reload'), false);
   });
 
   it('loses no request', async () => {
