@@ -11,7 +11,7 @@ use tokio::net::UnixStream;
 use tokio::runtime::{Builder, Runtime};
 
 use super::input::Input;
-use crate::process::control::{REQUEST_LIMIT, Request, converse};
+use crate::process::control::server::{REQUEST_LIMIT, Request, converse};
 
 #[derive(Deserialize)]
 struct Line {

@@ -3,6 +3,7 @@
 pub mod cgroup;
 pub mod control;
 pub mod disk;
+pub mod entry;
 pub mod exit;
 pub mod fallback;
 pub mod inspector;

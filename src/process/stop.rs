@@ -19,9 +19,10 @@ use serde_json::Value;
 
 use crate::error::Error;
 use crate::os::peer::{Process, parent_and_state};
-use crate::process::control;
+use crate::process::control::{AGAIN_AFTER, client};
+use crate::process::entry::Entry;
 use crate::process::fallback;
-use crate::process::pidfile::{self, Entry};
+use crate::process::pidfile;
 use crate::process::verify::{self, Found, Standing};
 
 /// How long the kernel may take to end a process after SIGKILL.
@@ -120,7 +121,7 @@ impl Errand {
         }
         let workers = if verb == Verb::Stop { workers_of(dir, found.pid) } else { Vec::new() };
         let socket = Entry::Socket(found.pid).path(dir);
-        let connection = control::send(&socket, found.pid, verb.call(), &Value::Null, until);
+        let connection = client::send(&socket, found.pid, verb.call(), &Value::Null, until);
         Some(Self { dir: dir.to_owned(), found, process, workers, connection })
     }
 
@@ -138,14 +139,14 @@ impl Errand {
     }
 
     fn finish_shutdown(&self, patience: Duration, until: Instant) -> Result<(), String> {
-        let first = self.connection.as_ref().ok().and_then(|stream| control::receive(stream, until).ok());
+        let first = self.connection.as_ref().ok().and_then(|stream| client::receive(stream, until).ok());
         let again = |wait: u64| {
             // The master lets clients in for so long, so that balancers turn to other servers first.
             std::thread::sleep(Duration::from_millis(wait));
             let (socket, pid) = (Entry::Socket(self.found.pid).path(&self.dir), self.found.pid);
-            control::ask(&socket, pid, Verb::Shutdown.call(), &Value::Null, Instant::now() + patience).ok()
+            client::ask(&socket, pid, Verb::Shutdown.call(), &Value::Null, Instant::now() + patience).ok()
         };
-        let wait = first.as_ref().and_then(|it| it.get(control::AGAIN_AFTER)?.as_u64());
+        let wait = first.as_ref().and_then(|it| it.get(AGAIN_AFTER)?.as_u64());
         let answer = wait.map_or(first, again);
         let has_agreed = answer.is_some_and(|it| it.get("ok") == Some(&Value::Bool(true)));
         if has_agreed || self.process.is_gone() { Ok(()) } else { self.signal(Signal::SIGTERM) }

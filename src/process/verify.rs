@@ -17,19 +17,19 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 
-use crate::process::control;
-use crate::process::pidfile::Entry;
+use crate::process::control::client;
+use crate::process::entry::Entry;
 
 /// More than any pid has digits.
 const LONGEST_CONTENTS: u64 = 16;
 
-/// A live master that wrote a file in the pids directory.
+/// A file that is named like a master's.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// Its pid.
-    pub pid: u32,
-    /// Its pid file.
-    pub path: PathBuf,
+pub(crate) struct Found {
+    /// The pid in its name.
+    pub(crate) pid: u32,
+    /// Where it is.
+    pub(crate) path: PathBuf,
 }
 
 /// What a file that is named like a master's turned out to be.
@@ -58,18 +58,6 @@ impl Standing {
     }
 }
 
-/// The live masters of a pids directory, by ascending pid; a directory that does not exist has none.
-///
-/// # Errors
-/// When the directory can't be read.
-pub fn find_masters(dir: &Path) -> io::Result<Vec<Found>> {
-    Ok(survey(dir)?
-        .into_iter()
-        .filter(|(_, standing)| *standing == Standing::Live)
-        .map(|(found, _)| found)
-        .collect())
-}
-
 /// Every file that is named like a master's, by ascending pid, with what it turned out to be.
 pub(crate) fn survey(dir: &Path) -> io::Result<Vec<(Found, Standing)>> {
     let mut masters = Vec::new();
@@ -96,7 +84,7 @@ pub fn examine(path: &Path, pid: u32) -> Standing {
         Err((file, Errno::EWOULDBLOCK)) => match has_open(pid, path, &file) {
             Some(true) => Standing::Live,
             Some(false) => Standing::Elsewhere,
-            None => match control::listener_pid(&Entry::Socket(pid).path(parent_of(path))) {
+            None => match client::listener_pid(&Entry::Socket(pid).path(parent_of(path))) {
                 Some(listener) if listener == pid => Standing::Live,
                 Some(_) => Standing::Elsewhere,
                 None => Standing::Unknown,

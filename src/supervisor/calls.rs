@@ -12,7 +12,8 @@ use crate::event::Event;
 use crate::fleet::{Phase, RecycleReason, Step};
 use crate::ipc::message::ToWorker;
 use crate::options::calls;
-use crate::process::control::{AGAIN_AFTER, Reply, Request};
+use crate::process::control::AGAIN_AFTER;
+use crate::process::control::server::{Reply, Request};
 use crate::timestamp::Timestamp;
 
 impl State {

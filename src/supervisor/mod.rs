@@ -22,7 +22,7 @@ use crate::event::{Exit, Publish};
 use crate::ids::WorkerId;
 use crate::ipc::message::ToMaster;
 use crate::monitor::data::app_metrics::AppMetrics;
-use crate::process::control::Request;
+use crate::process::control::server::Request;
 use crate::process::spawn::Launch;
 
 mod calls;

@@ -21,7 +21,7 @@ use crate::fleet::Replaced;
 use crate::fleet::{self, Phase, Step};
 use crate::ids::{SlotIndex, WorkerId};
 use crate::options::calls;
-use crate::process::control::Reply;
+use crate::process::control::server::Reply;
 use crate::process::spawn::Launch;
 use crate::timestamp::Timestamp;
 

@@ -17,7 +17,7 @@ use crate::ids::WorkerId;
 use crate::monitor;
 use crate::options::{Options, Scheduling, Sticky};
 use crate::os::reserve::{FOR_SUPERVISION, Reserve};
-use crate::process::control::{self, ControlSocket};
+use crate::process::control::server::{self, ControlSocket};
 use crate::process::disk::PidFiles;
 use crate::process::fallback;
 use crate::process::pidfile::PidDir;
@@ -169,7 +169,7 @@ fn announce(wanted: &Path) -> Result<Announced, Error> {
 fn announce_in(path: &Path) -> Result<Announced, Error> {
     let failed = |source| pids_error(path, source);
     let dir = PidDir::open(path, true)?;
-    let control = control::bind(&dir).map_err(failed)?;
+    let control = server::bind(&dir.control_path()).map_err(failed)?;
     let pids = PidFiles::start(dir).map_err(|source| Error::Thread { source })?;
     Ok(Announced { pids: Some(pids), control: Some(control), problem: None })
 }

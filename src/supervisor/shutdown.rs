@@ -14,7 +14,7 @@ use super::connections::Connections;
 use super::timers::{Due, Timers};
 use crate::fleet::EMPTYING;
 use crate::ids::SlotIndex;
-use crate::process::control::Reply;
+use crate::process::control::server::Reply;
 
 /// How often they are looked at meanwhile.
 const LOOK: Duration = Duration::from_millis(2);

@@ -21,7 +21,7 @@ use crate::monitor::data::stats::{
 };
 use crate::monitor::source::{Order, Ordered, Source};
 use crate::options::{self, Options};
-use crate::process::control::{Reply, Request};
+use crate::process::control::server::{Reply, Request};
 use crate::process::service_manager::Condition;
 use crate::scoreboard::SharedBoard;
 use crate::scoreboard::layout::Field;

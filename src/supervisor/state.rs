@@ -40,7 +40,7 @@ use crate::monitor::site::Site;
 use crate::options::Options;
 use crate::os::reserve::Reserve;
 use crate::process::cgroup::OomWatch;
-use crate::process::control;
+use crate::process::control::server::{self, ControlSocket};
 use crate::process::disk::PidFiles;
 use crate::process::service_manager::ServiceManager;
 use crate::process::spawn::{Launch, Spawner};
@@ -102,7 +102,7 @@ pub(super) struct State {
     pub(super) waiting: Cell<Option<Waiting>>,
     /// The monitor's port, and whether the application has an app of its own for it.
     monitor: Option<(std::net::TcpListener, bool)>,
-    control: Option<control::ControlSocket>,
+    control: Option<ControlSocket>,
     pub(super) service_manager: ServiceManager,
 }
 
@@ -193,7 +193,7 @@ impl State {
             };
             self.tasks.spawn(async move {
                 // A socket that can't be watched leaves signals and pid files as ways to end the cluster.
-                let _ = control::serve(socket, forward).await;
+                let _ = server::serve(socket, forward).await;
             });
         }
         if let Some(error) = self.no_scoreboard.take() {

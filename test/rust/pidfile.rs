@@ -16,10 +16,12 @@ use std::time::{Duration, Instant};
 
 use cluster2::error::Error;
 use cluster2::os::peer::Process;
-use cluster2::process::control::{self, Request};
-use cluster2::process::pidfile::{Entry, PidDir, clear_stale};
+use cluster2::process::control::client;
+use cluster2::process::control::server::{self, ControlSocket, Request};
+use cluster2::process::entry::Entry;
+use cluster2::process::pidfile::{PidDir, clear_stale};
 use cluster2::process::stop::{Outcome, Verb, stop_all};
-use cluster2::process::verify::{Standing, examine, find_masters};
+use cluster2::process::verify::{Standing, examine};
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
@@ -40,7 +42,7 @@ fn helper_process() {
     // Ends with its standard input, hence with this process, as a real worker does.
     let mut worker = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     dir.worker_started(worker.id()).unwrap();
-    let socket = if role == "silent" { None } else { Some(control::bind(&dir).unwrap()) };
+    let socket = if role == "silent" { None } else { Some(server::bind(&dir.control_path()).unwrap()) };
     let stdout = io::stdout();
     writeln!(stdout.lock(), "\nmaster with worker {}", worker.id()).unwrap();
     match socket {
@@ -55,7 +57,7 @@ fn helper_process() {
     }
 }
 
-fn serve_politely(socket: control::ControlSocket, dir: PidDir, has_end: bool) {
+fn serve_politely(socket: ControlSocket, dir: PidDir, has_end: bool) {
     run(async move {
         let dir = std::cell::RefCell::new(dir);
         let answer = async move |request: Request| match request.call.as_str() {
@@ -68,7 +70,7 @@ fn serve_politely(socket: control::ControlSocket, dir: PidDir, has_end: bool) {
             }
             _ => request.reply.refuse("unknown"),
         };
-        control::serve(socket, answer).await.unwrap();
+        server::serve(socket, answer).await.unwrap();
     });
 }
 
@@ -140,6 +142,18 @@ fn names(dir: &Path) -> Vec<String> {
     names
 }
 
+/// The pids of masters whose files prove that they live, in ascending order.
+fn live_masters(dir: &Path) -> Vec<u32> {
+    let is_live = |pid: &u32| examine(&Entry::Master(*pid).path(dir), *pid) == Standing::Live;
+    let master = |name: &String| match Entry::parse(name) {
+        Some(Entry::Master(pid)) => Some(pid),
+        _ => None,
+    };
+    let mut pids: Vec<u32> = names(dir).iter().filter_map(master).filter(is_live).collect();
+    pids.sort_unstable();
+    pids
+}
+
 fn put(dir: &Path, name: &str, contents: &impl ToString) -> PathBuf {
     let path = dir.join(name);
     fs::write(&path, contents.to_string()).unwrap();
@@ -177,7 +191,7 @@ fn a_master_makes_its_directory_and_leaves_only_its_own_files_out_of_it() {
     dir.worker_gone(33);
     assert_eq!(names(&path), [master.clone(), "worker.22.pid".into(), "worker.33.pid".into()]);
     put(&path, "foo.txt", &"mine");
-    let socket = control::bind(&dir).unwrap();
+    let socket = server::bind(&dir.control_path()).unwrap();
     assert_eq!(dir.control_path(), fs::canonicalize(&path).unwrap().join(format!("master.{}.sock", id())));
     dir.close();
     dir.close();
@@ -267,8 +281,7 @@ fn two_masters_share_a_directory() {
     let (mut second, second_worker) = Running::master("mute", home.path());
     let mut pids = [first.pid(), second.pid()];
     pids.sort_unstable();
-    let found = find_masters(home.path()).unwrap();
-    assert_eq!(found.iter().map(|it| it.pid).collect::<Vec<_>>(), pids);
+    assert_eq!(live_masters(home.path()), pids);
     assert!(!Entry::Worker(dead).path(home.path()).exists());
     assert!(Entry::Worker(first_worker).path(home.path()).exists());
     second.kill();
@@ -295,7 +308,7 @@ fn masters_that_start_at_once_leave_each_other_their_files() {
             assert!(entry.path(home.path()).exists(), "{entry:?}");
         }
     }
-    assert_eq!(find_masters(home.path()).unwrap().len(), masters.len());
+    assert_eq!(live_masters(home.path()).len(), masters.len());
     assert_eq!(names(home.path()).len(), 3 * masters.len());
 }
 
@@ -303,7 +316,7 @@ fn masters_that_start_at_once_leave_each_other_their_files() {
 fn what_is_made_before_the_runtime_can_be_sent_to_it() {
     fn can_be_sent<T: Send>() {}
     can_be_sent::<PidDir>();
-    can_be_sent::<control::ControlSocket>();
+    can_be_sent::<ControlSocket>();
 }
 
 fn wait_until(condition: impl Fn() -> bool) {
@@ -323,7 +336,6 @@ fn a_directory_with_nobody_in_it_is_no_error() {
         assert_eq!(stop_all(home.path(), verb, LONG).unwrap(), Outcome::default());
     }
     assert!(!missing.exists());
-    assert!(find_masters(&missing).unwrap().is_empty());
 }
 
 #[test]
@@ -461,7 +473,7 @@ fn with_server<T: Send + 'static>(
     client: impl FnOnce(&Path) -> T + Send + 'static,
 ) -> T {
     let dir = PidDir::open(path, true).unwrap();
-    let socket = control::bind(&dir).unwrap();
+    let socket = server::bind(&dir.control_path()).unwrap();
     let address = dir.control_path();
     run(async {
         let (done, is_done) = tokio::sync::oneshot::channel::<()>();
@@ -471,7 +483,7 @@ fn with_server<T: Send + 'static>(
             client(&address)
         });
         tokio::select! {
-            served = control::serve(socket, async move |request| answer(request)) => served.unwrap(),
+            served = server::serve(socket, async move |request| answer(request)) => served.unwrap(),
             _ = is_done => {}
         }
         client.join().unwrap()
@@ -492,7 +504,7 @@ fn echo(request: Request) {
 }
 
 fn ask(path: &Path, call: &str, args: &Value) -> Value {
-    control::ask(path, id(), call, args, Instant::now() + LONG).unwrap()
+    client::ask(path, id(), call, args, Instant::now() + LONG).unwrap()
 }
 
 /// What comes back for raw bytes, up to the end of the stream.
@@ -542,8 +554,8 @@ fn more_clients_than_places_wait_for_theirs() {
     let home = TempDir::new().unwrap();
     with_server(home.path(), echo, |path| {
         let mut idle: Vec<_> =
-            (0..control::CONNECTIONS + 3).map(|_| UnixStream::connect(path).unwrap()).collect();
-        let late = control::ask(path, id(), "echo", &json!(1), Instant::now() + SHORT);
+            (0..server::CONNECTIONS + 3).map(|_| UnixStream::connect(path).unwrap()).collect();
+        let late = client::ask(path, id(), "echo", &json!(1), Instant::now() + SHORT);
         assert!(late.is_err(), "there was a place beyond the limit");
         idle.truncate(3);
         assert_eq!(ask(path, "echo", &json!(2)), 2);
@@ -554,7 +566,7 @@ fn more_clients_than_places_wait_for_theirs() {
 fn a_client_that_leaves_without_its_answer_gives_up_its_place() {
     let home = TempDir::new().unwrap();
     with_server(home.path(), echo, |path| {
-        for _ in 0..=control::CONNECTIONS {
+        for _ in 0..=server::CONNECTIONS {
             let mut client = UnixStream::connect(path).unwrap();
             client.write_all(b"{\"call\":\"never\"}\n").unwrap();
         }
@@ -577,14 +589,14 @@ fn a_client_that_only_sends_no_more_gets_its_answer() {
 #[test]
 fn an_answer_leaves_in_the_turn_after_it_was_given() {
     let home = TempDir::new().unwrap();
-    let dir = PidDir::open(home.path(), true).unwrap();
-    let socket = control::bind(&dir).unwrap();
-    let mut client = UnixStream::connect(dir.control_path()).unwrap();
+    let path = home.path().join("socket");
+    let socket = server::bind(&path).unwrap();
+    let mut client = UnixStream::connect(&path).unwrap();
     client.write_all(b"{\"call\":\"echo\"}\n").unwrap();
     run(async {
         let (asked, mut is_asked) = tokio::sync::mpsc::unbounded_channel();
         let forward = async move |request| asked.send(request).unwrap();
-        let serving = tokio::task::spawn_local(control::serve(socket, forward));
+        let serving = tokio::task::spawn_local(server::serve(socket, forward));
         let request = is_asked.recv().await.unwrap();
         // The master waits before it answers, and ends a turn later.
         tokio::time::sleep(SHORT).await;
@@ -600,7 +612,7 @@ fn an_answer_leaves_in_the_turn_after_it_was_given() {
 fn a_client_that_sends_nothing_is_given_up() {
     let home = TempDir::new().unwrap();
     let dir = PidDir::open(home.path(), true).unwrap();
-    let socket = control::bind(&dir).unwrap();
+    let socket = server::bind(&dir.control_path()).unwrap();
     let client = UnixStream::connect(dir.control_path()).unwrap();
     run(async {
         tokio::time::pause();
@@ -613,10 +625,10 @@ fn a_client_that_sends_nothing_is_given_up() {
         let read = tokio::io::AsyncReadExt::read_to_string(&mut client, &mut answer);
         let started = tokio::time::Instant::now();
         tokio::select! {
-            served = control::serve(socket, async |request| echo(request)) => served.unwrap(),
+            served = server::serve(socket, async |request| echo(request)) => served.unwrap(),
             read = read => assert_eq!(read.unwrap(), 0),
         }
-        assert!(started.elapsed() >= control::REQUEST_TIME);
+        assert!(started.elapsed() >= server::REQUEST_TIME);
     });
 }
 
@@ -638,9 +650,9 @@ fn a_long_path_is_no_obstacle() {
 fn a_stale_socket_of_the_same_pid_is_replaced() {
     let home = TempDir::new().unwrap();
     let dir = PidDir::open(home.path(), true).unwrap();
-    drop(control::bind(&dir).unwrap());
+    drop(server::bind(&dir.control_path()).unwrap());
     assert!(dir.control_path().exists());
-    let socket = control::bind(&dir).unwrap();
+    let socket = server::bind(&dir.control_path()).unwrap();
     UnixStream::connect(dir.control_path()).unwrap();
     drop(socket);
 }
@@ -649,7 +661,7 @@ fn a_stale_socket_of_the_same_pid_is_replaced() {
 fn the_socket_of_another_process_is_not_asked() {
     let home = TempDir::new().unwrap();
     with_server(home.path(), echo, |path| {
-        let error = control::ask(path, 1, "echo", &Value::Null, Instant::now() + LONG).unwrap_err();
+        let error = client::ask(path, 1, "echo", &Value::Null, Instant::now() + LONG).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
     });
 }
