@@ -11,6 +11,7 @@ const {
 const { command } = require('../support/command');
 const { hasStrace, meddle } = require('../support/tracer');
 
+const isListening = ({ event, role }) => event === 'listening' && role === 'master';
 const pidFiles = (program, directory = 'pids') => program.files(directory).filter((name) => name.endsWith('.pid'));
 
 describe('pid files', () => {
@@ -213,6 +214,32 @@ describe('a directory in which no pid file can be written', () => {
     assert.deepEqual(await program.exit(), { code: 0, signal: null });
   });
 
+  it('costs one fork half a second where the log lies on it; the workers have the stdout of the master', async () => {
+    const program = await startCluster({ noWorkers: 1, log: 'app.log' });
+    end = await meddle(program.pid, `openat:delay_enter=${20e6}`, { path: path.join(program.cwd, 'app.log') });
+    for (const count of [2, 3, 4]) {
+      process.kill(program.seen('forked').at(-1).args[0], 'SIGKILL');
+      await program.lines(isListening, count, { within: 5000 });
+    }
+    const warnings = program.seen(({ event, args }) => event === 'warning' && args[0].code === 'ERR_CLUSTER2_LOG');
+    assert.equal(warnings.length, 3);
+    assert.match(warnings[0].args[0].message, /cannot append to the log .*: its disk does not answer/);
+    assert.equal(threadsOf(program, 'cluster2-log'), 1);
+    await end();
+  });
+
+  it('holds up supervision once, and one thread, where the path of the application lies on it', async () => {
+    const program = await startCluster({ noWorkers: 1, port: './app.sock' });
+    const calls = 'stat,lstat,statx,newfstatat,link,linkat';
+    end = await meddle(program.pid, `${calls}:delay_enter=${20e6}`, { path: path.join(program.cwd, 'app.sock') });
+    for (const count of [2, 3, 4]) {
+      process.kill(program.seen('forked').at(-1).args[0], 'SIGKILL');
+      await program.lines(isListening, count, { within: 5000 });
+    }
+    assert.equal(threadsOf(program, 'cluster2-sock'), 1);
+    await end();
+  });
+
   it('is caught up with as soon as it answers', async () => {
     const program = await startCluster({ noWorkers: 1 });
     end = await meddle(program.pid, `rename,renameat,renameat2,unlink,unlinkat:delay_enter=${500e3}`);
@@ -222,3 +249,8 @@ describe('a directory in which no pid file can be written', () => {
     await eventually(() => pidFiles(program).join() === expected);
   });
 });
+
+function threadsOf({ pid }, name) {
+  const threads = fs.readdirSync(`/proc/${pid}/task`);
+  return threads.filter((thread) => fs.readFileSync(`/proc/${pid}/task/${thread}/comm`, 'utf8').trim() === name).length;
+}

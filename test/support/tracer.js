@@ -11,13 +11,15 @@ const hasStrace = spawnSync('strace', ['-V']).status === 0;
 
 /**
  * Meddles with the calls of all threads that the process has now, not with its children: `injection` is what strace
- * wants after `-e inject=`. Resolves when it is in force, with a function that ends it.
+ * wants after `-e inject=`. With `path`, it meddles with calls on that path alone, also those of threads and children to
+ * come. Resolves when it is in force, with a function that ends it.
  */
-async function meddle(pid, injection) {
-  const threads = fs.readdirSync(`/proc/${pid}/task`);
+async function meddle(pid, injection, { path } = {}) {
+  const threads = path === undefined ? fs.readdirSync(`/proc/${pid}/task`) : [pid];
+  const only = path === undefined ? [] : ['-f', '-P', path];
   const calls = injection.slice(0, injection.indexOf(':'));
   const each = threads.flatMap((thread) => ['-p', thread]);
-  const args = ['-e', `trace=${calls}`, '-e', `inject=${injection}`, '-o', '/dev/null', ...each];
+  const args = [...only, '-e', `trace=${calls}`, '-e', `inject=${injection}`, '-o', '/dev/null', ...each];
   const tracer = spawn('strace', args, { stdio: ['ignore', 'ignore', 'pipe'] });
   const exit = new Promise((resolve) => { tracer.once('exit', resolve); });
   let text = '';
