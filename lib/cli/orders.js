@@ -24,7 +24,7 @@ function waiting(args, within) {
     const done = `reloaded ${counted(workers.length)} in ${span(ms)}`;
     print(`master ${master.pid}: ${workers.length === 0 ? none : done}`);
     if (staleSettings) {
-      print('  its event loop was blocked: script, directory and environment were not looked up afresh; a link that ' +
+      print('  its event loop was blocked: script, directory and environment were not looked up again; a link that ' +
         'was switched is followed by the next reload');
     }
     for (const { slot, oldPid, newPid, startMs, readyMs, goneMs } of workers) {

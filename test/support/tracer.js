@@ -11,8 +11,8 @@ const hasStrace = spawnSync('strace', ['-V']).status === 0;
 
 /**
  * Meddles with the calls of all threads that the process has now, not with its children: `injection` is what strace
- * wants after `-e inject=`. With `path`, it meddles with calls on that path alone, also those of threads and children to
- * come. Resolves when it is in force, with a function that ends it.
+ * wants after `-e inject=`. With `path`, it meddles with calls on that path alone, also those of later threads and
+ * children. Resolves when it is in force, with a function that ends it.
  */
 async function meddle(pid, injection, { path } = {}) {
   const threads = path === undefined ? fs.readdirSync(`/proc/${pid}/task`) : [pid];
