@@ -1,11 +1,16 @@
 // `cluster2 reload`, `recycle`, `scale`, `enable` and `disable`: what changes a cluster that goes on.
 'use strict';
 
+const { setTimeout: after } = require('node:timers/promises');
+
 const { misused } = require('./arguments');
 const { Failure, FAILED } = require('./failure');
 const { find, all } = require('./masters');
 const { print } = require('./stdout');
 const { counted, span } = require('./table');
+
+// How often it is looked whether a reload has begun.
+const LOOK_AGAIN_MS = 20;
 
 async function reload(asked) {
   const { cancel: isCancel, env = [], restart, strategy } = asked.options;
@@ -23,10 +28,7 @@ function waiting(args, within) {
     const none = 'no worker served, so none was replaced: the new release is being tried where they keep crashing';
     const done = `reloaded ${counted(workers.length)} in ${span(ms)}`;
     print(`master ${master.pid}: ${workers.length === 0 ? none : done}`);
-    if (staleSettings) {
-      print('  its event loop was blocked: script, directory and environment were not looked up again; a link that ' +
-        'was switched is followed by the next reload');
-    }
+    if (staleSettings) sayStale();
     for (const { slot, oldPid, newPid, startMs, readyMs, goneMs } of workers) {
       const took = `listened after ${span(readyMs - startMs)}, the old one was gone after ${span(goneMs)}`;
       print(`  slot ${slot}: ${oldPid} -> ${newPid}, ${took}`);
@@ -34,17 +36,33 @@ function waiting(args, within) {
   };
 }
 
-// Asked on one connection; once a question that was asked after it is answered, it has begun, or was refused by then.
+// Asked on one connection, and looked at on others until it has begun. If it is refused, that comes first.
 function beginning(args) {
   return async (master) => {
     const leaving = new AbortController();
     const ended = master.demand('reload', args, Infinity, leaving.signal).catch(explain);
-    const begun = master.demand('status').then(() => new Promise((resolve) => { setImmediate(resolve); }));
-    await Promise.race([ended, begun]);
-    ended.catch(() => {});
-    leaving.abort();
-    print(`master ${master.pid}: reload begun`);
+    try {
+      const { staleSettings } = await Promise.race([ended, begun(master, leaving.signal)]);
+      print(`master ${master.pid}: reload begun`);
+      if (staleSettings) sayStale();
+    } finally {
+      leaving.abort();
+    }
   };
+}
+
+/** Resolves with what `status` says of the reload that is under way, once there is one. */
+async function begun(master, signal) {
+  for (;;) {
+    const { reload: underWay } = await master.demand('status');
+    if (underWay || signal.aborted) return underWay;
+    await after(LOOK_AGAIN_MS);
+  }
+}
+
+function sayStale() {
+  print('  its event loop was blocked: script, directory and environment were not looked up again; a link that was ' +
+    'switched is followed by the next reload');
 }
 
 // What is known of the worker that failed belongs into the line.

@@ -20,6 +20,7 @@ use crate::event::{Event, Exit, signal_name};
 use crate::fleet::Replaced;
 use crate::fleet::{self, Phase, Step};
 use crate::ids::{SlotIndex, WorkerId};
+use crate::monitor::data::stats::Reload;
 use crate::options::calls;
 use crate::process::control::server::Reply;
 use crate::process::spawn::Launch;
@@ -169,7 +170,7 @@ impl State {
         let requesters = vec![requester];
         self.requesters.running =
             Some(Running { requesters, began: now, has_stale_settings, launch, env, known });
-        self.stats.lock().reload = Some(Timestamp::now());
+        self.stats.lock().reload = Some(Reload { began: Timestamp::now(), has_stale_settings });
         if has_stale_settings {
             let late = FRESH_SETTINGS.as_millis();
             self.warn(

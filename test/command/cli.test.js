@@ -153,13 +153,25 @@ describe('the command cluster2', () => {
     assert.match(await fails(1, program.cwd, 'reload', '--strategy', 'none'), /reload\.strategy/);
   });
 
-  it('reload --wait says that nothing was looked up where the event loop of the master was blocked', async () => {
-    const options = { noWorkers: 1, keepAliveGrace: 50 };
-    const program = await startCluster(options, { env: { BLOCK_MS: 6000 } });
-    await request(program.port, { path: '/call?block' });
-    await program.line('blocked');
-    const said = await succeeds(program.cwd, 'reload', '--wait');
-    assert.match(said, /: reloaded 1 worker in .*\n {2}its event loop was blocked: script, directory and environment were/);
+  const said = { 'reload --wait': /: reloaded 1 worker in /, 'reload': /: reload begun/ };
+  for (const [words, first] of Object.entries(said)) {
+    it(`${words} says that nothing was looked up where the event loop of the master was blocked`, async () => {
+      const options = { noWorkers: 1, keepAliveGrace: 50 };
+      const program = await startCluster(options, { env: { BLOCK_MS: 6000 } });
+      await request(program.port, { path: '/call?block' });
+      await program.line('blocked');
+      const [head, stale] = (await succeeds(program.cwd, ...words.split(' '))).split('\n');
+      assert.match(head, first);
+      assert.match(stale, /^ {2}its event loop was blocked: script, directory and environment were not looked up again/);
+    });
+  }
+
+  it('reload without --wait fails where the master can look nothing up', async () => {
+    const cwd = newDirectory();
+    fs.mkdirSync(path.join(cwd, 'release'));
+    const program = await startCluster({ noWorkers: 1, cwd: path.join(cwd, 'release') });
+    fs.rmdirSync(path.join(cwd, 'release'));
+    assert.match(await fails(1, program.cwd, 'reload'), /ENOENT/);
   });
 
   it('reload without --wait returns when it has begun', async () => {

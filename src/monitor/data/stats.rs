@@ -44,8 +44,8 @@ pub struct Stats {
     pub options: ShownOptions,
     /// Slots whose workers die again and again.
     pub crashing: Vec<Crashing>,
-    /// When the reload began that is under way.
-    pub reload: Option<Timestamp>,
+    /// The reload that is under way.
+    pub reload: Option<Reload>,
     /// What happened last.
     pub history: History,
     /// In rotation or not.
@@ -58,6 +58,15 @@ pub struct Stats {
     pub tallies: Tallies,
     /// Grows with every change of the fields above, except the board.
     pub revision: u64,
+}
+
+/// A reload that is under way.
+#[derive(Clone, Copy, Debug)]
+pub struct Reload {
+    /// When it began.
+    pub began: Timestamp,
+    /// It starts workers with the script, directory and environment of before, which could not be looked up.
+    pub has_stale_settings: bool,
 }
 
 /// Counts by reason; the reasons are names of `reasons`.

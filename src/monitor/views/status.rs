@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::monitor::data::history::{Entry, Lost};
 use crate::monitor::data::host::{Host, approximate};
-use crate::monitor::data::stats::{Address, Crashing, Stats, Worker};
+use crate::monitor::data::stats::{Address, Crashing, Reload, Stats, Worker};
 use crate::monitor::data::trends::{Figures, STEP};
 use crate::monitor::views::calendar::iso;
 use crate::monitor::views::view_model::ViewModel;
@@ -80,7 +80,7 @@ impl Stats {
             "script": self.options.script,
             "log": self.options.log.as_ref().map(|log| log.to_string_lossy()),
             "monitor": self.options.monitor.map(Address::Ip).as_ref().map(address),
-            "reload": self.reload.map(|began| json!({ "began": iso(began.time) })),
+            "reload": self.reload.map(reload),
             "crashing": self.crashing.iter().map(crashing).collect::<Vec<_>>(),
             "workers": self.workers.iter().map(worker).collect::<Vec<_>>(),
             "events": self.history.iter().map(event).collect::<Vec<_>>(),
@@ -162,6 +162,10 @@ fn worker(worker: &Worker) -> Value {
         "listening": worker.listening,
         "restarts": worker.restarts,
     })
+}
+
+fn reload(reload: Reload) -> Value {
+    json!({ "began": iso(reload.began.time), "staleSettings": reload.has_stale_settings })
 }
 
 fn crashing(slot: &Crashing) -> Value {
