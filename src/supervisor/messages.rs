@@ -217,7 +217,7 @@ impl State {
     /// `Cluster`. Such a worker is taken for ready at last. Until then `listen` may still come.
     pub(super) fn ready_without_listen(&mut self, id: WorkerId, now: Instant) {
         let is_starting = self.fleet.state_of(id) == Some(fleet::State::Starting);
-        let serves = |worker: &Worker| !worker.takes_orders && !worker.addresses.is_empty();
+        let serves = |worker: &Worker| !worker.takes_orders && worker.listens;
         if is_starting && self.workers.get(id).is_some_and(serves) {
             self.ready_after_all(id, "listens by itself and has not called listen() of its Cluster", now);
         }

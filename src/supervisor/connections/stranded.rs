@@ -4,6 +4,7 @@
 //! moved by `handoff`.
 //! Invariant: a queue from which no worker takes is watched, also where neither descriptors nor memory are left.
 
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -74,7 +75,7 @@ impl Connections {
 /// the hand-off look now and then.
 async fn report_arrivals(socket: Arc<Socket>, inputs: mpsc::Sender<Input>) {
     let watched = loop {
-        if let Ok(watched) = watch(Arc::clone(&socket), Interest::READABLE) {
+        if let Ok(watched) = watch(socket.as_fd(), Interest::READABLE) {
             break watched;
         }
         tokio::time::sleep(TRY_AGAIN).await;
