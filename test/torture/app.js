@@ -4,10 +4,10 @@
 // `/answer?id=&bytes=&ms=` answers `<pid> <id> xxx`, the second half `ms` later; `/upload?id=` says how many bytes it
 // was sent; a WebSocket and a raw connection say the pid and then echo. `/do?<deed>=<amount>` is for faults: the worker
 // reports the deed and does it. What workers say comes from themselves, since the master's words may be late.
+// Workers run it as a script of cluster2's, and under script-master.js as it is.
 'use strict';
 
 const cluster = require('node:cluster');
-const fs = require('node:fs');
 const http = require('node:http');
 const http2 = require('node:http2');
 const https = require('node:https');
@@ -17,7 +17,7 @@ const { WebSocketServer } = require('ws');
 
 const certificate = require('../support/certificate');
 const Cluster = require('../support/cluster');
-const { takeDescriptors } = require('../support/descriptors');
+const { attend, stand } = require('./master');
 const options = require('../support/options');
 const { report, reportEvents } = require('../support/report');
 
@@ -26,8 +26,8 @@ const [plain, secure, second, raw] = process.env.TORTURE_PORTS.split(',').map(Nu
 const deeds = {
   block: (ms) => stand(ms),
   abort: () => process.abort(),
-  'block-master': (ms) => c.delegate('block', { ms }, { timeout: 60_000 }),
-  hog: (ms) => c.delegate('hog', { ms }, { timeout: 60_000 }),
+  'block-master': (ms) => process.send({ deed: 'block-master', amount: ms }),
+  hog: (ms) => process.send({ deed: 'hog', amount: ms }),
   flood: (count) => {
     for (let sent = 0; sent < count; sent += 1) process.send({ noise: noise += 1, padding: 'x'.repeat(1000) });
   },
@@ -54,7 +54,7 @@ function answer(request, response) {
     const [[deed, amount]] = searchParams;
     response.end(text, () => {
       report('deed', deed, Number(amount));
-      Promise.resolve(deeds[deed](Number(amount))).catch(() => {});
+      deeds[deed](Number(amount));
     });
   } else if (figure('ms') > 0) {
     response.write(text.slice(0, text.length / 2));
@@ -77,40 +77,15 @@ const rawServer = net.createServer((socket) => {
 });
 
 const c = new Cluster(options);
-reportEvents(c, 'forked', 'listening', 'died', 'warning', 'draining', 'note', 'hung', 'spare');
-c.handle('block', ({ ms }) => stand(ms));
-c.handle('hog', ({ ms }) => hog(ms));
+if (cluster.isPrimary) attend(c);
+else reportEvents(c, 'draining');
 c.listen((cb) => cb([
   { app: server, port: [plain, './plain.sock'] },
   { app: https.createServer(certificate, answer), port: secure },
   { app: http2.createSecureServer(certificate, answer), port: second },
   { app: rawServer, port: raw },
-]), () => report('serves'));
-
-if (cluster.isPrimary) {
-  // Threads of Node's own pool are there from now on, so that they are not taken for a leak later.
-  fs.stat('.', () => {});
-  const last = new Map();
-  cluster.on('message', ({ process: { pid } }, { noise: number } = {}) => {
-    if (number === undefined) return;
-    if (number !== (last.get(pid) ?? 0) + 1) report('disorder', pid, last.get(pid), number);
-    last.set(pid, number);
-  });
-  cluster.on('exit', ({ process: { pid } }) => last.delete(pid));
-}
-
-// Keeps all descriptors that the master may have, for `ms` at least.
-function hog(ms) {
-  report('hogs');
-  const { release } = takeDescriptors();
-  // Later, if the loop is blocked.
-  setTimeout(() => {
-    release();
-    report('hogged');
-  }, ms);
-}
-
-// Stands still without using a processor, which the clients need.
-function stand(ms) {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
-}
+]), () => {
+  report('serves');
+  // There this comes once, when all listen.
+  if (process.env.TORTURE_AS_SCRIPT) process.send('ready');
+});

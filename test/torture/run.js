@@ -181,13 +181,13 @@ async function shutDown({ ending, options }, target, history) {
   if (program.processes().length > 0) history.found('orphans', `${program.processes()} outlive the shutdown`);
 }
 
-function summary({ seed, faults, options }, history, excused, violations) {
+function summary({ seed, faults, isScript, options }, history, excused, violations) {
   const count = (name) => history.acts.filter(({ fault }) => fault === name).length;
   const { requests, kills, outages, workers } = history;
   const verdict = violations.length > 0 ? `${violations.length} VIOLATIONS` : 'ok';
   return `seed ${seed}: ${verdict}; ${requests.length} requests, ${excused} excused losses, ${kills.length} kills, ${
     count('reload')} reloads, ${outages.length} masters killed, ${workers.length} workers; ${options.noWorkers} ${
-    options.scheduling}; ${faults.join(' ')}`;
+    options.scheduling}${isScript ? ', as it is' : ''}; ${faults.join(' ')}`;
 }
 
 function tell(plan, history, violations) {

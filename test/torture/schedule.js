@@ -8,9 +8,14 @@ const { FAULTS } = require('./faults');
 const { Random } = require('./random');
 
 const SHARE_OF_FAULTS = 0.4;
+// How often workers run the application as it is, and the master none of it.
+const SHARE_OF_SCRIPTS = 0.3;
 const ENDINGS = ['SIGTERM', 'SIGINT', 'control'];
 
-/** Draws `{seed, seconds, options, isUser, faults, acts, ending}`; an act is `{at (s), fault, ...its own figures}`. */
+/**
+ * Draws `{seed, seconds, options, isUser, isScript, faults, acts, ending}`; an act is
+ * `{at (s), fault, ...its own figures}`.
+ */
 function draw(seed, seconds, only) {
   const random = new Random(seed);
   const options = drawOptions(random.branch());
@@ -28,8 +33,9 @@ function draw(seed, seconds, only) {
       acts.push({ at: Number(at.toFixed(3)), fault: name, ...fault.draw?.(own) });
     }
   }
+  const isScript = random.chance(SHARE_OF_SCRIPTS);
   acts.sort((one, other) => one.at - other.at);
-  return { seed, seconds, options, isUser, faults, acts, ending };
+  return { seed, seconds, options, isUser, isScript, faults, acts, ending };
 }
 
 function drawOptions(random) {

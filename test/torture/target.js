@@ -13,7 +13,8 @@ const { ask } = require('../support/control');
 const { openFiles } = require('../support/scoreboard');
 
 const APP = path.join(__dirname, 'app.js');
-// How many ports a worker serves.
+const SCRIPT_MASTER = path.join(__dirname, 'script-master.js');
+// How many places a worker serves, and says so of each; a script that is run as it is says it once.
 const PLACES = 5;
 // Nobody's, so that the limit of processes counts ours alone.
 const USER = 61_919;
@@ -36,11 +37,15 @@ class Target {
   wanted;
   /** Whether it runs as somebody else than root, though we are. */
   isUser;
+  #isScript;
+  #says;
 
-  constructor({ options, isUser }, history) {
+  constructor({ options, isUser, isScript }, history) {
     this.#history = history;
     this.#options = options;
     this.wanted = options.noWorkers;
+    this.#isScript = isScript;
+    this.#says = isScript ? 1 : PLACES;
     this.isUser = isUser && canRunAsUser();
   }
 
@@ -92,7 +97,7 @@ class Target {
   serving() {
     const counts = new Map();
     for (const { pid } of this.program.seen('serves')) counts.set(pid, (counts.get(pid) ?? 0) + 1);
-    return this.workers().filter((pid) => counts.get(pid) >= PLACES);
+    return this.workers().filter((pid) => counts.get(pid) >= this.#says);
   }
 
   /** The worker that a number from 0 to 1 chooses, of those that live; undefined if there is none. */
@@ -200,7 +205,7 @@ class Target {
         return workers.get(pid);
       };
       for (const { event, args, pid, role, at } of program.seen()) {
-        if (role === 'worker' && event === 'serves' && (of(pid).places += 1) === PLACES) of(pid).listeningAt = at;
+        if (role === 'worker' && event === 'serves' && (of(pid).places += 1) === this.#says) of(pid).listeningAt = at;
         if (role === 'worker' && event === 'draining') of(pid).drainingAt = at;
         if (event === 'died') Object.assign(of(args[0]), { diedAt: at }, args[1]);
         if (event === 'hung') of(args[0]).isHung = true;
@@ -228,7 +233,7 @@ class Target {
   }
 
   async #startMaster() {
-    const program = start(APP, {
+    const program = start(this.#isScript ? SCRIPT_MASTER : APP, {
       options: { ...this.#options, port: this.#ports[0], monPort: this.monPort, monHost: '127.0.0.1' },
       env: { TORTURE_PORTS: this.#ports.join() },
       cwd: this.directory,
