@@ -3,7 +3,7 @@
 
 require('./lib/shared/check-node');
 
-const { Cluster, Cluster2Error } = require('./lib/worker/enter').classes();
+const { Cluster, Cluster2Error } = require('./lib/shared/whose-worker').classes();
 
 module.exports = Cluster;
 module.exports.Cluster = Cluster;

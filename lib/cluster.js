@@ -8,13 +8,13 @@
 
 const { EventEmitter } = require('node:events');
 
-const { callApplication } = require('./shared/application');
+const { callApplication } = require('./shared/call-application');
 const errors = require('./shared/errors');
 const { load } = require('./shared/native');
 const { encode } = require('./shared/options-json');
-const copy = require('./worker/enter');
+const copy = require('./shared/whose-worker');
 require('./shared/timers');
-require('./worker/nexttick-workaround');
+require('./shared/nexttick-workaround');
 
 // How long another master may take to answer before it is ended by signal.
 const ANSWER_MS = 2000;

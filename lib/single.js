@@ -3,7 +3,7 @@
 
 const { constants: { signals } } = require('node:os');
 
-const { callApplication } = require('./shared/application');
+const { callApplication } = require('./shared/call-application');
 const { collectApps } = require('./shared/create-app');
 const { Calls, notRunning, textOf } = require('./shared/pending-calls');
 const { killSelf } = require('./shared/kill-self');
@@ -18,7 +18,7 @@ const { portsOf } = require('./shared/ports');
 const { refusePort } = require('./master/refuse-port');
 const { Board } = require('./worker/counting/scoreboard');
 const { leaveUncounted } = require('./worker/connection');
-const { beginService } = require('./worker/service');
+const { beginService } = require('./worker/serve-and-end');
 const { Servers } = require('./worker/serving/servers');
 const { Traffic } = require('./worker/counting/traffic');
 const { performance, setTimeout } = require('./shared/timers');

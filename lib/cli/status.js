@@ -3,7 +3,7 @@
 
 const { DONE, FAILED } = require('./failure');
 const { find, all } = require('./masters');
-const { describe } = require('./describe');
+const { describe } = require('./status-text');
 const { print } = require('./stdout');
 
 async function status(asked) {

@@ -5,7 +5,7 @@
 'use strict';
 
 const { number } = require('./arguments');
-const { describe } = require('./describe');
+const { describe } = require('./status-text');
 const { find, all } = require('./masters');
 const { print } = require('./stdout');
 

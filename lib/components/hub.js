@@ -7,7 +7,7 @@
 'use strict';
 
 const errors = require('../shared/errors');
-const { textOfThrown } = require('../shared/application');
+const { textOfThrown } = require('../shared/call-application');
 const { clearTimeout, setTimeout } = require('../shared/timers');
 
 const LIMIT_MS = 3000;

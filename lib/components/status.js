@@ -10,7 +10,7 @@
 const { createRequire } = require('node:module');
 const path = require('node:path');
 
-const { isValue, textOfThrown } = require('../shared/application');
+const { isValue, textOfThrown } = require('../shared/call-application');
 const errors = require('../shared/errors');
 const { notRunning } = require('../shared/pending-calls');
 const { Reducers } = require('./reducers');

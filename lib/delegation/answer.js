@@ -3,7 +3,7 @@
 // Each form is written once, however many workers get it. Owns nothing else.
 'use strict';
 
-const { textOfThrown } = require('../shared/application');
+const { textOfThrown } = require('../shared/call-application');
 
 class Answer {
   #type;

@@ -7,7 +7,7 @@
 'use strict';
 
 const { Deadlines, milliseconds, Waiting } = require('./deadlines');
-const { ownListener } = require('../shared/application');
+const { ownListener } = require('../shared/call-application');
 const errors = require('../shared/errors');
 const { setImmediate } = require('../shared/timers');
 const { send } = require('../worker/send-to-master');

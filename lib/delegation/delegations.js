@@ -15,7 +15,7 @@
 // them. One for all workers lasts as long as the master, so there may be only so many.
 'use strict';
 
-const { callApplication, textOfThrown } = require('../shared/application');
+const { callApplication, textOfThrown } = require('../shared/call-application');
 const { Deadlines, milliseconds, numberOf, Waiting } = require('./deadlines');
 const { Answer, othersOf, reportOf } = require('./answer');
 const { keyOf, namesOf } = require('./match-key');

@@ -5,7 +5,7 @@
 'use strict';
 
 const { createError } = require('../shared/errors');
-const { textOfThrown } = require('../shared/application');
+const { textOfThrown } = require('../shared/call-application');
 const { setInterval } = require('../shared/timers');
 
 const ASK_EVERY_MS = 1000;

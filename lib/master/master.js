@@ -8,7 +8,7 @@ const fs = require('node:fs');
 const os = require('node:os');
 const { debuglog } = require('node:util');
 
-const { callApplication } = require('../shared/application');
+const { callApplication } = require('../shared/call-application');
 const { Calls, notRunning, reloadFailed, textOf } = require('../shared/pending-calls');
 const { killSelf } = require('../shared/kill-self');
 const { encode } = require('../shared/options-json');
@@ -224,7 +224,7 @@ class Master {
   }
 
   #handleSignals() {
-    const { Ending } = require('../shared/ending');
+    const { Ending } = require('../shared/application-end');
     this.#ending = new Ending(this.#setup.cleanups, (problem) => this.#warn(problem));
     this.#ending.hearSignals((signal) => {
       this.#onSignal(signal, ...(signal === 'SIGTERM' ? [{ pid: process.pid, type: 'master' }] : []));

@@ -8,7 +8,7 @@
 
 const net = require('node:net');
 
-const { textOfThrown, traceOfThrown } = require('../shared/application');
+const { textOfThrown, traceOfThrown } = require('../shared/call-application');
 const { toServer } = require('../shared/create-app');
 const { Cluster2Error, createError } = require('../shared/errors');
 

@@ -8,7 +8,7 @@ const nodeCluster = require('node:cluster');
 const { EventEmitter } = require('node:events');
 const { syncBuiltinESMExports } = require('node:module');
 
-const { callApplication } = require('../shared/application');
+const { callApplication } = require('../shared/call-application');
 const { WorkerProcess } = require('../node-cluster/worker-process');
 const { createError } = require('../shared/errors');
 

@@ -7,17 +7,17 @@
 
 const fs = require('node:fs');
 
-const { callApplication } = require('../shared/application');
+const { callApplication } = require('../shared/call-application');
 const { fromNative } = require('../shared/errors');
 const { load } = require('../shared/native');
 const { onMissing } = require('../shared/node-internals');
 const { encode } = require('../shared/options-json');
 const { ForkedProcess } = require('./forked-process');
 const { KeepAlive } = require('./keep-alive');
-const { monitorOptions } = require('./monitor');
+const { monitorOptions } = require('./monitor-options');
 const { SCHED_NONE, SCHED_RR, Scheduling } = require('./scheduling');
 const { launchOf, merged } = require('./settings');
-const { Worker } = require('./worker');
+const { Worker } = require('./cluster-worker');
 
 class Primary {
   /** The API. */

@@ -9,7 +9,7 @@ const { AsyncLocalStorage } = require('node:async_hooks');
 const cluster = require('node:cluster');
 const net = require('node:net');
 
-const { listenersOfOthers, ownListener } = require('./application');
+const { listenersOfOthers, ownListener } = require('./call-application');
 const { createError } = require('./errors');
 const { onClusterMessage } = require('./node-internals');
 const { clearTimeout, setImmediate, setTimeout } = require('./timers');

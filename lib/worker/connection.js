@@ -7,7 +7,7 @@
 'use strict';
 
 const { answerOn, openStreams, requestOn, serverOf, speaksHttp1 } = require('../shared/node-internals');
-const { isSecure, kindOf } = require('./serving/kind');
+const { isSecure, kindOf } = require('./serving/server-kind');
 
 // One unmasked close frame: FIN and opcode 8, two bytes of payload, status 1001 ("going away").
 const GOING_AWAY = Buffer.from([0x88, 0x02, 0x03, 0xe9]);

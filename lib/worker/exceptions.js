@@ -1,11 +1,11 @@
 // Uncaught exceptions in a worker: the master is told of each, and a worker that serves goes on with other requests.
 //
-// lib/worker/enter.js and lib/node-cluster/agent.js call `reportExceptions` when a worker loads the package.
+// lib/shared/whose-worker.js and lib/node-cluster/agent.js call `reportExceptions` when a worker loads the package.
 // lib/worker/worker.js calls `trapExceptions` when the worker serves, or when it starts if it is to go on in any case.
 // Owns two listeners of the process.
 'use strict';
 
-const { traceOfThrown } = require('../shared/application');
+const { traceOfThrown } = require('../shared/call-application');
 const { say } = require('../shared/stderr');
 const { headline } = require('./counting/scoreboard');
 const { tell } = require('./send-to-master');

@@ -5,7 +5,7 @@
 // Owns nothing.
 'use strict';
 
-const { host } = require('./enter');
+const { host } = require('../shared/whose-worker');
 
 class Guest {
   #cluster;

@@ -6,8 +6,8 @@
 'use strict';
 
 if (process.env.CLUSTER2_EXEC !== undefined) {
-  const { awaitsSocket, board, endsBy, host, servers } = require('./enter');
-  require('./nexttick-workaround');
+  const { awaitsSocket, board, endsBy, host, servers } = require('../shared/whose-worker');
+  require('../shared/nexttick-workaround');
   const own = process.execArgv.indexOf(`--require=${__filename}`);
   if (own >= 0) process.execArgv.splice(own, 1);
   if (host !== undefined) {

@@ -4,7 +4,7 @@
 // a time, and all get its result. Each check ends within the timeout, whatever the application does.
 'use strict';
 
-const { isSecure, kindOf } = require('./serving/kind');
+const { isSecure, kindOf } = require('./serving/server-kind');
 const { clearTimeout, setTimeout } = require('../shared/timers');
 
 const LOOPBACK = { '0.0.0.0': '127.0.0.1', '::': '::1' };

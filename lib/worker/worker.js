@@ -5,7 +5,7 @@
 // master they drain. What is not needed to listen is loaded later, since each module delays the first answer.
 'use strict';
 
-const { callApplication } = require('../shared/application');
+const { callApplication } = require('../shared/call-application');
 const { Balance } = require('./serving/balance');
 const { countTransactions } = require('./counting/transactions');
 const { drainAtDisconnect } = require('./drain/disconnect');
@@ -14,7 +14,7 @@ const { startHeartbeat } = require('./heartbeat');
 const { onClusterMessage } = require('../shared/node-internals');
 const { portsOf } = require('../shared/ports');
 const { tell, INTERNAL } = require('./send-to-master');
-const { beginService } = require('./service');
+const { beginService } = require('./serve-and-end');
 const { listenOnAll } = require('./serving/listening');
 const { setTimeout } = require('../shared/timers');
 

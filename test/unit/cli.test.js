@@ -5,7 +5,7 @@ const assert = require('node:assert/strict');
 const path = require('node:path');
 
 const { parse } = require('../../lib/cli/arguments');
-const { describe: shown } = require('../../lib/cli/describe');
+const { describe: shown } = require('../../lib/cli/status-text');
 const { plain } = require('../../lib/cli/plain');
 const { age, figure, table } = require('../../lib/cli/table');
 

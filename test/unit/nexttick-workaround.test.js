@@ -1,4 +1,4 @@
-// `process.nextTick` after collections of garbage, lib/worker/nexttick-workaround.js: measured beside a process that
+// `process.nextTick` after collections of garbage, lib/shared/nexttick-workaround.js: measured beside a process that
 // has not loaded this package. Where the latter is no slower than the former, Node or V8 has mended it, and the file
 // can go.
 'use strict';

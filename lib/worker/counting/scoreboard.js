@@ -1,13 +1,14 @@
 // A worker's row of the scoreboard: numbers in shared memory that the master reads whenever it likes.
 //
-// lib/worker/enter.js and lib/node-cluster/agent.js open it in a worker before the application runs, lib/single.js in
-// a process without workers. Everything that counts writes into it with plain stores. Where there is no shared memory
-// the same numbers are kept in ordinary memory for the `heartbeat` event. docs/scoreboard.md says what stands where.
+// lib/shared/whose-worker.js and lib/node-cluster/agent.js open it in a worker before the application runs,
+// lib/single.js in a process without workers. Everything that counts writes into it with plain stores. Where there is
+// no shared memory the same numbers are kept in ordinary memory for the `heartbeat` event. docs/scoreboard.md says what
+// stands where.
 'use strict';
 
 const fs = require('node:fs');
 
-const { textOfThrown } = require('../../shared/application');
+const { textOfThrown } = require('../../shared/call-application');
 const { performance } = require('../../shared/timers');
 
 const STATES = { starting: 1, serving: 2, draining: 3 };

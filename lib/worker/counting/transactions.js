@@ -1,6 +1,6 @@
 // Counts into the row the transactions and errors that the application reports by events of its own, as in cluster2.
 //
-// lib/worker/service.js starts it once. Owns nothing.
+// lib/worker/serve-and-end.js starts it once. Owns nothing.
 'use strict';
 
 /** Counts what is emitted on `cluster` into `board`. */

@@ -1,9 +1,9 @@
 // What a worker's row says of the process itself: that its loop turns, how late, how busy; heap, memory, processor,
 // garbage collection.
 //
-// lib/worker/service.js and lib/node-cluster/agent.js start it once. It owns one timer, which keeps nothing alive, and
-// an observer of collections where the option `metrics` asks for one. What takes long to load waits for a second, so
-// that other workers start sooner; what tells why a worker died in its start does not wait.
+// lib/worker/serve-and-end.js and lib/node-cluster/agent.js start it once. It owns one timer, which keeps nothing
+// alive, and an observer of collections where the option `metrics` asks for one. What takes long to load waits for a
+// second, so that other workers start sooner; what tells why a worker died in its start does not wait.
 'use strict';
 
 const { clock } = require('./scoreboard');

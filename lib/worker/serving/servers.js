@@ -8,14 +8,14 @@
 
 const net = require('node:net');
 
-const { callApplication } = require('../../shared/application');
+const { callApplication } = require('../../shared/call-application');
 const { portsOf } = require('../../shared/ports');
 const { connectionOf, layUpon } = require('../connection');
 const { below, isLent, onListen, serverOf } = require('../../shared/node-internals');
 const { seeEvents } = require('./events');
 const { isExtra } = require('./extra-ports');
 const { cutIdle, fillTimeouts, unwatchSocket, watchSocket } = require('./idle-timeout');
-const { isSecure, kindOf } = require('./kind');
+const { isSecure, kindOf } = require('./server-kind');
 const { listenOnAll } = require('./listening');
 
 const LOOPBACK = /^(127\.|::1$|::ffff:127\.)/;

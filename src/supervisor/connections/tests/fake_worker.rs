@@ -1,7 +1,7 @@
 //! A worker as the master sees it: it reads its messages in their order, accepts from the sockets that it holds, and writes
 //! into its row.
 //!
-//! It does what `lib/worker/serving/` does (`neighbours.js`, `hand-overs.js`, `balance.js`), as far as the master can
+//! It does what `lib/worker/serving/` does (`neighbours.js`, `claims.js`, `balance.js`), as far as the master can
 //! notice. `tests/mod.rs` owns all of them and says when their loops turn.
 
 use std::collections::{BTreeMap, VecDeque};

@@ -11,7 +11,7 @@
 
 const path = require('node:path');
 
-const { load, useTarget } = require('../shared/native');
+const { load, useTarget } = require('./native');
 
 // Where a later copy finds what the first one exports. Every version keeps `folder` and `version` there.
 const FIRST_COPY = Symbol.for('cluster2-rs.worker');
@@ -37,19 +37,19 @@ let loaded;
 if (isOurs) {
   useTarget(target);
   // The script may fail before it comes to `listen`.
-  require('./exceptions').reportExceptions();
+  require('../worker/exceptions').reportExceptions();
   // Before the application runs, so that a worker whose loop never turns ends with its master, and so that the error of
   // one that fails to load is left behind.
   const addon = load();
   addon.endWithMaster();
   const place = row === undefined ? undefined : { fd: addon.inheritedScoreboard(), row: Number(row) };
-  board = new (require('./counting/scoreboard').Board)(addon, place);
+  board = new (require('../worker/counting/scoreboard').Board)(addon, place);
   // Before the application runs too: whatever it has listen is looked after, and waited for.
-  servers = require('./adopt-servers').adoptServers(board);
-  awaitsSocket = require('../shared/node-internals').watchLoans(leaveUnlessServing);
+  servers = require('../worker/adopt-servers').adoptServers(board);
+  awaitsSocket = require('./node-internals').watchLoans(leaveUnlessServing);
 }
 // What the master has to know to tell when this worker is ready: the script may hand servers over, or not.
-if (isWorker) require('./send-to-master').tell({ act: 'loaded' });
+if (isWorker) require('../worker/send-to-master').tell({ act: 'loaded' });
 
 /**
  * In a worker that runs a script as it is: its options (`raw` and `parsed`), its `Worker`, which lib/worker/preload.js
@@ -80,7 +80,7 @@ module.exports = otherCopy && otherCopy.version === copy.version ? otherCopy : c
 
 /** The public classes. */
 function classes() {
-  loaded ??= { Cluster: require('../cluster'), Cluster2Error: require('../shared/errors').Cluster2Error };
+  loaded ??= { Cluster: require('../cluster'), Cluster2Error: require('./errors').Cluster2Error };
   return loaded;
 }
 

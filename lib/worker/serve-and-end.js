@@ -4,7 +4,7 @@
 // lib/worker/worker.js and lib/single.js call it once, before anything is handed over.
 'use strict';
 
-const { Ending } = require('../shared/ending');
+const { Ending } = require('../shared/application-end');
 const { onMissing } = require('../shared/node-internals');
 const { countTransactions } = require('./counting/transactions');
 const { VitalSigns } = require('./counting/vital-signs');
