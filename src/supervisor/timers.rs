@@ -76,11 +76,8 @@ impl Timers {
         self.order.insert((at, due));
     }
 
-    /// Sets when it is due, or that it is not. Called for many entries at every input, and most of them stay as they are.
+    /// Sets when it is due, or that it is not.
     pub(crate) fn follow(&mut self, due: Due, at: Option<Instant>, now: Instant) {
-        if self.at.get(&due).copied() == at {
-            return;
-        }
         match at {
             Some(at) => self.set(due, at, now),
             None => self.cancel(due),
