@@ -28,8 +28,8 @@ use scale::within_bounds;
 use slot::{Gone, Life, Member, News, Occupancy, Order, Post, Slot};
 use spares::Spares;
 pub use terms::{
-    Crashing, DeathReason, Effect, Forks, MemberView, Phase, Policy, Purpose, RecycleReason, Replaced,
-    Report, Restart, State, Step, Strategy,
+    Crashing, DeathReason, Effect, Forks, MemberState, MemberView, Phase, Policy, Purpose, RecycleReason,
+    Replaced, Report, Restart, Step, Strategy,
 };
 
 /// How long a shutdown may take to empty the queues; what it takes beyond that is missing to the drain.
@@ -174,7 +174,7 @@ impl Fleet {
         self.slots.iter().filter_map(|(&index, slot)| {
             let next_try = match slot.occupancy {
                 Occupancy::Waiting { until } => Some(until),
-                Occupancy::Held { by } if self.state_of(by) == Some(State::Starting) => None,
+                Occupancy::Held { by } if self.state_of(by) == Some(MemberState::Starting) => None,
                 Occupancy::Held { .. } | Occupancy::Exchanging { .. } | Occupancy::Retired => return None,
             };
             let failures = slot.backoff.failures();
@@ -247,7 +247,7 @@ impl Fleet {
             self.note_warm(id, now);
             return;
         }
-        let was_starting = self.state_of(id) == Some(State::Starting);
+        let was_starting = self.state_of(id) == Some(MemberState::Starting);
         self.tell(id, News::Ready, now);
         if was_starting && let Some(reload) = &mut self.reload {
             reload.note_ready(id, now);
@@ -537,7 +537,7 @@ impl Fleet {
     }
 
     /// What a worker does; `None` once it is gone.
-    pub(crate) fn state_of(&self, id: WorkerId) -> Option<State> {
+    pub(crate) fn state_of(&self, id: WorkerId) -> Option<MemberState> {
         self.workers.get(&id).map(|worker| worker.life.state())
     }
 

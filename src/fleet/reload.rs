@@ -13,7 +13,7 @@ use std::time::Instant;
 use super::Fleet;
 use super::backoff::after;
 use super::slot::{Life, Member, Occupancy, Post, Slot};
-use super::terms::{DeathReason, Policy, Purpose, RecycleReason, Replaced, Report, State, Strategy};
+use super::terms::{DeathReason, MemberState, Policy, Purpose, RecycleReason, Replaced, Report, Strategy};
 use crate::ids::{SlotIndex, WorkerId};
 
 /// One reload under way.
@@ -179,7 +179,7 @@ impl Fleet {
                 Strategy::AllFirst => false,
             };
             // A worker that still starts is left alone until it serves: it may be the better release.
-            if must_wait || self.state_of(old) != Some(State::Serving) {
+            if must_wait || self.state_of(old) != Some(MemberState::Serving) {
                 continue;
             }
             let new = self.fork(index, Purpose::Successor { of: old }, now);

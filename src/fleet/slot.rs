@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use super::backoff::{Backoff, Service, after};
-use super::terms::{DeathReason, State};
+use super::terms::{DeathReason, MemberState};
 use crate::ids::{SlotIndex, WorkerId};
 
 /// Where a worker is in its life.
@@ -230,20 +230,20 @@ impl Life {
 
     /// Not on its way out.
     fn is_in_post(self) -> bool {
-        self.state() != State::Draining
+        self.state() != MemberState::Draining
     }
 
     /// What the outside sees.
-    pub(super) fn state(self) -> State {
+    pub(super) fn state(self) -> MemberState {
         match self {
-            Self::Starting { .. } => State::Starting,
-            Self::Spare => State::Spare,
-            Self::Serving => State::Serving,
+            Self::Starting { .. } => MemberState::Starting,
+            Self::Spare => MemberState::Spare,
+            Self::Serving => MemberState::Serving,
             Self::Departing { .. }
             | Self::Draining { .. }
             | Self::Adrift { .. }
             | Self::Ending { .. }
-            | Self::Killed { .. } => State::Draining,
+            | Self::Killed { .. } => MemberState::Draining,
         }
     }
 }
@@ -393,7 +393,7 @@ mod tests {
         let now = Instant::now();
         let by = now + SECOND;
         let (life, order) = Life::Serving.step(News::Depart { cause: DeathReason::Left }, now);
-        assert_eq!((life.state(), life.deadline(), order), (State::Draining, None, None));
+        assert_eq!((life.state(), life.deadline(), order), (MemberState::Draining, None, None));
         let cut_off = life.step(News::CutOff { cause: DeathReason::Left, by }, now);
         assert_eq!((cut_off.0.deadline(), cut_off.1), (Some(by), None));
         let dismiss = News::Dismiss { cause: DeathReason::Drained, drain_by: by, kill_by: now };

@@ -13,7 +13,7 @@ use super::Fleet;
 use super::backoff::{Backoff, Service, after};
 use super::reload::Reload;
 use super::slot::{Member, News, Occupancy};
-use super::terms::{DeathReason, Effect, Purpose, Report, State};
+use super::terms::{DeathReason, Effect, MemberState, Purpose, Report};
 use crate::ids::{SlotIndex, WorkerId};
 
 /// How long a spare that has booted may take to listen: its loop may be blocked, or its process stopped.
@@ -56,8 +56,8 @@ impl Fleet {
             let is_there = |worker: &Member| worker.slot.is_none() && worker.life.state() == state;
             self.workers.iter().find(|(_, worker)| is_there(worker)).map(|(&id, _)| id)
         };
-        let booting = || first(State::Starting).filter(|_| until <= now);
-        let Some(id) = first(State::Spare).or_else(booting) else { return false };
+        let booting = || first(MemberState::Starting).filter(|_| until <= now);
+        let Some(id) = first(MemberState::Spare).or_else(booting) else { return false };
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.slot = Some(index);
         }
@@ -111,7 +111,8 @@ impl Fleet {
 
     /// How many spares are missing, if this is the time for it.
     fn spares_to_fork(&self) -> usize {
-        let is_starting = |worker: &Member| worker.slot.is_some() && worker.life.state() == State::Starting;
+        let is_starting =
+            |worker: &Member| worker.slot.is_some() && worker.life.state() == MemberState::Starting;
         let is_busy =
             self.workers.values().any(is_starting) || self.reload.as_ref().is_some_and(Reload::is_exchanging);
         if !self.is_keeping() || is_busy || self.kept_slots().is_empty() {

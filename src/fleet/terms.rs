@@ -340,7 +340,7 @@ pub enum Phase {
 
 /// What a worker does, seen from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum MemberState {
     /// Not ready yet.
     Starting,
     /// Booted, and waits for a slot.
@@ -359,7 +359,7 @@ pub struct MemberView {
     /// Where; nowhere for a spare.
     pub slot: Option<SlotIndex>,
     /// What it does.
-    pub state: State,
+    pub state: MemberState,
     /// The number of the reload that brought its release; 0 is that of the start.
     pub generation: u32,
 }

@@ -45,7 +45,7 @@ impl State {
                 let is_one_starting = self
                     .fleet
                     .workers()
-                    .any(|view| view.state == fleet::State::Starting && view.slot.is_some());
+                    .any(|view| view.state == fleet::MemberState::Starting && view.slot.is_some());
                 self.connections.socket_closed(id, &key, is_one_starting);
             }
             ToMaster::ExitedAfterDisconnect { seq } => self.let_go(id, seq, now),
@@ -202,7 +202,7 @@ impl State {
     /// A script that is run as it is may open no server at all. Where no worker of the cluster has ever asked for a socket,
     /// a worker whose loop turns is taken for ready; else it is late.
     pub(super) fn ready_without_server(&mut self, id: WorkerId, now: Instant) {
-        let is_starting = self.fleet.state_of(id) == Some(fleet::State::Starting);
+        let is_starting = self.fleet.state_of(id) == Some(fleet::MemberState::Starting);
         let Some(worker) = self.workers.get(id).filter(|worker| is_starting && worker.takes_orders) else {
             return;
         };
@@ -216,7 +216,7 @@ impl State {
     /// A script that made a `Cluster` may serve without it: by servers of its own, while nothing calls `listen` of the
     /// `Cluster`. Such a worker is taken for ready at last. Until then `listen` may still come.
     pub(super) fn ready_without_listen(&mut self, id: WorkerId, now: Instant) {
-        let is_starting = self.fleet.state_of(id) == Some(fleet::State::Starting);
+        let is_starting = self.fleet.state_of(id) == Some(fleet::MemberState::Starting);
         let serves = |worker: &Worker| !worker.takes_orders && worker.listens;
         if is_starting && self.workers.get(id).is_some_and(serves) {
             self.ready_after_all(id, "listens by itself and has not called listen() of its Cluster", now);
@@ -252,7 +252,7 @@ impl State {
         self.step(Step::Warm { worker: id }, now);
         let after = self.fleet.state_of(id);
         let pid = self.workers.get(id).map(Worker::pid);
-        if let (Some(pid), true) = (pid, after == Some(fleet::State::Spare) && before != after) {
+        if let (Some(pid), true) = (pid, after == Some(fleet::MemberState::Spare) && before != after) {
             self.publish(Event::Spare { worker: id, pid });
         }
     }

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::ecv::Change;
 use crate::event::{Event, MonitorRequest, Publish};
-use crate::fleet::{self, DeathReason, Phase, Purpose, SlotIndex, State as Life};
+use crate::fleet::{self, DeathReason, MemberState, Phase, Purpose, SlotIndex};
 use crate::ids::WorkerId;
 use crate::monitor::data::app_metrics::AppMetrics;
 use crate::monitor::data::stats::{
@@ -217,10 +217,10 @@ impl State {
     fn worker_shown(&self, view: &fleet::MemberView, known: Option<&Worker>) -> Option<Worker> {
         let worker = self.workers.get(view.worker)?;
         let state = match view.state {
-            Life::Starting => WorkerState::Starting,
-            Life::Spare => WorkerState::Spare,
-            Life::Serving => WorkerState::Serving,
-            Life::Draining => WorkerState::Draining,
+            MemberState::Starting => WorkerState::Starting,
+            MemberState::Spare => WorkerState::Spare,
+            MemberState::Serving => WorkerState::Serving,
+            MemberState::Draining => WorkerState::Draining,
         };
         let since = known.filter(|known| known.state == state).map(|known| known.since);
         let restarts = view.slot.and_then(|slot| self.stats.lock().tallies.slot_restarts.get(&slot).copied());

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use cluster2::fleet::{
-    DeathReason, MemberView, Phase, Purpose, RecycleReason, Report, Restart, SlotIndex, State, Step,
+    DeathReason, MemberState, MemberView, Phase, Purpose, RecycleReason, Report, Restart, SlotIndex, Step,
     Strategy, WorkerId,
 };
 
@@ -318,7 +318,7 @@ impl World {
                     assert!(one.started <= one.ready && !self.processes.contains_key(&one.old));
                 }
                 let is_old =
-                    |view: MemberView| view.state != State::Draining && view.generation < self.reloads;
+                    |view: MemberView| view.state != MemberState::Draining && view.generation < self.reloads;
                 assert!(!self.fleet.workers().any(is_old), "an old worker stayed");
                 self.put_into_service();
             }

@@ -2,8 +2,8 @@
 
 use super::{Stage, policy};
 use crate::fleet::{
-    DeathReason, Effect, Fleet, Forks, Policy, Purpose, RecycleReason, Report, Restart, SlotIndex, State,
-    Step, Strategy, WorkerId,
+    DeathReason, Effect, Fleet, Forks, MemberState, Policy, Purpose, RecycleReason, Report, Restart,
+    SlotIndex, Step, Strategy, WorkerId,
 };
 
 fn stage() -> Stage {
@@ -52,8 +52,8 @@ fn no_worker_has_a_deadline() {
     assert_eq!(stage.step(Step::ChannelLost { worker: WorkerId(2) }), []);
     assert_eq!(stage.fleet.next_deadline(), None);
     assert_eq!(stage.wait(1_000_000 * super::SECOND), []);
-    assert_eq!(stage.fleet.state_of(WorkerId(1)), Some(State::Draining));
-    assert_eq!(stage.fleet.state_of(WorkerId(3)), Some(State::Starting));
+    assert_eq!(stage.fleet.state_of(WorkerId(1)), Some(MemberState::Draining));
+    assert_eq!(stage.fleet.state_of(WorkerId(3)), Some(MemberState::Starting));
 }
 
 #[test]

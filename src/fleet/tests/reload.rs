@@ -2,7 +2,7 @@
 
 use super::{SECOND, Stage, died, end, kill, new_successor, recycling, spawn, spawn_new, successor, wants};
 use crate::fleet::{
-    DeathReason, Effect, MemberView, Purpose, RecycleReason, Replaced, Report, Restart, State, Step,
+    DeathReason, Effect, MemberState, MemberView, Purpose, RecycleReason, Replaced, Report, Restart, Step,
     Strategy, WorkerId,
 };
 
@@ -265,7 +265,7 @@ fn until_a_release_is_proven_only_successors_are_of_it() {
     assert_eq!(stage.step(Step::Scale { wanted: 4 })[0], spawn(6, 3, Purpose::First));
     stage.ready(4);
     assert_eq!(stage.crash(4)[2], failed(4));
-    let is_new = |view: MemberView| view.state != State::Draining && view.generation > 0;
+    let is_new = |view: MemberView| view.state != MemberState::Draining && view.generation > 0;
     assert!(!stage.fleet.workers().any(is_new));
     assert_eq!(stage.crash(2)[1], spawn(8, 1, Purpose::Refill));
 }

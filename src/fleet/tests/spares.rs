@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{SECOND, Stage, died, end, kill, new_successor, policy};
 use crate::fleet::{
-    DeathReason, Effect, Fleet, Policy, Purpose, RecycleReason, Report, Restart, SlotIndex, State, Step,
-    Strategy, WorkerId,
+    DeathReason, Effect, Fleet, MemberState, Policy, Purpose, RecycleReason, Report, Restart, SlotIndex,
+    Step, Strategy, WorkerId,
 };
 
 /// `wanted` workers that serve, and then `spares` that stand by.
@@ -56,8 +56,11 @@ fn spares_are_forked_when_the_workers_serve_and_are_not_counted_among_them() {
     assert_eq!(stage.ready(2), [spare(3), spare(4)]);
     warm(&mut stage, 3);
     assert_eq!(warm(&mut stage, 3), [], "said twice");
-    let states: Vec<State> = stage.fleet.workers().map(|view| view.state).collect();
-    assert_eq!(states, [State::Serving, State::Serving, State::Spare, State::Starting]);
+    let states: Vec<MemberState> = stage.fleet.workers().map(|view| view.state).collect();
+    assert_eq!(
+        states,
+        [MemberState::Serving, MemberState::Serving, MemberState::Spare, MemberState::Starting]
+    );
     assert_eq!((stage.fleet.wanted(), stage.fleet.is_serving(WorkerId(3))), (2, false));
 }
 

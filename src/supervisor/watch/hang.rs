@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::event::Event;
-use crate::fleet::{MemberView, RecycleReason, State as Life, Step};
+use crate::fleet::{MemberState, MemberView, RecycleReason, Step};
 use crate::ids::WorkerId;
 use crate::options::Options;
 use crate::os::clock::monotonic_ms;
@@ -108,7 +108,7 @@ impl State {
     fn loops(&self) -> Vec<LoopAge> {
         let of = |view: MemberView| {
             let age = self.loop_age(view.worker)?;
-            Some(LoopAge { worker: view.worker, age, serves: view.state == Life::Serving })
+            Some(LoopAge { worker: view.worker, age, serves: view.state == MemberState::Serving })
         };
         self.fleet.workers().filter_map(of).collect()
     }
