@@ -154,7 +154,7 @@ impl World {
         self.schedule(lasts, Happening::Unblock(id));
     }
 
-    /// It is full for a while. Only one worker at a time, so that no client may be closed because all have refused it.
+    /// It is full for a while. Only one worker at a time, so that few clients are closed because all have refused them.
     fn fill(&mut self, id: WorkerId) {
         if self.workers.values().any(|worker| worker.is_full) {
             return;

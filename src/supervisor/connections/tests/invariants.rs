@@ -1,6 +1,8 @@
 //! What must hold at every moment of a history, and at its end.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
+use std::net::TcpStream;
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -80,10 +82,29 @@ impl World {
                 client.place = Place::Excused("its address was given up");
             }
         }
+        self.excuse_refused();
         self.check_patience(&listeners);
         let mut numbers = BTreeSet::new();
         for connection in self.connections.servers.values().flat_map(|server| &server.in_flight) {
             assert!(numbers.insert(connection.seq), "a connection is under way to two workers");
+        }
+    }
+
+    /// A worker may be the only one, and full for so long that its clients are closed; the master counts them.
+    fn excuse_refused(&mut self) {
+        let refused = self.connections.moves().refused;
+        let mut more = refused - self.refused;
+        if more == 0 {
+            return;
+        }
+        self.refused = refused;
+        for client in self.clients.values_mut().filter(|client| client.place == Place::Waiting) {
+            if client.stream.as_ref().is_some_and(is_closed) {
+                client.place = Place::Excused("all have refused it");
+                // A client that has gone may be counted too.
+                assert!(more > 0, "a client was closed that is not counted");
+                more -= 1;
+            }
         }
     }
 
@@ -118,5 +139,14 @@ impl World {
             let waited = self.now.saturating_duration_since(client.since.max(*able));
             assert!(waited < PATIENCE, "client {port} waits for {waited:?} while a worker could serve it");
         }
+    }
+}
+
+/// Whether the other side has closed it.
+fn is_closed(stream: &TcpStream) -> bool {
+    stream.set_nonblocking(true).unwrap();
+    match stream.peek(&mut [0]) {
+        Ok(bytes) => bytes == 0,
+        Err(error) => error.kind() != ErrorKind::WouldBlock,
     }
 }

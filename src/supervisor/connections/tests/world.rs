@@ -62,6 +62,8 @@ pub(super) struct World {
     pub(super) memory: Mapping,
     pub(super) now: Instant,
     pub(super) began: Instant,
+    /// How many clients the master has closed because all workers refused them, at the last look.
+    pub(super) refused: u64,
     pub(super) agenda: Agenda<Happening>,
     pub(super) workers: BTreeMap<WorkerId, Worker>,
     /// Those whose channel or process is known to have ended.
@@ -116,6 +118,7 @@ impl World {
             memory,
             now,
             began: now,
+            refused: 0,
             agenda: Agenda::new(),
             workers: BTreeMap::new(),
             buried: BTreeSet::new(),
