@@ -17,7 +17,7 @@ const ROOTS = 1.2;
 const PART = 0.03;
 // Where connections are short, a larger lead is allowed: it is gone within a second, and evening it out costs busy
 // workers more than it gains.
-const PART_OF_SHORT = 0.1;
+const PART_OF_SHORT = 0.05;
 
 class FairShare {
   #board;
