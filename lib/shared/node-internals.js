@@ -80,6 +80,17 @@ function serverOf(socket) {
   return socket.server;
 }
 
+/** What a session of HTTP/2 lies upon: the accepted socket, or the stream that the application gave to the server. */
+function belowSession({ socket }) {
+  // Node wraps what is no socket in one of its own.
+  return socket.stream ?? socket;
+}
+
+/** Whether Node has added this listener for 'uncaughtException' by itself, as it does once `node:domain` is loaded. */
+function isListenerOfDomain(listener) {
+  return listener.name === 'domainUncaughtExceptionClear';
+}
+
 /** What a TLS socket lies upon: the accepted socket, or the stream that the application gave to the server. */
 function below(tlsSocket) {
   const parent = tlsSocket._parent ?? tlsSocket.ssl?._parentWrap;
@@ -348,7 +359,7 @@ function runMain() {
 }
 
 module.exports = {
-  acceptAlso, advise, answerOn, below, countOf, descriptorOf, exitUnheard, handleOf, interceptSignals, isLent,
-  isSentAway, leaveOpen, letGo, onClose, onClusterMessage, onHeaders, onListen, onMissing, openStreams, passOn,
-  receiving, replaceAccept, requestOn, runMain, serverOf, speaksHttp1, watchLoans,
+  acceptAlso, advise, answerOn, below, belowSession, countOf, descriptorOf, exitUnheard, handleOf, interceptSignals,
+  isLent, isListenerOfDomain, isSentAway, leaveOpen, letGo, onClose, onClusterMessage, onHeaders, onListen,
+  onMissing, openStreams, passOn, receiving, replaceAccept, requestOn, runMain, serverOf, speaksHttp1, watchLoans,
 };

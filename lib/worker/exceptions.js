@@ -6,14 +6,13 @@
 'use strict';
 
 const { traceOfThrown } = require('../shared/call-application');
+const { isListenerOfDomain } = require('../shared/node-internals');
 const { say } = require('../shared/stderr');
 const { headline } = require('./counting/scoreboard');
 const { tell } = require('./send-to-master');
 
 // By these marks, reporters of errors (Sentry, PostHog) tell their own listeners from those of the application.
 const MARKS_OF_REPORTERS = ['_errorHandler', '_posthogErrorHandler'];
-// Node adds it beside any other listener once `node:domain` is loaded.
-const LISTENER_OF_DOMAIN = 'domainUncaughtExceptionClear';
 
 /**
  * From now on tells the master the text of each uncaught exception, also of one that ends this process at its
@@ -51,7 +50,7 @@ module.exports = { reportExceptions, trapExceptions };
 // Whether a listener means to decide what becomes of the process. Node's and those of reporters do not: without others
 // they have the process end.
 function handles(listener) {
-  return listener.name !== LISTENER_OF_DOMAIN && !MARKS_OF_REPORTERS.some((mark) => listener[mark] === true);
+  return !isListenerOfDomain(listener) && !MARKS_OF_REPORTERS.some((mark) => listener[mark] === true);
 }
 
 // As Node prints an exception that ends a process: with its properties, its cause and the errors that it holds.

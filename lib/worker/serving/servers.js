@@ -11,7 +11,7 @@ const net = require('node:net');
 const { callApplication } = require('../../shared/call-application');
 const { portsOf } = require('../../shared/ports');
 const { connectionOf, layUpon } = require('../connection');
-const { below, isLent, onListen, serverOf } = require('../../shared/node-internals');
+const { below, belowSession, isLent, onListen, serverOf } = require('../../shared/node-internals');
 const { seeEvents } = require('./events');
 const { isExtra } = require('./extra-ports');
 const { cutIdle, fillTimeouts, unwatchSocket, watchSocket } = require('./idle-timeout');
@@ -290,9 +290,8 @@ class Servers {
   }
 
   #opens(session) {
-    const socket = session?.socket;
-    if (!socket) return;
-    const connection = connectionOf(socket.stream ?? socket);
+    if (!session?.socket) return;
+    const connection = connectionOf(belowSession(session));
     connection.session = session;
     layUpon(connection, session);
     this.#drain?.sessionOpened(connection);
