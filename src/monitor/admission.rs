@@ -8,17 +8,15 @@
 //! Invariant: the list is never longer than its limit and the share of health.
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, IoSlice};
-use std::net::Shutdown;
+use std::io::{self};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
-use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
@@ -152,6 +150,21 @@ impl Drop for Admitted {
 }
 
 impl Connection {
+    /// Bytes have moved in either direction, or the socket has failed.
+    pub(super) fn note_moved(&self) {
+        self.moved.set(Instant::now());
+    }
+
+    /// The client takes no byte of what is to be written.
+    pub(super) fn note_stuck(&self) {
+        self.stuck.set(self.stuck.get().or_else(|| Some(Instant::now())));
+    }
+
+    /// It takes bytes again.
+    pub(super) fn note_written(&self) {
+        self.stuck.set(None);
+    }
+
     /// Whether its answer may go on for ever.
     pub(crate) fn is_endless(&self) -> bool {
         self.is_endless.get()
@@ -238,86 +251,6 @@ impl hyper::body::Body for Answering {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-/// The connection's socket, which tells when bytes move.
-#[derive(Debug)]
-pub(crate) struct TimedSocket {
-    pub(crate) socket: Rc<TcpStream>,
-    pub(crate) connection: Rc<Connection>,
-}
-
-impl TimedSocket {
-    fn moved<T>(&self, result: T) -> Poll<T> {
-        self.connection.moved.set(Instant::now());
-        Poll::Ready(result)
-    }
-
-    /// Writes by `write` as soon as the socket takes something.
-    fn write(
-        &self,
-        cx: &mut Context<'_>,
-        write: impl Fn(&TcpStream) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        loop {
-            let Poll::Ready(is_ready) = self.socket.poll_write_ready(cx) else {
-                let stuck = &self.connection.stuck;
-                stuck.set(stuck.get().or_else(|| Some(Instant::now())));
-                return Poll::Pending;
-            };
-            is_ready?;
-            match write(&self.socket) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                written => {
-                    self.connection.stuck.set(None);
-                    return self.moved(written);
-                }
-            }
-        }
-    }
-}
-
-impl AsyncRead for TimedSocket {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        loop {
-            ready!(self.socket.poll_read_ready(cx))?;
-            match self.socket.try_read(buf.initialize_unfilled()) {
-                Ok(length) => {
-                    buf.advance(length);
-                    return self.moved(Ok(()));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return self.moved(Err(error)),
-            }
-        }
-    }
-}
-
-impl AsyncWrite for TimedSocket {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.write(cx, |socket| socket.try_write(bytes))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.write(cx, |socket| socket.try_write_vectored(parts))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Nothing is kept back here.
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(SockRef::from(&*self.socket).shutdown(Shutdown::Write))
     }
 }
 

@@ -25,4 +25,5 @@ pub mod rules;
 pub mod server;
 pub mod site;
 pub mod source;
+mod timed_socket;
 pub mod views;

@@ -26,12 +26,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 use tokio::time::{interval, sleep, timeout};
 
-use crate::monitor::admission::{Admitted, Connections, TimedSocket};
+use crate::monitor::admission::{Admitted, Connections};
 use crate::monitor::endpoints::Endpoints;
 use crate::monitor::limits::Limits;
 use crate::monitor::reply::EndsWithClient;
 use crate::monitor::routes;
 use crate::monitor::site::Site;
+use crate::monitor::timed_socket::TimedSocket;
 use crate::socket::Ip;
 use crate::tasks::LocalTasks;
 
