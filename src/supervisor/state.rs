@@ -343,12 +343,9 @@ impl State {
         self.stats.lock().tallies.moves = self.connections.moves();
         self.shutdown.settle(&self.connections);
         self.timers.follow(Due::Fleet, self.fleet.next_deadline(), now);
-        self.timers.follow(Due::WakeOrder, self.connections.order_wakes_at(), now);
-        self.timers.follow(Due::QueueLook, self.connections.next_look(), now);
-        self.timers.follow(Due::PassOver, self.connections.pass_over_at(), now);
-        self.timers.follow(Due::TakeBack, self.connections.take_back_at(), now);
-        self.timers.follow(Due::GiveUp, self.connections.give_up_at(), now);
-        self.timers.follow(Due::AcceptAgain, self.connections.accept_again_at(), now);
+        for (due, at) in self.connections.deadlines() {
+            self.timers.follow(due, at, now);
+        }
         self.timers.follow(Due::DiskLook, self.pids.as_ref().and_then(PidFiles::next_look), now);
         self.timers.follow(Due::Heartbeat, self.heartbeat_due(), now);
         if self.reserve.is_worth_telling(now) {

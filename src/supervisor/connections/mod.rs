@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::Input;
+use super::timers::Due;
 use crate::fleet::Forks;
 use crate::ids::{SlotIndex, WorkerId};
 use crate::ipc::message::{ServerData, ToWorker};
@@ -270,39 +271,27 @@ impl Connections {
         self.moves
     }
 
-    /// When the queues are to be looked at next.
-    pub(crate) fn next_look(&self) -> Option<Instant> {
-        self.queues.next_look()
-    }
-
-    /// When workers are to watch anew, so that each is woken first at one queue.
-    pub(crate) fn order_wakes_at(&self) -> Option<Instant> {
-        self.wake_order.due
-    }
-
-    /// When the next worker that owes an answer is passed over.
-    pub(crate) fn pass_over_at(&self) -> Option<Instant> {
-        self.handoff.pass_over
+    /// What is due for connections, and when.
+    pub(crate) fn deadlines(&self) -> [(Due, Option<Instant>); 6] {
+        let HandOff { pass_over, accept_again, .. } = self.handoff;
+        [
+            (Due::WakeOrder, self.wake_order.due),
+            (Due::QueueLook, self.queues.next_look()),
+            (Due::PassOver, pass_over),
+            (Due::TakeBack, self.take_back_at()),
+            (Due::GiveUp, self.abandoned.due.values().min().copied()),
+            (Due::AcceptAgain, accept_again.into_iter().chain(self.watch_again).min()),
+        ]
     }
 
     /// When connections that a worker has not begun to serve are taken back from it.
-    pub(crate) fn take_back_at(&self) -> Option<Instant> {
+    fn take_back_at(&self) -> Option<Instant> {
         // From a worker without a row nothing can be revoked.
         let board = self.board.as_ref()?.borrow();
         let able = self.servers.iter().filter(|(_, server)| server.has_package);
         let revocable = able.filter(|(id, _)| board.row_of(**id).is_some());
         let oldest = revocable.filter_map(|(_, server)| server.in_flight.front());
         oldest.map(|connection| connection.sent + TAKE_BACK).min()
-    }
-
-    /// When an address that no worker has any more is given up.
-    pub(crate) fn give_up_at(&self) -> Option<Instant> {
-        self.abandoned.due.values().min().copied()
-    }
-
-    /// When something that failed for want of descriptors is tried again.
-    pub(crate) fn accept_again_at(&self) -> Option<Instant> {
-        self.handoff.accept_again.into_iter().chain(self.watch_again).min()
     }
 
     /// No connection waits in a queue or is under way, and no handshake either, so closing the sockets loses nobody.

@@ -172,12 +172,9 @@ impl World {
         }
         assert_eq!(self.connections.take_warnings(), Vec::<String>::new());
         let now = self.now;
-        self.timers.follow(Due::WakeOrder, self.connections.order_wakes_at(), now);
-        self.timers.follow(Due::QueueLook, self.connections.next_look(), now);
-        self.timers.follow(Due::PassOver, self.connections.pass_over_at(), now);
-        self.timers.follow(Due::TakeBack, self.connections.take_back_at(), now);
-        self.timers.follow(Due::GiveUp, self.connections.give_up_at(), now);
-        self.timers.follow(Due::AcceptAgain, self.connections.accept_again_at(), now);
+        for (due, at) in self.connections.deadlines() {
+            self.timers.follow(due, at, now);
+        }
         self.check_invariants();
     }
 

@@ -138,7 +138,7 @@ async fn a_connection_that_was_refused_is_offered_again_though_another_worker_st
             let now = Instant::now();
             stage.connections.handed_over(WorkerId(1), 7, false);
             stage.connections.settle(now);
-            let overdue = stage.connections.pass_over_at().expect("the other one is asked");
+            let overdue = stage.connections.handoff.pass_over.expect("the other one is asked");
             stage.connections.turned(WorkerId(1), false, overdue);
             stage.connections.settle(overdue);
             assert_eq!(stage.connections.servers[&WorkerId(1)].in_flight.len(), 1);
