@@ -4,11 +4,14 @@
 const assert = require('node:assert/strict');
 const { spawn, spawnSync } = require('node:child_process');
 const path = require('node:path');
+const { setTimeout: sleep } = require('node:timers/promises');
 
 const { eventually, reap, request } = require('../support');
 const { command } = require('../support/command');
 const { directoryOf, removeDirectories, SERVER, servingScript, startScript } = require('../support/script');
 
+// So long the master stands still: several times as long as a sign of life may be late.
+const STOPPED_MS = 1000;
 const LISTENER = path.join(__dirname, '../support', 'service-manager.pl');
 const isPossible = spawnSync('perl', ['-MSocket', '-e', '1']).status === 0;
 
@@ -52,16 +55,13 @@ if (isPossible) describe('the service manager', () => {
     const before = signs();
     await eventually(() => signs() >= before + 3);
     program.kill('SIGSTOP');
-    // Until what was on its way has come.
-    let last;
-    await eventually(async () => {
-      const same = last === signs();
-      last = signs();
-      await new Promise((resolve) => setTimeout(resolve, 300));
-      return same && last === signs();
-    });
+    // What was on its way comes in the first half.
+    await sleep(STOPPED_MS / 2);
+    const stopped = signs();
+    await sleep(STOPPED_MS / 2);
+    assert.equal(signs(), stopped);
     program.kill('SIGCONT');
-    await eventually(() => signs() > last);
+    await eventually(() => signs() > stopped);
   });
 
   it('is nobody that workers could speak to', async () => {

@@ -18,15 +18,12 @@ function seeEvents(adopted, seen) {
   const { server } = adopted;
   // An `emit` of the class is looked up at each event: a library that is loaded later may wrap it for all servers.
   const source = Object.hasOwn(server, 'emit') ? { emit: server.emit } : Object.getPrototypeOf(server);
-  const tell = (self, event, args) => {
-    const emit = () => Reflect.apply(source.emit, self, [event, ...args]);
-    return seen.get(event)?.(args[0], args[1], emit) === true || emit();
-  };
   server.emit = function emitWhatIsSeen(event, ...args) {
-    if (event === 'request' && args.length === 2 && !adopted.isDraining && !mayBeEcv(args[0], adopted.ecvPath)) {
-      return source.emit.call(this, event, args[0], args[1]);
-    }
-    return tell(this, event, args);
+    const isPlain = event === 'request' && !adopted.isDraining && !mayBeEcv(args[0], adopted.ecvPath);
+    const see = isPlain ? undefined : seen.get(event);
+    if (see === undefined) return source.emit.call(this, event, ...args);
+    const emit = () => source.emit.call(this, event, ...args);
+    return see(args[0], args[1], emit) === true || emit();
   };
 }
 
